@@ -1,0 +1,214 @@
+"""The exceptions of this package.
+
+::
+
+    TalentDmfError                          one clear sentence: what is wrong and what to do
+    ├── TransportError                      no usable answer (DNS, TLS, reset, timeout, 5xx)      retried
+    │   └── ThrottledError                  429, or 503 with Retry-After                          retried
+    ├── ProtocolError                       an answer that the contract does not know             retried
+    ├── ConfigurationError                  a connection, parameter or catalogue that cannot work
+    ├── AuthenticationError                 no token, or the service refused it after a refresh
+    ├── PermissionDeniedError               the identity is known, its rights do not suffice
+    ├── RequestRefusedError                 any other 4xx: we asked wrongly
+    │   └── DataProjectNotFoundError
+    ├── WaitTimeoutError                    our time limit passed; the export may still be running
+    ├── ExportError                         a verdict on the export; carries execution id and status
+    │   ├── ExportFailedError
+    │   ├── ExportCanceledError
+    │   ├── ExportPartiallySucceededError
+    │   ├── ExportUnknownError              status Unknown, or details not found, beyond the grace period
+    │   ├── ExportEmptyError                no rows, and the policy says that this is a failure
+    │   └── ExportBusyError                 another execution of the project is running, and the policy says fail
+    └── TransferError                       the package could not be brought to its destination
+        ├── PackageNotAvailableError        no package for this execution (any more)
+        ├── PackageInvalidError             what was exported is not the package that it should be
+        ├── SourceChangedError              the blob changed while it was read                    retried
+        ├── UploadSessionLostError          the session is gone and the file is not there         retried
+        ├── DestinationError                folder, drive, name or quota cannot take the file
+        │   └── NameConflictError           the name is taken and the policy says fail
+        └── TransferMismatchError           what arrived is not what was sent                     retried
+
+"retried" means that a later attempt may succeed. Everything else is a verdict: the Airflow layer turns it into
+``AirflowFailException`` so that no retry is burnt on it (R8). No message carries the query of a URL (R9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from talent_dmf.api.redaction import redact
+
+
+class TalentDmfError(Exception):
+    """Base of every error that this package raises.
+
+    :param message: one sentence that says what is wrong and what to do; redacted here once more.
+    :param status_code: HTTP status of the answer behind it, if there was one.
+    :param request_ids: identifiers to quote to Microsoft support, by header name.
+    :param detail: the service's own words, redacted, for the debug log.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        request_ids: Mapping[str, str] | None = None,
+        detail: str = "",
+    ) -> None:
+        self.message = redact(message)
+        self.status_code = status_code
+        self.request_ids = dict(request_ids or {})
+        self.detail = redact(detail)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        notes = [f"HTTP {self.status_code}"] if self.status_code else []
+        notes += [f"{name}={value}" for name, value in self.request_ids.items()]
+        return f"{self.message} [{', '.join(notes)}]" if notes else self.message
+
+
+class TransportError(TalentDmfError):
+    """No usable answer came.
+
+    :param sent: whether the request may have reached the service. ``False`` only if that is certain (name not
+        resolved, connection refused, TLS handshake failed).
+    :param retry_after_seconds: how long the service asked us to wait, if it did.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool = True,
+        retry_after_seconds: float | None = None,
+        status_code: int | None = None,
+        request_ids: Mapping[str, str] | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, status_code=status_code, request_ids=request_ids, detail=detail)
+        self.sent = sent
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ThrottledError(TransportError):
+    """The service asked us to slow down for longer than the retry budget allows."""
+
+
+class ProtocolError(TalentDmfError):
+    """The service answered something that its contract does not know."""
+
+    retryable = True
+
+
+class ConfigurationError(TalentDmfError):
+    """A connection, a parameter or a catalogue file cannot work as it is."""
+
+
+class AuthenticationError(TalentDmfError):
+    """No token could be had, or the service refused it even after a refresh."""
+
+
+class PermissionDeniedError(TalentDmfError):
+    """The identity is known, but its rights do not suffice."""
+
+
+class RequestRefusedError(TalentDmfError):
+    """The service refused the request as wrong (4xx)."""
+
+
+class DataProjectNotFoundError(RequestRefusedError):
+    """The data project does not exist in this environment."""
+
+
+class WaitTimeoutError(TalentDmfError):
+    """The time limit of a wait passed; the export itself may still be running."""
+
+
+class ExportError(TalentDmfError):
+    """A verdict on an export.
+
+    :param execution_id: the execution that was judged.
+    :param status: its DMF status as the service spells it, if there was one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        execution_id: str,
+        status: str | None = None,
+        status_code: int | None = None,
+        request_ids: Mapping[str, str] | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, status_code=status_code, request_ids=request_ids, detail=detail)
+        self.execution_id = execution_id
+        self.status = status
+
+
+class ExportFailedError(ExportError):
+    """The export ended as Failed."""
+
+
+class ExportCanceledError(ExportError):
+    """The export was stopped by somebody."""
+
+
+class ExportPartiallySucceededError(ExportError):
+    """Some entities or rows failed, and the policy says that this is a failure."""
+
+
+class ExportUnknownError(ExportError):
+    """The service could not say how the export stands, for longer than the grace period."""
+
+
+class ExportEmptyError(ExportError):
+    """The export holds no rows, and the policy says that this is a failure."""
+
+
+class ExportBusyError(ExportError):
+    """Another execution of the same data project is running, and the policy says fail."""
+
+
+class TransferError(TalentDmfError):
+    """The package could not be brought to its destination."""
+
+
+class PackageNotAvailableError(TransferError):
+    """There is no package for this execution, or no more."""
+
+
+class PackageInvalidError(TransferError):
+    """What was exported is not the package that it should be."""
+
+
+class SourceChangedError(TransferError):
+    """The blob changed while it was read."""
+
+    retryable = True
+
+
+class UploadSessionLostError(TransferError):
+    """The upload session is gone and the finished file is not there."""
+
+    retryable = True
+
+
+class DestinationError(TransferError):
+    """The folder, drive, name or quota cannot take the file."""
+
+
+class NameConflictError(DestinationError):
+    """The name is taken and the policy says fail."""
+
+
+class TransferMismatchError(TransferError):
+    """What arrived is not what was sent."""
+
+    retryable = True

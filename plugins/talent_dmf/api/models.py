@@ -1,0 +1,211 @@
+"""The values that travel between the rooms: plain, immutable, and plain JSON where they cross a process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from talent_dmf.api.errors import ProtocolError
+
+ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
+PartialSuccess: TypeAlias = Literal["fail", "accept"]
+OnEmpty: TypeAlias = Literal["save", "skip", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What ``ExportToPackage`` is asked.
+
+    :param definition_group_id: the data project's *name*, whatever the API calls it
+        (MicrosoftDocs/dynamics-365-unified-operations-public#1984).
+    :param package_name: file name that the service gives the package.
+    :param legal_entity_id: company code such as ``USMF``; one export is of one company.
+    :param execution_id: id minted by us before the call, so that a lost answer loses nothing.
+    :param re_execute: the API's ``reExecute``.
+    """
+
+    definition_group_id: str
+    package_name: str
+    legal_entity_id: str
+    execution_id: str
+    re_execute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartedExport:
+    """An export that is known to exist.
+
+    :param execution_id: the id under which the service knows it.
+    :param adopted: whether it had been started before, by a try whose answer was lost.
+    """
+
+    execution_id: str
+    adopted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntityOutcome:
+    """How one entity of an export went, from ``DataManagementExecutionJobDetails``.
+
+    :param entity_name: the entity's label.
+    :param staging_status: word of the service for the staging step.
+    :param target_status: word of the service for the target step.
+    :param rows: rows exported, or ``None`` if the service does not say.
+    """
+
+    entity_name: str
+    staging_status: str
+    target_status: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionErrorRow:
+    """One row of ``GetExecutionErrors``."""
+
+    record_id: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageReference:
+    """Where a package lies, without the signature that opens it.
+
+    :param execution_id: the execution that made it; a fresh signed URL is fetched by it.
+    :param host: Blob host.
+    :param path: Blob path, without the query.
+    :param size_bytes: length of the package in bytes.
+    :param etag: entity tag of the blob, which pins the content over several reads.
+    :param expires_at: ISO 8601 time at which the signed URL that was looked at expires, if it says so.
+    :param entities: names of the data files in the package.
+    """
+
+    execution_id: str
+    host: str
+    path: str
+    size_bytes: int
+    etag: str
+    expires_at: str | None = None
+    entities: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The reference as plain JSON, for an XCom."""
+        return {**asdict(self), "entities": list(self.entities)}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a file goes in a drive.
+
+    :param folder: path of the folder below the drive's root, segments separated by ``/``; ``""`` is the root.
+    :param name: file name.
+    :param conflict_behavior: what to do if the name is taken: ``fail``, ``replace`` (a new version) or ``rename``.
+    """
+
+    folder: str
+    name: str
+    conflict_behavior: ConflictBehavior = "fail"
+
+    @property
+    def path(self) -> str:
+        """Path of the file below the drive's root, not encoded."""
+        folder = self.folder.strip("/")
+        return f"{folder}/{self.name}" if folder else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class DriveItem:
+    """A file in a drive, as Graph describes it.
+
+    :param quick_xor_hash: base64 of the service's quickXorHash, or ``None`` while it has none.
+    """
+
+    id: str
+    name: str
+    size_bytes: int
+    web_url: str
+    etag: str = ""
+    quick_xor_hash: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The item as plain JSON, for an XCom, in the names that the DAG's readers know."""
+        return {
+            "drive_item_id": self.id,
+            "name": self.name,
+            "size": self.size_bytes,
+            "web_url": self.web_url,
+            "quick_xor_hash": self.quick_xor_hash,
+        }
+
+
+EVENT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionEvent:
+    """What the trigger tells the sensor: versioned, because worker and triggerer may run different releases.
+
+    :param execution_id: the execution that was watched.
+    :param kind: ``finished`` (terminal status), ``unsettled`` (not found or Unknown beyond the grace period),
+        ``sla_missed`` or ``error`` (the watch itself could not go on).
+    :param status: DMF status, for ``finished`` and ``unsettled``.
+    :param message: one sentence, for ``error`` and ``unsettled``.
+    :param retryable: for ``error``: whether a later try may succeed.
+    :param polls: number of status calls made by the trigger.
+    """
+
+    execution_id: str
+    kind: Literal["finished", "unsettled", "sla_missed", "error"]
+    status: str | None = None
+    message: str = ""
+    retryable: bool = False
+    polls: int = 0
+    version: int = field(default=EVENT_VERSION)
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: object, execution_id: str) -> ExecutionEvent:
+        """Read an event, and refuse whatever is not one for this execution: a resume without proof of success
+        must not succeed (R6).
+
+        :param raw: the event's payload as Airflow hands it over.
+        :param execution_id: the execution that the sensor waits for.
+        :raises ProtocolError: missing, foreign, incomplete or newer than this release.
+        """
+        if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+            raise ProtocolError(
+                f"The wait for execution {execution_id} was resumed without a readable event; "
+                "nothing is known about the export. Retry the task: it asks the service again."
+            )
+        if raw.get("version") != EVENT_VERSION:
+            raise ProtocolError(
+                f"The wait for execution {execution_id} was resumed with an event of version {raw.get('version')!r}, "
+                f"this release reads version {EVENT_VERSION}. Run the same release on workers and triggerer, "
+                "then retry the task."
+            )
+        if raw.get("execution_id") != execution_id:
+            raise ProtocolError(
+                f"The wait for execution {execution_id} was resumed with an event of another execution "
+                f"({raw.get('execution_id')!r}). Retry the task."
+            )
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitState:
+    """How far a wait has come; absolute times, so that it survives a restart of the triggerer.
+
+    :param started_at: when the wait began.
+    :param unsettled_since: since when the service has not known the execution or answered ``Unknown``.
+    :param polls: number of status calls made so far.
+    """
+
+    started_at: datetime
+    unsettled_since: datetime | None = None
+    polls: int = 0

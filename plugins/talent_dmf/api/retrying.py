@@ -1,0 +1,182 @@
+"""The one retry policy: what is tried again, after how long, and for how long in total (R5).
+
+:func:`with_retries` wraps a protocol and is itself a protocol: it answers the inner one's requests with a final
+answer or a final error, and yields the pauses in between. A protocol that must look at the server's truth before it
+goes on (an upload session) spends a :class:`Patience` of its own. Nobody else writes a retry loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from talent_dmf.api.errors import AuthenticationError, ThrottledError, TransportError
+from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps, T, now
+
+# 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
+# are gateways and overload. 501 and 505 are no weather.
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
+# Answers that prove that the service did not begin to work on the request.
+NOT_STARTED_STATUS = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patient we are with one request.
+
+    :param base_seconds: first back-off; doubles with each try.
+    :param cap_seconds: longest back-off of our own. A ``Retry-After`` of the service may be longer.
+    :param budget_seconds: most time spent in pauses for one request. A pause that would exceed it is not begun:
+        the error goes to the caller, whose task is then retried by Airflow.
+    :param max_attempts: most tries of one request, whatever their pauses.
+    """
+
+    base_seconds: float = 1.0
+    cap_seconds: float = 60.0
+    budget_seconds: float = 600.0
+    max_attempts: int = 12
+
+    def backoff_seconds(self, attempt: int, jitter: float) -> float:
+        """The pause after a try: exponential, with half of it spread at random so that clients do not march in step.
+
+        :param attempt: number of the try that failed, from 1.
+        :param jitter: a random number from 0 to 1.
+        """
+        full = min(self.cap_seconds, self.base_seconds * 2 ** (attempt - 1))
+        return full * (0.5 + 0.5 * jitter)
+
+
+@dataclass(slots=True)
+class Patience:
+    """What is left of a :class:`RetryPolicy` for one undertaking.
+
+    :param policy: the policy.
+    :param jitter: source of random numbers from 0 to 1.
+    """
+
+    policy: RetryPolicy
+    jitter: Callable[[], float]
+    spent_seconds: float = field(default=0.0, init=False)
+    attempts: int = field(default=0, init=False)
+
+    def pause_after(self, failure: TransportError, operation: str) -> Sleep:
+        """The pause before the next try.
+
+        :param failure: why the last try came to nothing; its ``retry_after_seconds`` wins over our own back-off.
+        :param operation: what is tried, in words.
+        :raises TransportError: ``failure`` itself, once the policy is exhausted.
+        """
+        self.attempts += 1
+        pause = failure.retry_after_seconds
+        if pause is None:
+            pause = self.policy.backoff_seconds(self.attempts, self.jitter())
+        if (
+            self.attempts >= self.policy.max_attempts
+            or self.spent_seconds + pause > self.policy.budget_seconds
+        ):
+            raise failure
+        self.spent_seconds += pause
+        return Sleep(pause, reason=f"{operation}: {failure.message}")
+
+    def renew(self) -> None:
+        """Start anew, because the undertaking has made progress."""
+        self.spent_seconds = 0.0
+        self.attempts = 0
+
+
+def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float | None:
+    """How long the service asks us to wait, or ``None`` if it does not say.
+
+    Seconds, an HTTP date and the milliseconds of ``x-ms-retry-after-ms`` occur (dmf-package-api.md §2.8).
+
+    :param headers: headers with lower-case names.
+    :param moment: present time, aware.
+    """
+    milliseconds = headers.get("x-ms-retry-after-ms", "").strip()
+    if milliseconds.isdigit():
+        return int(milliseconds) / 1000
+    raw = headers.get("retry-after", "").strip()
+    if raw.isdigit():
+        return float(raw)
+    try:
+        asked = parsedate_to_datetime(raw)
+    except ValueError:
+        return None
+    if asked.tzinfo is None:
+        asked = asked.replace(tzinfo=UTC)
+    return max(0.0, (asked - moment).total_seconds())
+
+
+def with_retries(steps: Steps[T], policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[T]:
+    """Run a protocol; repeat its requests where that is allowed and promising.
+
+    The inner protocol receives a response that is final (success or refusal), or has a :class:`TransportError` or
+    :class:`AuthenticationError` thrown into it.
+
+    :param steps: the protocol.
+    :param policy: how patient.
+    :param jitter: source of random numbers from 0 to 1.
+    :raises TransportError: no usable answer within the policy, or one that must not be repeated.
+    """
+    try:
+        effect: Effect = next(steps)
+        while True:
+            if isinstance(effect, Request):
+                try:
+                    response = yield from _settle(effect, Patience(policy, jitter))
+                except (TransportError, AuthenticationError) as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(response)
+            else:
+                effect = steps.send((yield effect))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()
+
+
+def _settle(request: Request, patience: Patience) -> Steps[Response]:
+    while True:
+        try:
+            response: Response = yield request
+        except TransportError as error:
+            failure = error
+        else:
+            if response.status == 401 and request.authorize and not request.refresh_token:
+                # Once: a token may expire early or be revoked. A second refusal is an answer.
+                request = replace(request, refresh_token=True)
+                continue
+            if response.status not in TRANSIENT_STATUS:
+                return response
+            failure = yield from _transient(request, response)
+        if not request.idempotent and _may_have_worked(failure):
+            raise failure
+        yield patience.pause_after(failure, request.operation)
+
+
+def _may_have_worked(failure: TransportError) -> bool:
+    return failure.sent and failure.status_code not in NOT_STARTED_STATUS
+
+
+def _transient(request: Request, response: Response) -> Steps[TransportError]:
+    asked = None
+    if "retry-after" in response.headers or "x-ms-retry-after-ms" in response.headers:
+        asked = retry_after_seconds(response.headers, (yield from now()))
+    throttled = response.status == 429 or asked is not None
+    words = (
+        "the service asks us to slow down"
+        if throttled
+        else "the service is not available at the moment; it is tried again"
+    )
+    kind = ThrottledError if throttled else TransportError
+    return kind(
+        f"{request.operation}: {words}.",
+        retry_after_seconds=asked,
+        status_code=response.status,
+        request_ids=response.request_ids,
+        detail=response.body[:2000].decode("utf-8", "replace"),
+    )

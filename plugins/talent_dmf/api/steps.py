@@ -1,0 +1,141 @@
+"""The effects that a protocol may ask for, and the answers that it gets.
+
+A protocol is a generator of type :data:`Steps`. It yields a :class:`Request` and receives a :class:`Response`; it
+yields a :class:`Sleep` and receives ``None``; it yields :data:`READ_CLOCK` and receives an aware UTC ``datetime``.
+A request that got no usable answer is thrown into the generator as
+:class:`~talent_dmf.api.errors.TransportError`. The idea is that of ``httpx.Auth.auth_flow``: the same generator is
+driven by a synchronous and by an asynchronous driver, so no decision is ever written twice.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeAlias, TypeVar
+
+from talent_dmf.api.redaction import redact_url
+
+T = TypeVar("T")
+
+# The answers' headers that Microsoft support asks for, from every service that we call.
+REQUEST_ID_HEADERS = (
+    "ms-dyn-aid",
+    "x-ms-client-request-id",
+    "x-ms-request-id",
+    "request-id",
+    "client-request-id",
+    "sprequestguid",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, described.
+
+    :param method: HTTP method, upper case.
+    :param url: absolute URL, or a path that the driver joins to its base URL.
+    :param operation: the request in words, for logs and messages, e.g. ``GetExecutionSummaryStatus``.
+    :param json: body to send as JSON; excludes ``content``.
+    :param content: body bytes to send as they are (never copied).
+    :param headers: additional headers.
+    :param authorize: whether the bearer token goes along. Never for signed URLs: Graph answers 401 to an upload
+        URL with one (onedrive-graph.md §1.4), and a token must not reach a host that it was not minted for.
+    :param refresh_token: whether a new token is fetched first, because the service refused the last one.
+    :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
+    :param into: buffer that receives the body of a successful answer; the body is then not in ``Response.body``.
+    :param timeout_seconds: how long the service may stay silent; the driver's own default if ``None``.
+    """
+
+    method: str
+    url: str
+    operation: str
+    json: Any = None
+    content: bytes | bytearray | memoryview | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorize: bool = True
+    refresh_token: bool = False
+    idempotent: bool = True
+    into: memoryview | None = None
+    timeout_seconds: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {redact_url(self.url)} ({self.operation})>"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer.
+
+    :param status: HTTP status code.
+    :param headers: headers with lower-case names.
+    :param body: body bytes; empty if the body went ``into`` the request's buffer.
+    :param received_bytes: length of the body in bytes, wherever it went.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    received_bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is a success (2xx)."""
+        return 200 <= self.status < 300
+
+    @property
+    def request_ids(self) -> dict[str, str]:
+        """The identifiers that Microsoft support asks for, by header name."""
+        return {name: self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers}
+
+    def json(self) -> Any:
+        """The body as JSON, or ``None`` if it is empty or something else.
+
+        Gateways answer HTML in the place of the service (onedrive-api-docs#757), so nobody may assume JSON.
+        """
+        try:
+            return jsonlib.loads(self.body)
+        except ValueError:
+            return None
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.received_bytes or len(self.body)} bytes {self.request_ids}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A pause.
+
+    :param seconds: its length.
+    :param reason: why, in words, for the log.
+    """
+
+    seconds: float
+    reason: str
+
+
+class ReadClock(Enum):
+    """The wish to know what time it is."""
+
+    NOW = "now"
+
+
+READ_CLOCK = ReadClock.NOW
+
+Effect: TypeAlias = Request | Sleep | ReadClock
+Outcome: TypeAlias = Response | datetime | None
+Steps: TypeAlias = Generator[Effect, Any, T]
+
+
+def send(request: Request) -> Steps[Response]:
+    """Ask for a request and return its answer, typed."""
+    response: Response = yield request
+    return response
+
+
+def now() -> Steps[datetime]:
+    """Ask for the present time and return it, typed: aware, in UTC."""
+    moment: datetime = yield READ_CLOCK
+    return moment
