@@ -44,7 +44,7 @@ class RetryPolicy:
         :param attempt: number of the try that failed, from 1.
         :param jitter: a random number from 0 to 1.
         """
-        full = min(self.cap_seconds, self.base_seconds * 2 ** (attempt - 1))
+        full = min(self.cap_seconds, self.base_seconds * 2.0 ** (attempt - 1))
         return full * (0.5 + 0.5 * jitter)
 
 
@@ -72,10 +72,7 @@ class Patience:
         pause = failure.retry_after_seconds
         if pause is None:
             pause = self.policy.backoff_seconds(self.attempts, self.jitter())
-        if (
-            self.attempts >= self.policy.max_attempts
-            or self.spent_seconds + pause > self.policy.budget_seconds
-        ):
+        if self.attempts >= self.policy.max_attempts or self.spent_seconds + pause > self.policy.budget_seconds:
             raise failure
         self.spent_seconds += pause
         return Sleep(pause, reason=f"{operation}: {failure.message}")

@@ -7,10 +7,10 @@ Source: ``DMFExecutionSummaryStatus``, learn.microsoft.com
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class DmfExecutionStatus(str, Enum):
+class DmfExecutionStatus(StrEnum):
     """What ``GetExecutionSummaryStatus`` answers."""
 
     UNKNOWN = "Unknown"
