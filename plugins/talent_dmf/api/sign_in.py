@@ -1,0 +1,82 @@
+"""What Entra ID's refusals mean, and what to do about them.
+
+Codes: learn.microsoft.com ``/entra/identity-platform/reference-error-codes``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from talent_dmf.api.errors import AuthenticationError
+
+_CODE = re.compile(r"AADSTS(\d+)")
+
+_MEANINGS: dict[int, str] = {
+    7000215: "the client secret is wrong; copy the secret's *value* (not its id) of application {client_id} into the "
+    "connection's password",
+    7000222: "the client secret of application {client_id} has expired; make a new one in Entra ID and put it into the "
+    "connection's password",
+    700016: "application {client_id} is not registered in tenant {tenant_id}; check the connection's login (client id) "
+    "and the extra `tenant_id`",
+    700027: "the certificate is not registered for application {client_id} (or it has expired); upload its public part "
+    "in Entra ID",
+    90002: "tenant {tenant_id} does not exist; check the extra `tenant_id` (and `authority` for sovereign clouds)",
+    900023: "tenant {tenant_id} is neither a GUID nor a known domain; check the extra `tenant_id`",
+    500011: "the resource of scope {scope} is not known in tenant {tenant_id}; check the connection's host and the "
+    "extra `resource`: for finance and operations it is the environment's URL, lower case, without a slash at the end, "
+    "for Talent http://hr.talent.dynamics.com",
+    65001: "an administrator has not consented to the permissions of application {client_id}; grant them in Entra ID",
+    70011: "scope {scope} is malformed; check the extra `resource`",
+    1002012: "scope {scope} is malformed; check the extra `resource`",
+    50034: "the user does not exist in tenant {tenant_id}; check the connection's login",
+    50126: "user name or password is wrong",
+    50076: "the account needs multi-factor authentication, which no unattended job can answer; use an application with "
+    "secret or certificate",
+    50079: "the account needs multi-factor authentication, which no unattended job can answer; use an application with "
+    "secret or certificate",
+    53003: "a Conditional Access policy blocks the sign-in; exclude the application or sign in from an allowed network",
+}
+
+
+def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str, scope: str) -> AuthenticationError:
+    """The error for a token answer without a token.
+
+    :param answer: what msal returned: ``error``, ``error_description``, ``error_codes``, ``correlation_id``.
+    :param tenant_id: tenant that was asked.
+    :param client_id: application that asked.
+    :param scope: scope that was asked for.
+    """
+    description = str(answer.get("error_description") or answer.get("error") or "no reason given")
+    codes = [int(code) for code in answer.get("error_codes") or () if str(code).isdigit()]
+    codes += [int(match) for match in _CODE.findall(description)]
+    meaning = next((_MEANINGS[code] for code in codes if code in _MEANINGS), None)
+    if meaning is None:
+        meaning = f"Entra ID says: {description.splitlines()[0]}"
+    else:
+        meaning = meaning.format(tenant_id=tenant_id, client_id=client_id, scope=scope)
+    code = f" (AADSTS{codes[0]})" if codes else ""
+    correlation = answer.get("correlation_id")
+    return AuthenticationError(
+        f"Signing in failed: {meaning}{code}.",
+        request_ids={"correlation_id": str(correlation)} if correlation else None,
+        detail=description,
+    )
+
+
+def token_claims(token: str) -> dict[str, Any]:
+    """The claims inside an access token, unverified: only to explain a refusal, never to decide on rights.
+
+    :param token: the token; anything that is not a JWT gives no claims.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return {}
+    return claims if isinstance(claims, dict) else {}

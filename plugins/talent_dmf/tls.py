@@ -1,0 +1,103 @@
+"""How connections are made: certificates and proxies, the same for requests, msal and httpx.
+
+requests prefers ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` of the environment to ``Session.verify``, and msal
+inherits that from the session that it is given. Here the connection's own setting wins, and the environment is
+asked only if the connection says nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from talent_dmf.api.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class TlsSettings:
+    """Certificates and proxies of one connection.
+
+    :param verify: ``True`` for the public certificates, path of a CA bundle (PEM), ``False`` for none at all, or
+        ``None`` to follow ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE`` and ``SSL_CERT_FILE`` of the environment.
+    :param proxies: proxy URL by scheme; empty to follow the environment.
+    """
+
+    verify: bool | str | None = None
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+    def resolved_verify(self) -> bool | str:
+        """What to verify certificates against.
+
+        :raises ConfigurationError: the CA bundle does not exist.
+        """
+        verify = self.verify
+        if verify is None:
+            names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+            verify = next((os.environ[name] for name in names if os.environ.get(name)), True)
+        if isinstance(verify, str) and not Path(verify).exists():
+            raise ConfigurationError(
+                f"The CA bundle {verify!r} does not exist on this machine; set the connection's extra `verify` to the "
+                "path of a PEM file that every worker and triggerer can read, or remove it."
+            )
+        return verify
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """The same as an SSL context, for httpx.
+
+        :raises ConfigurationError: the CA bundle does not exist or is none.
+        """
+        verify = self.resolved_verify()
+        if verify is False:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        path = Path(certifi.where() if verify is True else verify)
+        try:
+            if path.is_dir():
+                return ssl.create_default_context(capath=str(path))
+            return ssl.create_default_context(cafile=str(path))
+        except ssl.SSLError as error:
+            raise ConfigurationError(f"The CA bundle {str(path)!r} holds no certificates in PEM form.") from error
+
+    def proxies_for(self, url: str) -> dict[str, str]:
+        """The proxies to use for a URL, by scheme."""
+        return dict(self.proxies) or dict(get_environ_proxies(url))
+
+
+class TlsSession(requests.Session):
+    """A requests session that obeys its :class:`TlsSettings` before the environment, and follows no redirects.
+
+    :param settings: certificates and proxies.
+    :param pool_size: most connections kept open.
+    """
+
+    def __init__(self, settings: TlsSettings, pool_size: int = 4) -> None:
+        super().__init__()
+        self._settings = settings
+        self._verify = settings.resolved_verify()
+        # netrc must not add credentials either; proxies of the environment are looked up by TlsSettings.
+        self.trust_env = False
+        adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def merge_environment_settings(  # type: ignore[override]
+        self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> dict[str, Any]:
+        """Replace what requests would take from the environment."""
+        return {
+            "proxies": self._settings.proxies_for(url),
+            "stream": bool(stream),
+            "verify": self._verify,
+            "cert": cert,
+        }
