@@ -1,0 +1,138 @@
+"""Why an export did not succeed, in words: entity by entity, message by message (no peer says it)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from talent_dmf.api.actions import entity_outcomes, execution_errors, execution_page_url
+from talent_dmf.api.errors import (
+    ExportCanceledError,
+    ExportError,
+    ExportFailedError,
+    ExportPartiallySucceededError,
+    ExportUnknownError,
+    TalentDmfError,
+)
+from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, PartialSuccess
+from talent_dmf.api.redaction import redact
+from talent_dmf.api.status import DmfExecutionStatus
+from talent_dmf.api.steps import Steps
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+MAX_MESSAGES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What the service says about an execution.
+
+    :param entities: outcome of each entity.
+    :param errors: messages, row by row.
+    :param page_url: the execution's page in Dynamics 365, for people.
+    :param gaps: what could not be asked, in words.
+    """
+
+    entities: tuple[EntityOutcome, ...] = ()
+    errors: tuple[ExecutionErrorRow, ...] = ()
+    page_url: str | None = None
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int | None:
+        """Rows exported over all entities, or ``None`` if the service does not say for every one."""
+        counts = [entity.rows for entity in self.entities]
+        return sum(count for count in counts if count is not None) if counts and None not in counts else None
+
+    def lines(self) -> list[str]:
+        """The report for a task log, a line each. Values are masked: they may be data of real people."""
+        lines = [
+            f"Entity {entity.entity_name}: staging {entity.staging_status or 'unknown'}, "
+            f"target {entity.target_status or 'unknown'}, rows {entity.rows if entity.rows is not None else 'unknown'}"
+            for entity in self.entities
+        ]
+        groups = grouped_messages(self.errors)
+        lines += [f"{count} x {message}" for message, count in groups[:MAX_MESSAGES]]
+        if len(groups) > MAX_MESSAGES:
+            lines.append(f"... and {len(groups) - MAX_MESSAGES} more kinds of message.")
+        if self.page_url:
+            lines.append(f"Job page in Dynamics 365: {redact(self.page_url)}")
+        return lines + list(self.gaps)
+
+
+def grouped_messages(errors: Sequence[ExecutionErrorRow]) -> list[tuple[str, int]]:
+    """Messages with their number of rows, most frequent first. Quoted values are masked: they make one message of
+    many, and they may be names of real people."""
+    masked = (_QUOTED.sub("'…'", " ".join(row.message.split())) for row in errors if row.message)
+    return Counter(redact(message) for message in masked).most_common()
+
+
+def export_report(execution_id: str) -> Steps[ExportReport]:
+    """Ask everything that explains an execution. What cannot be asked becomes a gap, never an error: the verdict
+    must not be lost because its explanation could not be had.
+
+    :param execution_id: which execution.
+    """
+    gaps: list[str] = []
+    entities: list[EntityOutcome] = []
+    errors: list[ExecutionErrorRow] = []
+    page_url: str | None = None
+    try:
+        entities = yield from entity_outcomes(execution_id)
+    except TalentDmfError as error:
+        gaps.append(f"The entities' outcomes could not be read: {error.message}")
+    try:
+        errors = yield from execution_errors(execution_id)
+    except TalentDmfError as error:
+        gaps.append(f"The error messages could not be read: {error.message}")
+    try:
+        page_url = yield from execution_page_url(execution_id)
+    except TalentDmfError as error:
+        gaps.append(f"The job page's address could not be read: {error.message}")
+    return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps))
+
+
+def verdict(
+    execution_id: str, status: DmfExecutionStatus | None, report: ExportReport, partial_success: PartialSuccess
+) -> ExportError | None:
+    """The error that a final status means, or ``None`` if the export counts as a success.
+
+    :param execution_id: which execution.
+    :param status: its final status; ``None`` if the service does not know it.
+    :param report: what the service says about it.
+    :param partial_success: whether ``PartiallySucceeded`` counts.
+    """
+    if status is DmfExecutionStatus.SUCCEEDED:
+        return None
+    if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED and partial_success == "accept":
+        return None
+    groups = grouped_messages(report.errors)
+    reason = f" Most frequent message ({groups[0][1]} rows): {groups[0][0]}" if groups else ""
+    page = f" See {redact(report.page_url)}." if report.page_url else " See Data management > Job history."
+    if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED:
+        return ExportPartiallySucceededError(
+            f"Export {execution_id} succeeded only in part.{reason}{page} Mend the rows, or set `partial_success: accept`.",
+            execution_id=execution_id,
+            status=status.value,
+        )
+    if status is DmfExecutionStatus.FAILED:
+        return ExportFailedError(
+            f"Export {execution_id} failed in Dynamics 365.{reason}{page} Clear trigger_export to export anew.",
+            execution_id=execution_id,
+            status=status.value,
+        )
+    if status is DmfExecutionStatus.CANCELED:
+        return ExportCanceledError(
+            f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} Clear trigger_export to export anew.",
+            execution_id=execution_id,
+            status=status.value,
+        )
+    seen = "does not know it" if status is None else f"answers only {status.value!r}"
+    return ExportUnknownError(
+        f"Dynamics 365 {seen} for execution {execution_id}, for longer than the grace period.{page} It may have been "
+        "cleaned up with the job history (7 days), or the batch service is stuck.",
+        execution_id=execution_id,
+        status=status.value if status else None,
+    )
