@@ -113,7 +113,8 @@ def verdict(
     page = f" See {redact(report.page_url)}." if report.page_url else " See Data management > Job history."
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED:
         return ExportPartiallySucceededError(
-            f"Export {execution_id} succeeded only in part.{reason}{page} Mend the rows, or set `partial_success: accept`.",
+            f"Export {execution_id} succeeded only in part.{reason}{page} Mend the rows, or "
+            "set `partial_success: accept`.",
             execution_id=execution_id,
             status=status.value,
         )
@@ -125,7 +126,8 @@ def verdict(
         )
     if status is DmfExecutionStatus.CANCELED:
         return ExportCanceledError(
-            f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} Clear trigger_export to export anew.",
+            f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} Clear "
+            "trigger_export to export anew.",
             execution_id=execution_id,
             status=status.value,
         )
