@@ -1,0 +1,67 @@
+# The project's commands. Python 3.11 and make are enough; uv is used when it is there.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status test test-unit test-system lint requirements clean
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3.11
+PYTHON ?=
+# Our two packages beside the provider, which `make setup` installs itself.
+export PYTHONPATH := $(CURDIR)/include
+# Airflow writes its configuration into AIRFLOW_HOME as soon as it is imported: never into the user's home.
+export AIRFLOW_HOME := $(CURDIR)/.local/airflow-home
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+setup: $(STAMP) ## Create .venv with everything that demo, tests and lint need
+
+demo: $(STAMP) ## Run one export in a real Airflow against the emulator and show it (about a minute)
+	@$(BIN)/python -m local_stack demo
+
+up: $(STAMP) ## Start emulator and Airflow, print address and login, leave them running
+	@$(BIN)/python -m local_stack up
+
+down: $(STAMP) ## Stop what `make up` started
+	@$(BIN)/python -m local_stack down
+
+status: $(STAMP) ## Say whether the stack of `make up` runs
+	@$(BIN)/python -m local_stack status
+
+test: $(STAMP) ## Run all tests (minutes)
+	@$(BIN)/pytest -q -n 2 -m "not system"
+	@$(BIN)/pytest -q -m system
+
+test-unit: $(STAMP) ## Run the unit tests (seconds)
+	@$(BIN)/pytest -q tests/unit
+
+test-system: $(STAMP) ## Run the tests that start a real Airflow
+	@$(BIN)/pytest -q -m system
+
+# $(call check,name,command): one line when it passes, the whole output when it does not.
+check = @if out=$$($(2) 2>&1); then echo "ok      $(1)"; else echo "failed  $(1)"; echo "$$out"; exit 1; fi
+
+lint: $(STAMP) ## Style, types, layers, compose file, pins
+	$(call check,ruff check,$(BIN)/ruff check --quiet .)
+	$(call check,ruff format,$(BIN)/ruff format --check --quiet .)
+	$(call check,mypy --strict,$(BIN)/mypy)
+	$(call check,layers (import-linter),PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache)
+	$(call check,docker-compose.yaml,$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml)
+	$(call check,requirements in step,$(BIN)/pytest -q tests/unit/test_requirements.py)
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make requirements"
+
+requirements: $(STAMP) ## Pin requirements*.in anew into requirements*.txt (UPGRADE=1 moves the pins)
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+
+clean: ## Stop the stack; remove .venv, .local and caches
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_stack down --quiet || true; fi
+	@rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis plugins/*.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.txt requirements-dev.txt pyproject.toml
+	@sh .ci/setup "$(VENV)" "$(PYTHON)"
+	@touch $(STAMP)
