@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from talent_dmf.api.errors import ProtocolError
 
@@ -143,25 +143,35 @@ class DriveItem:
 EVENT_VERSION = 1
 
 
+EventKind: TypeAlias = Literal["finished", "unsettled", "sla_missed", "timed_out", "error"]
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutionEvent:
     """What the trigger tells the sensor: versioned, because worker and triggerer may run different releases.
 
+    It carries the times that the wait goes on with, because ``dag.test()`` of Airflow 3.3.2 drops the keyword arguments
+    of ``defer`` (apache/airflow#69942).
+
     :param execution_id: the execution that was watched.
     :param kind: ``finished`` (terminal status), ``unsettled`` (not found or Unknown beyond the grace period),
-        ``sla_missed`` or ``error`` (the watch itself could not go on).
+        ``sla_missed``, ``timed_out`` or ``error`` (the watch itself could not go on).
+    :param started_at: when the wait began, ISO 8601.
     :param status: DMF status, for ``finished`` and ``unsettled``.
-    :param message: one sentence, for ``error`` and ``unsettled``.
+    :param deadline: when the wait gives up, ISO 8601, if it does.
+    :param unsettled_since: since when the service has not known how the export stands, ISO 8601.
+    :param message: one sentence, for ``error``.
     :param retryable: for ``error``: whether a later try may succeed.
-    :param polls: number of status calls made by the trigger.
     """
 
     execution_id: str
-    kind: Literal["finished", "unsettled", "sla_missed", "error"]
+    kind: EventKind
+    started_at: str
     status: str | None = None
+    deadline: str | None = None
+    unsettled_since: str | None = None
     message: str = ""
     retryable: bool = False
-    polls: int = 0
     version: int = field(default=EVENT_VERSION)
 
     def to_json(self) -> dict[str, Any]:
@@ -177,7 +187,7 @@ class ExecutionEvent:
         :param execution_id: the execution that the sensor waits for.
         :raises ProtocolError: missing, foreign, incomplete or newer than this release.
         """
-        if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+        if not isinstance(raw, dict) or raw.get("kind") not in get_args(EventKind) or not raw.get("started_at"):
             raise ProtocolError(
                 f"The wait for execution {execution_id} was resumed without a readable event; "
                 "nothing is known about the export. Retry the task: it asks the service again."

@@ -1,0 +1,167 @@
+"""What an Airflow connection means: the only room that reads its fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.credentials import DEFAULT_AUTHORITY, AuthType, Identity
+from talent_dmf.tls import TlsSettings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+# Audience of stand-alone Talent, whatever its host (dmf-package-api.md §4; the tutorial's "Azure AD Resource URI").
+TALENT_RESOURCE = "http://hr.talent.dynamics.com"
+GRAPH_URL = "https://graph.microsoft.com/v1.0"
+GRAPH_SCOPE = "https://graph.microsoft.com/.default"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True)
+class EnvironmentSettings:
+    """A Dynamics 365 environment and who signs in to it.
+
+    :param base_url: root of the API, without ``/data``.
+    :param identity: who signs in.
+    """
+
+    base_url: str
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class DriveSettings:
+    """Microsoft Graph, who signs in to it, and whose drive is meant unless a task says otherwise.
+
+    :param base_url: root of Graph, with its version.
+    :param identity: who signs in.
+    :param target: ``drive_id``, ``user``, ``site`` or ``group`` with its value; empty if the connection names none.
+    """
+
+    base_url: str
+    identity: Identity
+    target: Mapping[str, str]
+
+
+def environment_settings(connection: Connection) -> EnvironmentSettings:
+    """Read a ``talent_dmf`` connection.
+
+    :raises ConfigurationError: something is missing or cannot work; the sentence names the field.
+    """
+    extra = _extra(connection)
+    base_url = _root(connection.conn_id, connection.host or "", "host (environment URL)", connection.port)
+    return EnvironmentSettings(base_url, _identity(connection, extra, _resource_scope(base_url, extra)))
+
+
+def drive_settings(connection: Connection) -> DriveSettings:
+    """Read an ``msgraph`` connection, in the words of the azure provider, plus ours for the drive.
+
+    :raises ConfigurationError: something is missing or cannot work; the sentence names the field.
+    """
+    extra = _extra(connection)
+    base_url = str(extra.get("base_url") or "").strip()
+    if not base_url and connection.host:
+        base_url = _root(connection.conn_id, connection.host, "host", connection.port)
+    base_url = _root(connection.conn_id, base_url or GRAPH_URL, "extra `base_url`", None)
+    if base_url.rsplit("/", 1)[-1] not in {"v1.0", "beta"}:
+        base_url += "/v1.0"
+    scopes = extra.get("scopes") or GRAPH_SCOPE
+    if isinstance(scopes, str):
+        scopes = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    target = {name: str(extra[name]) for name in ("drive_id", "user", "site", "group") if extra.get(name)}
+    return DriveSettings(base_url, _identity(connection, extra, str(scopes[0])), target)
+
+
+def _extra(connection: Connection) -> dict[str, Any]:
+    try:
+        extra = connection.extra_dejson
+    except (ValueError, json.JSONDecodeError) as error:
+        raise ConfigurationError(f"The extra of connection {connection.conn_id!r} is not a JSON object.") from error
+    if not isinstance(extra, dict):
+        raise ConfigurationError(f"The extra of connection {connection.conn_id!r} is not a JSON object.")
+    return extra
+
+
+def _root(conn_id: str, address: str, field: str, port: int | None) -> str:
+    address = address.strip().rstrip("/")
+    if not address:
+        raise ConfigurationError(
+            f"Connection {conn_id!r} has no {field}; set it, e.g. https://contoso.operations.dynamics.com."
+        )
+    if "://" not in address:
+        address = f"https://{address}"
+    parts = urlsplit(address)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ConfigurationError(
+            f"Connection {conn_id!r}: {field} must start with https://, tokens and personal data travel on it."
+        )
+    if parts.query or parts.fragment or parts.username:
+        raise ConfigurationError(
+            f"Connection {conn_id!r}: {field} must be an address only, without user, query or fragment."
+        )
+    if port and parts.port is None:
+        address = f"{parts.scheme}://{parts.hostname}:{port}{parts.path}"
+    # The path /data is ours to add; people copy it from a browser.
+    return address.removesuffix("/data").rstrip("/")
+
+
+def _resource_scope(base_url: str, extra: Mapping[str, Any]) -> str:
+    resource = str(extra.get("resource") or "").strip()
+    if not resource:
+        parts = urlsplit(base_url)
+        namespace = parts.path.lower().rpartition("/namespaces/")[2]
+        stand_alone = "/namespaces/" in parts.path.lower() and namespace != "axsf"
+        # The audience of finance and operations: environment URL, lower case, no slash at the end (S-TSA).
+        resource = TALENT_RESOURCE if stand_alone else f"{parts.scheme}://{parts.netloc}".lower()
+    return resource if resource.endswith("/.default") else f"{resource}/.default"
+
+
+def _identity(connection: Connection, extra: Mapping[str, Any], scope: str) -> Identity:
+    certificate = bool(extra.get("certificate_path") or extra.get("certificate_data"))
+    auth_type = str(extra.get("auth_type") or ("certificate" if certificate else "client_secret"))
+    by_user = auth_type == "username_password"
+    authority = str(extra.get("authority") or DEFAULT_AUTHORITY).strip().rstrip("/")
+    login, password = connection.login or "", connection.password or ""
+    return Identity(
+        scope=scope,
+        tenant_id=str(extra.get("tenant_id") or extra.get("tenantId") or "").strip(),
+        client_id=str(extra.get("client_id") or "") if by_user else login,
+        auth_type=cast("AuthType", auth_type),
+        client_secret=str(extra.get("client_secret") or "") if by_user else password,
+        certificate_path=str(extra.get("certificate_path") or ""),
+        certificate_data=str(extra.get("certificate_data") or ""),
+        username=login if by_user else "",
+        password=password if by_user else "",
+        authority=authority if "://" in authority else f"https://{authority}",
+        tls=TlsSettings(
+            verify=_verify(connection.conn_id, extra.get("verify")), proxies=_proxies(connection.conn_id, extra)
+        ),
+    )
+
+
+def _verify(conn_id: str, raw: Any) -> bool | str | None:
+    if raw is None or isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str):
+        words: dict[str, bool | None] = {"": None, "true": True, "false": False}
+        return words.get(raw.strip().lower(), raw.strip())
+    raise ConfigurationError(f"Connection {conn_id!r}: extra `verify` must be true, false or the path of a CA bundle.")
+
+
+def _proxies(conn_id: str, extra: Mapping[str, Any]) -> dict[str, str]:
+    raw = extra.get("proxies") or {}
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except ValueError as error:
+            raise ConfigurationError(f"Connection {conn_id!r}: extra `proxies` is not a JSON object.") from error
+    if not isinstance(raw, dict):
+        raise ConfigurationError(
+            f'Connection {conn_id!r}: extra `proxies` must be like {{"https": "http://proxy:8080"}}.'
+        )
+    return {str(scheme): str(url) for scheme, url in raw.items()}

@@ -1,0 +1,118 @@
+"""The hook for the DMF package REST API of Dynamics 365."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from functools import cached_property
+from typing import Any, TypeVar
+
+from airflow.sdk import BaseHook
+
+from talent_dmf.api.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
+from talent_dmf.api.models import EntityOutcome, ExportRequest, StartedExport
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.reporting import ExportReport, export_report
+from talent_dmf.api.starting import StartPolicy, start_export
+from talent_dmf.api.status import DmfExecutionStatus
+from talent_dmf.api.steps import Steps
+from talent_dmf.credentials import tokens_for
+from talent_dmf.drivers import AsyncDriver, SyncDriver
+from talent_dmf.hooks.settings import EnvironmentSettings, environment_settings
+
+T = TypeVar("T")
+
+
+class TalentDmfHook(BaseHook):
+    """Exports data packages from Dynamics 365 for Talent, Human Resources, and finance and operations.
+
+    :param talent_dmf_conn_id: connection of type ``talent_dmf``: host is the environment's URL (for Talent with
+        ``/namespaces/<guid>``), login the client id, password the client secret; see the README for the extras.
+    """
+
+    conn_name_attr = "talent_dmf_conn_id"
+    default_conn_name = "talent_dmf_default"
+    conn_type = "talent_dmf"
+    hook_name = "Dynamics 365 DMF"
+
+    def __init__(self, talent_dmf_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.talent_dmf_conn_id = talent_dmf_conn_id
+
+    @cached_property
+    def settings(self) -> EnvironmentSettings:
+        """The connection, read.
+
+        :raises ConfigurationError: the connection cannot work.
+        """
+        return environment_settings(self.get_connection(self.talent_dmf_conn_id))
+
+    @cached_property
+    def _driver(self) -> SyncDriver:
+        identity = self.settings.identity
+        return SyncDriver(base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls)
+
+    def get_conn(self) -> SyncDriver:
+        """The driver for the environment."""
+        return self._driver
+
+    def blob_driver(self) -> SyncDriver:
+        """A driver for the signed URLs of packages: it knows no token. The caller closes it."""
+        return SyncDriver(tls=self.settings.identity.tls)
+
+    async def aget_conn(self) -> AsyncDriver:
+        """The driver for the environment that all triggers of this event loop share: one pool of connections and one
+        token, however many exports are waited for. The connection is read anew at each call."""
+        connection = await BaseHook.aget_connection(self.talent_dmf_conn_id)
+        return shared_driver(environment_settings(connection))
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run a protocol of :mod:`talent_dmf.api` against the environment.
+
+        :raises TalentDmfError: whatever the protocol raises.
+        """
+        return self._driver.run(steps)
+
+    def start_export(self, request: ExportRequest, policy: StartPolicy | None = None) -> StartedExport:
+        """Start an export exactly once; see :func:`talent_dmf.api.starting.start_export`."""
+        return self.run(start_export(request, policy or StartPolicy()))
+
+    def execution_status(self, execution_id: str) -> DmfExecutionStatus | None:
+        """How an execution stands; ``None`` if the service does not know it (yet)."""
+        return self.run(execution_status(execution_id))
+
+    def entity_outcomes(self, execution_id: str) -> list[EntityOutcome]:
+        """How each entity of an execution went."""
+        return self.run(entity_outcomes(execution_id))
+
+    def export_report(self, execution_id: str) -> ExportReport:
+        """Everything that explains an execution."""
+        return self.run(export_report(execution_id))
+
+    def execution_page_url(self, execution_id: str) -> str | None:
+        """The execution's page in Dynamics 365, for people."""
+        return self.run(execution_page_url(execution_id))
+
+    def exported_package_url(self, execution_id: str) -> SecretUrl | None:
+        """A fresh signed URL of the package; ``None`` while there is none."""
+        return self.run(exported_package_url(execution_id))
+
+
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncDriver]] = weakref.WeakKeyDictionary()
+_shared_lock = threading.Lock()
+
+
+def shared_driver(settings: EnvironmentSettings) -> AsyncDriver:
+    """The running event loop's one driver for an environment and identity.
+
+    :param settings: the connection, read.
+    """
+    loop = asyncio.get_running_loop()
+    key = f"{settings.base_url} {settings.identity.cache_key}"
+    with _shared_lock:
+        drivers = _shared.setdefault(loop, {})
+        if key not in drivers:
+            identity = settings.identity
+            drivers[key] = AsyncDriver(base_url=settings.base_url, token=tokens_for(identity), tls=identity.tls)
+        return drivers[key]

@@ -1,0 +1,229 @@
+"""Operators for the DMF package REST API: start an export, find its package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowFailException
+
+from talent_dmf.api.errors import ExportBusyError, ProtocolError, WaitTimeoutError
+from talent_dmf.api.execution_ids import check_legal_entity, mint_execution_id
+from talent_dmf.api.models import ExecutionEvent, ExportRequest
+from talent_dmf.links import TalentDmfJobPageLink
+from talent_dmf.verdicts import verdicts
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from talent_dmf.hooks.talent_dmf import TalentDmfHook
+
+CONN_ID = "talent_dmf_default"
+JOB_PAGE_KEY = "job_page_url"
+
+
+def _hook(conn_id: str) -> TalentDmfHook:
+    # Imported where it runs: parsing a DAG file must not pay for msal, requests and httpx.
+    from talent_dmf.hooks.talent_dmf import TalentDmfHook
+
+    return TalentDmfHook(conn_id)
+
+
+class TalentDmfExportToPackageOperator(BaseOperator):
+    """Starts an export of a data project with ``ExportToPackage``, exactly once.
+
+    The execution id is minted before the call, from DAG, run, map index, project, legal entity and generation. A retry
+    asks for that id first and adopts what it finds; it never starts a second export. Clearing the task begins a new
+    generation: that exports anew. An id whose execution has failed for good is replaced.
+
+    While another execution of the same data project is running, the task waits for it without a worker slot (or fails,
+    with ``busy="fail"``): two exports of one project at a time disturb each other.
+
+    :param definition_group_id: the data project's *name*.
+    :param package_name: file name that the service gives the package.
+    :param legal_entity_id: company code, such as ``USMF``.
+    :param execution_id: an id of your own; minted if ``None``.
+    :param re_execute: the API's ``reExecute``.
+    :param busy: ``wait`` or ``fail`` while another execution of the project is running.
+    :param busy_timeout: longest wait for other executions.
+    :param talent_dmf_conn_id: connection to the environment.
+    :param deferrable: whether a wait for another execution leaves the worker.
+    :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365.
+    :raises AirflowFailException: a verdict: no such data project, no rights, no valid connection.
+    """
+
+    template_fields: Sequence[str] = (
+        "definition_group_id",
+        "package_name",
+        "legal_entity_id",
+        "execution_id",
+        "talent_dmf_conn_id",
+    )
+    operator_extra_links = (TalentDmfJobPageLink(),)
+    ui_color = "#e8f0fb"
+
+    def __init__(
+        self,
+        *,
+        definition_group_id: str,
+        package_name: str,
+        legal_entity_id: str,
+        execution_id: str | None = None,
+        re_execute: bool = False,
+        busy: Literal["wait", "fail"] = "wait",
+        busy_timeout: timedelta = timedelta(hours=6),
+        talent_dmf_conn_id: str = CONN_ID,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.definition_group_id = definition_group_id
+        self.package_name = package_name
+        self.legal_entity_id = legal_entity_id
+        self.execution_id = execution_id
+        self.re_execute = re_execute
+        self.busy = busy
+        self.busy_timeout = busy_timeout
+        self.talent_dmf_conn_id = talent_dmf_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> str:
+        """Start the export, or find the one that an earlier try has started."""
+        return self._start(context, busy_deadline=datetime.now(UTC) + self.busy_timeout)
+
+    def resume(self, context: Context, event: dict[str, Any] | None = None) -> str:
+        """Go on after a wait for another execution."""
+        if not isinstance(event, dict) or not event.get("execution_id"):
+            raise ProtocolError(
+                f"The wait for another execution of data project {self.definition_group_id!r} was resumed without a "
+                "readable event. Retry the task."
+            )
+        with verdicts(self.log):
+            seen = ExecutionEvent.from_json(event, str(event["execution_id"]))
+            if seen.kind == "error" and not seen.retryable:
+                raise AirflowFailException(seen.message)
+            deadline = datetime.fromisoformat(seen.deadline or seen.started_at)
+        return self._start(context, busy_deadline=deadline)
+
+    def _start(self, context: Context, busy_deadline: datetime) -> str:
+        with verdicts(self.log):
+            request = ExportRequest(
+                definition_group_id=self._project(),
+                package_name=self.package_name,
+                legal_entity_id=check_legal_entity(self.legal_entity_id),
+                execution_id=self._execution_id(context),
+                re_execute=self.re_execute,
+            )
+            hook = _hook(self.talent_dmf_conn_id)
+            while True:
+                try:
+                    started = hook.start_export(request)
+                    break
+                except ExportBusyError as busy:
+                    self._wait_for_other(hook, busy, busy_deadline)
+            context["ti"].xcom_push(key=JOB_PAGE_KEY, value=hook.execution_page_url(started.execution_id))
+        self.log.info(
+            "Export of data project %r for legal entity %s %s as execution %s.",
+            request.definition_group_id,
+            request.legal_entity_id,
+            "was found running, started by an earlier try," if started.adopted else "started",
+            started.execution_id,
+        )
+        return started.execution_id
+
+    def _project(self) -> str:
+        project = self.definition_group_id.strip()
+        if not project:
+            raise AirflowFailException(
+                "The data project's name is empty; set `definition_group_id` to the project's name."
+            )
+        return project
+
+    def _execution_id(self, context: Context) -> str:
+        if self.execution_id:
+            return self.execution_id
+        ti, dag_run = context["ti"], context["dag_run"]
+        # start_date tells this run from one of the same id in another or a reset Airflow; it changes only when a
+        # finished run is cleared. max_tries changes only when the task itself is cleared (Airflow sets it to
+        # try_number + retries), so retries share an id and a clear exports anew.
+        return mint_execution_id(
+            self.definition_group_id.strip(),
+            self.legal_entity_id.strip().upper(),
+            ti.dag_id,
+            ti.run_id,
+            ti.task_id,
+            ti.map_index,
+            dag_run.start_date.isoformat() if dag_run.start_date else "",
+            ti.max_tries,
+        )
+
+    def _wait_for_other(self, hook: TalentDmfHook, busy: ExportBusyError, deadline: datetime) -> None:
+        from talent_dmf.api.models import WaitState
+        from talent_dmf.api.waiting import WaitPolicy, watch
+        from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
+
+        if self.busy == "fail":
+            raise busy
+        moment = datetime.now(UTC)
+        if moment >= deadline:
+            raise WaitTimeoutError(
+                f"Data project {self.definition_group_id!r} has been busy with other executions for longer "
+                f"than {self.busy_timeout}, the last one {busy.execution_id}. Look at it under Data management > Job history."
+            )
+        self.log.info("%s The task waits for it.", busy.message)
+        if self.deferrable:
+            self.defer(
+                trigger=TalentDmfExecutionStatusTrigger(
+                    execution_id=busy.execution_id,
+                    started_at=moment.isoformat(),
+                    deadline=deadline.isoformat(),
+                    talent_dmf_conn_id=self.talent_dmf_conn_id,
+                ),
+                method_name="resume",
+            )
+        hook.run(watch(busy.execution_id, WaitPolicy(), WaitState(started_at=moment), until=deadline))
+
+
+class TalentDmfExportedPackageUrlOperator(BaseOperator):
+    """Waits until the package of a finished export exists, reads its size and contents by ranged reads, and passes on
+    where it lies, without the signature that opens it: XComs are readable by every viewer and are not masked.
+
+    :param execution_id: the finished execution.
+    :param package_timeout_seconds: longest wait for the package: ``GetExportedPackageUrl`` answers an empty string for
+        a while even after success.
+    :param talent_dmf_conn_id: connection to the environment.
+    :returns: XCom ``return_value``: ``execution_id``, ``host``, ``path``, ``size_bytes``, ``etag``, ``expires_at``,
+        ``extracted_at``, ``entities``.
+    :raises AirflowFailException: there is no package, or it is not the package that it should be.
+    """
+
+    template_fields: Sequence[str] = ("execution_id", "talent_dmf_conn_id")
+    ui_color = "#e8f0fb"
+
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        package_timeout_seconds: float = 600.0,
+        talent_dmf_conn_id: str = CONN_ID,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.execution_id = execution_id
+        self.package_timeout_seconds = package_timeout_seconds
+        self.talent_dmf_conn_id = talent_dmf_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find the package and look into it."""
+        with verdicts(self.log):
+            hook = _hook(self.talent_dmf_conn_id)
+            reference = hook.find_package(self.execution_id, timeout_seconds=self.package_timeout_seconds)
+        self.log.info(
+            "Package of execution %s: %d bytes, data files: %s.",
+            self.execution_id,
+            reference.size_bytes,
+            ", ".join(reference.entities) or "none",
+        )
+        return reference.to_json()

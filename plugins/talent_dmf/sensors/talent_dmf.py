@@ -1,0 +1,247 @@
+"""The sensor that waits until an export is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+
+from talent_dmf.api.errors import ExportEmptyError, TransportError
+from talent_dmf.api.models import ExecutionEvent, OnEmpty, PartialSuccess, WaitState
+from talent_dmf.api.reporting import ExportReport, verdict
+from talent_dmf.api.status import DmfExecutionStatus
+from talent_dmf.api.waiting import Finished, OutOfTime, Unsettled, WaitPolicy, WatchResult, observe, watch
+from talent_dmf.notifications import notify_sla_missed
+from talent_dmf.verdicts import verdicts
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from talent_dmf.hooks.talent_dmf import TalentDmfHook
+
+_UNSETTLED_KEY = "unsettled_since"
+
+
+class TalentDmfExecutionStatusSensor(BaseSensorOperator):
+    """Waits until an execution is finished, and judges it.
+
+    It asks first and defers afterwards: a short export ends on the worker, because a deferral costs about three
+    seconds. ``timeout``, ``poke_interval``, ``soft_fail`` and ``retries`` mean the same whether it defers or not. On a
+    bad end, the task log and the exception say entity by entity what went wrong.
+
+    :param execution_id: the execution to wait for.
+    :param partial_success: whether ``PartiallySucceeded`` is a failure (``fail``) or counts (``accept``).
+    :param on_empty: what to do with an export without rows: ``save`` it, ``skip`` the rest of the run, or ``fail``.
+    :param sla: after this time one warning is given (see :mod:`talent_dmf.notifications`), and the wait goes on.
+    :param short_export_seconds: how long the worker itself waits before the task defers.
+    :param grace_seconds: how long "execution details were not found" and ``Unknown`` are borne.
+    :param talent_dmf_conn_id: connection to the environment.
+    :param deferrable: whether to wait in the triggerer.
+    :returns: XCom ``return_value``: ``execution_id``, ``status``, ``rows``, ``entities``.
+    :raises AirflowFailException: the export failed, was canceled, or succeeded in part and that counts as failure.
+    :raises AirflowSensorTimeout: not finished within ``timeout``.
+    """
+
+    template_fields: Sequence[str] = ("execution_id", "talent_dmf_conn_id")
+    ui_color = "#fdf3e0"
+
+    def __init__(
+        self,
+        *,
+        execution_id: str,
+        partial_success: PartialSuccess = "fail",
+        on_empty: OnEmpty = "save",
+        sla: timedelta | None = None,
+        short_export_seconds: float = 15.0,
+        grace_seconds: float = 300.0,
+        talent_dmf_conn_id: str = "talent_dmf_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.execution_id = execution_id
+        self.partial_success = partial_success
+        self.on_empty = on_empty
+        self.sla_after = sla
+        self.short_export_seconds = short_export_seconds
+        self.grace_seconds = grace_seconds
+        self.talent_dmf_conn_id = talent_dmf_conn_id
+        self.deferrable = deferrable
+
+    @property
+    def wait_policy(self) -> WaitPolicy:
+        """How to wait, in the core's words."""
+        return WaitPolicy(poke_interval_seconds=self.poke_interval, grace_seconds=self.grace_seconds)
+
+    def execute(self, context: Context) -> Any:
+        """Ask, wait on the worker for a while, then defer or go on asking."""
+        if self.reschedule:
+            return super().execute(context)
+        started = datetime.now(UTC)
+        deadline = started + timedelta(seconds=self.timeout)
+        worker_until = (
+            min(deadline, started + timedelta(seconds=self.short_export_seconds)) if self.deferrable else deadline
+        )
+        with self._soft_failing(), verdicts(self.log):
+            hook = self._hook()
+            result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
+            if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
+                self._defer(result.state, deadline, self._sla_at(started, after=datetime.now(UTC)))
+            return self._judge(context, hook, result)
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Ask once, for ``mode="reschedule"``: what must be remembered is kept in the task's state store."""
+        with verdicts(self.log):
+            hook = self._hook()
+            store = context["task_state_store"]
+            moment = datetime.now(UTC)
+            since = store.get(_UNSETTLED_KEY)
+            state = WaitState(
+                started_at=moment,
+                unsettled_since=datetime.fromisoformat(since) if isinstance(since, str) and since else None,
+            )
+            decision, state = observe(hook.execution_status(self.execution_id), state, moment, self.wait_policy)
+            store.set(_UNSETTLED_KEY, state.unsettled_since.isoformat() if state.unsettled_since else "")
+            if isinstance(decision, Finished | Unsettled):
+                return PokeReturnValue(is_done=True, xcom_value=self._judge(context, hook, decision))
+            return False
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Resume with what the trigger saw; anything that is not a clear answer fails (R6)."""
+        with verdicts(self.log):
+            seen = ExecutionEvent.from_json(event, self.execution_id)
+            hook = self._hook()
+            started = datetime.fromisoformat(seen.started_at)
+            since = datetime.fromisoformat(seen.unsettled_since) if seen.unsettled_since else None
+            state = WaitState(started_at=started, unsettled_since=since)
+            if seen.kind == "error":
+                if seen.retryable:
+                    raise TransportError(seen.message)
+                raise AirflowFailException(seen.message)
+            if seen.kind == "sla_missed":
+                self._say_sla_missed(context)
+                self._defer(state, datetime.fromisoformat(seen.deadline) if seen.deadline else None, None)
+            result: WatchResult
+            status = DmfExecutionStatus.parse(seen.status)
+            if seen.kind == "timed_out":
+                result = OutOfTime(state)
+            elif seen.kind == "finished" and status is not None:
+                result = Finished(status)
+            else:
+                result = Unsettled(status)
+            return self._judge(context, hook, result)
+
+    def _hook(self) -> TalentDmfHook:
+        from talent_dmf.hooks.talent_dmf import TalentDmfHook
+
+        return TalentDmfHook(self.talent_dmf_conn_id)
+
+    def _watch_on_worker(self, context: Context, hook: TalentDmfHook, state: WaitState, until: datetime) -> WatchResult:
+        sla_at = self._sla_at(state.started_at)
+        if sla_at is not None and sla_at < until:
+            result = hook.run(watch(self.execution_id, self.wait_policy, state, until=sla_at))
+            if not isinstance(result, OutOfTime):
+                return result
+            self._say_sla_missed(context)
+            state = result.state
+        return hook.run(watch(self.execution_id, self.wait_policy, state, until=until))
+
+    def _sla_at(self, started: datetime, after: datetime | None = None) -> datetime | None:
+        moment = started + self.sla_after if self.sla_after is not None else None
+        return None if moment is None or (after is not None and moment <= after) else moment
+
+    def _say_sla_missed(self, context: Context) -> None:
+        self.log.warning("Export %s is not finished after %s. The wait goes on.", self.execution_id, self.sla_after)
+        notify_sla_missed(context, execution_id=self.execution_id, sla=self.sla_after)
+
+    def _defer(self, state: WaitState, deadline: datetime | None, sla_at: datetime | None) -> None:
+        from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
+
+        # The trigger ends the wait itself at its deadline; the framework's own limit, looked at every 15 seconds
+        # only, stands behind it in case that the triggerer is away.
+        remaining = None if deadline is None else max(timedelta(seconds=1), deadline - datetime.now(UTC))
+        self.defer(
+            trigger=TalentDmfExecutionStatusTrigger(
+                execution_id=self.execution_id,
+                started_at=state.started_at.isoformat(),
+                talent_dmf_conn_id=self.talent_dmf_conn_id,
+                deadline=deadline.isoformat() if deadline else None,
+                sla_at=sla_at.isoformat() if sla_at else None,
+                unsettled_since=state.unsettled_since.isoformat() if state.unsettled_since else None,
+                poke_interval_seconds=self.poke_interval,
+                grace_seconds=self.grace_seconds,
+            ),
+            method_name="execute_complete",
+            timeout=remaining + timedelta(seconds=30) if remaining else None,
+        )
+
+    def _judge(self, context: Context, hook: TalentDmfHook, result: WatchResult) -> dict[str, Any]:
+        if isinstance(result, OutOfTime):
+            raise AirflowSensorTimeout(
+                f"Export {self.execution_id} is not finished after {self.timeout:.0f} seconds; it may still be running "
+                "in Dynamics 365. Raise the time limit and clear this task: it goes on waiting for the same export."
+            )
+        status = result.status
+        if isinstance(result, Finished) and status is DmfExecutionStatus.SUCCEEDED:
+            report = ExportReport(entities=tuple(hook.entity_outcomes(self.execution_id)))
+        else:
+            report = hook.export_report(self.execution_id)
+            for line in report.lines():
+                self.log.warning("%s", line)
+        error = verdict(self.execution_id, status, report, self.partial_success)
+        if error is not None:
+            raise error
+        self._judge_rows(report)
+        self.log.info(
+            "Export %s: %s, %s rows.", self.execution_id, status, "unknown" if report.rows is None else report.rows
+        )
+        return {
+            "execution_id": self.execution_id,
+            "status": str(status),
+            "rows": report.rows,
+            "entities": [
+                {
+                    "entity": entity.entity_name,
+                    "rows": entity.rows,
+                    "status": entity.target_status or entity.staging_status,
+                }
+                for entity in report.entities
+            ],
+        }
+
+    def _judge_rows(self, report: ExportReport) -> None:
+        if report.rows != 0:
+            return
+        sentence = (
+            f"Export {self.execution_id} holds no rows. Nothing has changed since the last incremental export, or the "
+            "legal entity or a filter of the data project matches nothing."
+        )
+        if self.on_empty == "skip":
+            raise AirflowSkipException(sentence)
+        if self.on_empty == "fail":
+            raise ExportEmptyError(sentence, execution_id=self.execution_id)
+        self.log.warning("%s The package is saved all the same (`on_empty: save`).", sentence)
+
+    def _soft_failing(self) -> _SoftFailing:
+        return _SoftFailing(soft_fail=self.soft_fail, never_fail=self.never_fail)
+
+
+class _SoftFailing:
+    """What ``BaseSensorOperator.execute`` does with ``soft_fail`` and ``never_fail``, for our own ``execute``."""
+
+    def __init__(self, *, soft_fail: bool, never_fail: bool) -> None:
+        self._soft_fail, self._never_fail = soft_fail, never_fail
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, AirflowSkipException) or not isinstance(error, Exception):
+            return
+        if self._soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException):
+            raise AirflowSkipException(f"Skipped because soft_fail is set: {error}") from error
+        if self._never_fail:
+            raise AirflowSkipException(f"Skipped because never_fail is set: {error}") from error
