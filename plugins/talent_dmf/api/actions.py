@@ -166,12 +166,12 @@ def executions_that_look_running(definition_group_id: str) -> Steps[list[str]]:
     return list(running)
 
 
-def data_project(definition_group_id: str) -> Steps[dict[str, Any] | None]:
-    """A data project's row (``Name``, ``OperationType``, ``GenerateDataPackage`` …), or ``None`` if there is none."""
+def data_projects() -> Steps[list[str]]:
+    """Names of the data projects that can be read."""
     operation = "DataManagementDefinitionGroups"
-    response = yield from send(Request("GET", _rows_url(operation, "Name", definition_group_id), operation=operation))
-    rows = _value(operation, response, definition_group_id)
-    return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else None
+    response = yield from send(Request("GET", f"{_SET}?$select=Name&cross-company=true", operation=operation))
+    rows = _value(operation, response, "")
+    return [str(row.get("Name")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:

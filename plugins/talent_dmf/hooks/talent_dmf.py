@@ -9,11 +9,15 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
+from talent_dmf.api.diagnosis import check_environment, why_refused
+from talent_dmf.api.errors import AuthenticationError, TalentDmfError
 from talent_dmf.api.models import EntityOutcome, ExportRequest, StartedExport
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.reporting import ExportReport, export_report
+from talent_dmf.api.sign_in import token_claims
 from talent_dmf.api.starting import StartPolicy, start_export
 from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps
@@ -97,6 +101,31 @@ class TalentDmfHook(BaseHook):
     def exported_package_url(self, execution_id: str) -> SecretUrl | None:
         """A fresh signed URL of the package; ``None`` while there is none."""
         return self.run(exported_package_url(execution_id))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the connection works and, if not, what is wrong and what to do.
+
+        An extra ``data_project`` names a project whose existence is tested as well.
+        """
+        try:
+            settings = self.settings
+            token = tokens_for(settings.identity).token()
+            try:
+                extra = self.get_connection(self.talent_dmf_conn_id).extra_dejson
+                return True, self.run(check_environment(extra.get("data_project") or None))
+            except AuthenticationError as error:
+                reason = why_refused(
+                    token_claims(token),
+                    scope=settings.identity.scope,
+                    tenant_id=settings.identity.tenant_id,
+                    client_id=settings.identity.client_id,
+                )
+                return (
+                    False,
+                    f"Entra ID gave a token, but Dynamics 365 refuses it (HTTP {error.status_code}): {reason}.",
+                )
+        except (TalentDmfError, AirflowNotFoundException) as error:
+            return False, str(error)
 
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncDriver]] = weakref.WeakKeyDictionary()

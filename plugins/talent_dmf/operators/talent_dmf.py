@@ -170,7 +170,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         if moment >= deadline:
             raise WaitTimeoutError(
                 f"Data project {self.definition_group_id!r} has been busy with other executions for longer "
-                f"than {self.busy_timeout}, the last one {busy.execution_id}. Look at it under Data management > Job history."
+                f"than {self.busy_timeout}, the last one {busy.execution_id}. Look at it under Data "
+                "management > Job history."
             )
         self.log.info("%s The task waits for it.", busy.message)
         if self.deferrable:
