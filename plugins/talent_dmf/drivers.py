@@ -316,6 +316,8 @@ class AsyncDriver:
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
             follow_redirects=False,
         )
+        # httpcore walks its whole queue at every change: with thousands of exports asking at once, the queue must be ours.
+        self._slots = asyncio.Semaphore(max_connections)
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
         self._last_token: str | None = None
 
@@ -366,13 +368,14 @@ class AsyncDriver:
         if request.timeout_seconds is not None:
             timeout = httpx.Timeout(request.timeout_seconds, pool=None)
         try:
-            raw = await self._client.request(
-                request.method,
-                url,
-                content=self._wire.body(request),
-                headers=self._wire.headers(request, token, call_id),
-                timeout=timeout,
-            )
+            async with self._slots:
+                raw = await self._client.request(
+                    request.method,
+                    url,
+                    content=self._wire.body(request),
+                    headers=self._wire.headers(request, token, call_id),
+                    timeout=timeout,
+                )
         except (httpx.HTTPError, OSError) as error:
             raise self._wire.failure(request, url, error, call_id) from None
         headers = {name.lower(): value for name, value in raw.headers.items()}
