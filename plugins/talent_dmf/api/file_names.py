@@ -1,0 +1,136 @@
+"""Names of saved files: built so that backfills, re-runs and legal entities never share one."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from talent_dmf.api.errors import ConfigurationError
+
+DEFAULT_FILE_NAME = "{project}_{legal_entity}_{interval}_{extracted}.zip"
+PLACEHOLDERS: Mapping[str, str] = {
+    "project": "name of the data project",
+    "legal_entity": "company code",
+    "interval": "start of the run's data interval, or `manual` if the run has none",
+    "extracted": "time at which the package was made, UTC, to the second",
+    "execution_id": "id of the export in Dynamics 365",
+    "run": "id of the DAG run",
+}
+
+# support.microsoft.com "Restrictions and limitations in OneDrive and SharePoint"; onedrive-graph.md §1.8.
+FORBIDDEN_CHARACTERS = '"*:<>?/\\|'
+_UNSAFE = re.compile(r"""["*:<>?/\\|#%\x00-\x1f]+""")
+_RESERVED_STEMS = {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+_RESERVED_NAMES = {".lock", "desktop.ini"}
+# Longest name of one file; the whole path may have 400 characters.
+MAX_NAME_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class FileNameFacts:
+    """What the placeholders of a file name stand for.
+
+    :param project: name of the data project.
+    :param legal_entity: company code.
+    :param execution_id: id of the export.
+    :param run: id of the DAG run.
+    :param interval_start: start of the run's data interval, aware; ``None`` for a run without one.
+    :param extracted_at: when the package was made, aware.
+    """
+
+    project: str
+    legal_entity: str
+    execution_id: str
+    run: str
+    interval_start: datetime | None
+    extracted_at: datetime
+
+    def values(self) -> dict[str, str]:
+        """The placeholders' values, fit for a file name."""
+        values = {
+            "project": self.project,
+            "legal_entity": self.legal_entity,
+            "interval": _moment(self.interval_start) if self.interval_start else "manual",
+            "extracted": self.extracted_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ"),
+            "execution_id": self.execution_id,
+            "run": self.run,
+        }
+        return {name: _UNSAFE.sub("-", value.strip()).strip(" .~-") for name, value in values.items()}
+
+
+def check_file_name_template(template: str) -> str:
+    """A template as it is, if it can make a file name.
+
+    :param template: text with placeholders such as ``{legal_entity}``.
+    :raises ConfigurationError: unknown placeholder, unbalanced braces, or a name that OneDrive refuses.
+    """
+    _fill(template, dict.fromkeys(PLACEHOLDERS, "x"))
+    return template
+
+
+def render_file_name(template: str, facts: FileNameFacts) -> str:
+    """Fill the placeholders of a template.
+
+    :param template: text with placeholders such as ``{legal_entity}``; see :data:`PLACEHOLDERS`.
+    :param facts: what they stand for.
+    :raises ConfigurationError: the template or the name that results cannot be used.
+    """
+    return _fill(template, facts.values())
+
+
+def check_file_name(name: str) -> str:
+    """A name as it is, if OneDrive and SharePoint take it.
+
+    :param name: name of a file, without its folder.
+    :raises ConfigurationError: it is empty, too long, reserved, or has forbidden characters.
+    """
+    bad = sorted(set(name) & set(FORBIDDEN_CHARACTERS)) + [repr(c) for c in sorted(set(name)) if ord(c) < 32]
+    stem = name.partition(".")[0].strip().lower()
+    problem = None
+    if not name.strip(" ."):
+        problem = "is empty"
+    elif bad:
+        problem = f"contains {' '.join(bad)}, which OneDrive forbids"
+    elif name != name.strip() or name.endswith("."):
+        problem = "begins or ends with a space, or ends with a full stop, which OneDrive forbids"
+    elif name.startswith("~"):
+        problem = "begins with ~, which OneDrive forbids"
+    elif stem in _RESERVED_STEMS or name.lower() in _RESERVED_NAMES or "_vti_" in name.lower():
+        problem = "is a name that OneDrive reserves"
+    elif len(name) > MAX_NAME_LENGTH:
+        problem = f"has {len(name)} characters; OneDrive takes {MAX_NAME_LENGTH}"
+    if problem:
+        raise ConfigurationError(f"File name {name!r} {problem}; change `file_name`.")
+    return name
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    allowed = ", ".join("{" + name + "}" for name in PLACEHOLDERS)
+    if "{{" in template or "{%" in template:
+        raise ConfigurationError(
+            f"File name {template!r} contains Jinja, which is not rendered here; use placeholders: {allowed}."
+        )
+    parts: list[str] = []
+    try:
+        pieces = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigurationError(f"File name {template!r} has unbalanced braces. Placeholders: {allowed}.") from error
+    for text, field, form, conversion in pieces:
+        parts.append(text)
+        if field is None:
+            continue
+        if field not in values or form or conversion:
+            unknown = field + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            raise ConfigurationError(
+                f"File name {template!r} has the unknown placeholder {{{unknown}}}. Placeholders: {allowed}."
+            )
+        parts.append(values[field])
+    return check_file_name("".join(parts))
+
+
+def _moment(moment: datetime) -> str:
+    moment = moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d" if moment.time() == time() else "%Y-%m-%dT%H%MZ")

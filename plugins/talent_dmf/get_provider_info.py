@@ -1,0 +1,110 @@
+"""What Airflow's provider manager reads: connection type, its form, extra links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Values of the extra `auth_type`. A test compares them with talent_dmf.credentials, which is too heavy to import here:
+# every Airflow command calls get_provider_info().
+AUTH_TYPES = ("client_secret", "certificate", "managed_identity", "workload_identity", "username_password")
+
+_TEXT = {"type": ["string", "null"]}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Metadata of this provider. Connections of type ``msgraph`` belong to the azure provider and are used as they
+    are."""
+    return {
+        "package-name": "airflow-provider-talent-dmf",
+        "name": "Dynamics 365 DMF",
+        "description": (
+            "Exports data packages of Dynamics 365 Human Resources (Talent) and finance and operations through the DMF "
+            "package REST API, and saves them in OneDrive for Business or SharePoint."
+        ),
+        "connection-types": [
+            {
+                "connection-type": "talent_dmf",
+                "hook-class-name": "talent_dmf.hooks.talent_dmf.TalentDmfHook",
+                "hook-name": "Dynamics 365 DMF",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["port", "schema"],
+                    "relabeling": {
+                        "host": "Environment URL",
+                        "login": "Client ID",
+                        "password": "Client secret",
+                    },
+                    "placeholders": {
+                        "host": "https://contoso.operations.dynamics.com",
+                        "login": "00000000-0000-0000-0000-000000000000",
+                    },
+                },
+                "conn-fields": _connection_fields(),
+            }
+        ],
+        "extra-links": [
+            "talent_dmf.links.TalentDmfJobPageLink",
+            "talent_dmf.links.OneDriveItemLink",
+        ],
+    }
+
+
+def _connection_fields() -> dict[str, Any]:
+    return {
+        "tenant_id": {
+            "label": "Tenant ID",
+            "description": "Microsoft Entra tenant, as GUID or domain name.",
+            "schema": _TEXT,
+        },
+        "auth_type": {
+            "label": "Authentication",
+            "description": (
+                "How the application signs in. With username_password, login and password are the user's, and the "
+                "application goes into the extra fields client_id and client_secret."
+            ),
+            "schema": {"type": "string", "default": "client_secret", "enum": list(AUTH_TYPES)},
+        },
+        "resource": {
+            "label": "Resource (audience)",
+            "description": (
+                "Leave empty: it follows from the environment URL. Talent: http://hr.talent.dynamics.com; finance and "
+                "operations: the environment URL."
+            ),
+            "schema": _TEXT,
+        },
+        "authority": {
+            "label": "Authority",
+            "description": "Leave empty for https://login.microsoftonline.com; set it for sovereign clouds and AD FS.",
+            "schema": _TEXT,
+        },
+        "certificate_path": {
+            "label": "Certificate file",
+            "description": "PEM file with certificate and private key that every worker and triggerer can read.",
+            "schema": _TEXT,
+        },
+        # Airflow masks an extra by its key's name: it knows `private_key`, and does not know `certificate_data`.
+        "private_key": {
+            "label": "Certificate text",
+            "description": "The same as text (PEM with certificate and private key), instead of the file.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "client_id": {
+            "label": "Client ID (username_password only)",
+            "description": "Application through which the user signs in.",
+            "schema": _TEXT,
+        },
+        "client_secret": {
+            "label": "Client secret (username_password only)",
+            "description": "Secret of that application, if it has one.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "verify": {
+            "label": "Verify TLS",
+            "description": "Empty or true, or the path of a CA bundle (PEM). It wins over REQUESTS_CA_BUNDLE.",
+            "schema": _TEXT,
+        },
+        "proxies": {
+            "label": "Proxies",
+            "description": 'JSON object, such as {"https": "http://proxy.example.com:8080"}.',
+            "schema": _TEXT,
+        },
+    }

@@ -1,0 +1,59 @@
+"""Buttons on a task in the Airflow UI.
+
+Airflow works a link out when the task ends and keeps it as an XCom, so a link must come from what the task has pushed:
+no network, no connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+# XCom key under which the export operator pushes the execution's page in Dynamics 365.
+JOB_PAGE_XCOM_KEY = "job_page_url"
+
+
+class TalentDmfJobPageLink(BaseOperatorLink):
+    """The execution in Dynamics 365: Data management > Job history."""
+
+    name = "Open in Dynamics 365"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Address of the execution's page; empty if the service gave none.
+
+        :param operator: the export operator.
+        :param ti_key: its task instance.
+        """
+        return _web_address(_pushed(ti_key, JOB_PAGE_XCOM_KEY))
+
+
+class OneDriveItemLink(BaseOperatorLink):
+    """The saved file in OneDrive or SharePoint."""
+
+    name = "Open in OneDrive"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Address of the file for people; empty before it is saved.
+
+        :param operator: the transfer operator.
+        :param ti_key: its task instance.
+        """
+        saved = _pushed(ti_key, "return_value")
+        return _web_address(saved.get("web_url") if isinstance(saved, dict) else None)
+
+
+def _pushed(ti_key: TaskInstanceKey, key: str) -> Any:
+    # Resolves the configured XCom backend, so not before a link is wanted.
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_value(ti_key=cast("Any", ti_key), key=key)
+
+
+def _web_address(value: Any) -> str:
+    # What a service answers becomes a link in the UI: nothing but a web address may.
+    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else ""

@@ -1,0 +1,76 @@
+"""What is said when an export is late.
+
+Two clocks run. The deadline alert of the DAG watches the whole run, from queued to done, and its callback runs in the
+triggerer; the sensor's own ``sla`` watches the wait alone, inside the task. Both end here, in a log line of the
+logger ``talent_dmf.notifications``: route it to wherever your alerts go (docs/how-to/run-book.md).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+# States of a DAG run, as the REST API spells them.
+_RUN_FAILED = "failed"
+_RUN_SUCCEEDED = "success"
+
+
+def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> tuple[int, str]:
+    """What a missed deadline means.
+
+    Airflow 3.3 lets the deadline of a run that has already failed pass as well (apache/airflow#60927), so the run's
+    state decides what is said: a failure has been reported as one and is not late too.
+
+    :param context: ``dag_run`` and ``deadline``, as Airflow hands them to a deadline callback.
+    :param export: name of the export.
+    :param sla: the promised duration, in words.
+    :returns: log level and sentence.
+    """
+    run = context.get("dag_run") or {}
+    run_id, state = run.get("dag_run_id") or run.get("run_id") or "?", run.get("state")
+    if state == _RUN_SUCCEEDED:
+        return logging.INFO, f"Export {export}, run {run_id}: succeeded, but not within {sla}."
+    if state == _RUN_FAILED:
+        return logging.INFO, (
+            f"Export {export}, run {run_id}: failed before its deadline of {sla} after it was queued; see the failed "
+            "task's log."
+        )
+    return logging.ERROR, (
+        f"Export {export}, run {run_id}: not finished {sla} after it was queued (state: {state or 'unknown'}). It goes "
+        "on; see the log of wait_for_export."
+    )
+
+
+async def report_missed_deadline(context: Mapping[str, Any], export: str, sla: str) -> None:
+    """Callback of the DAG's deadline alert; runs in the triggerer.
+
+    :param context: ``dag_run`` and ``deadline``, as Airflow hands them over.
+    :param export: name of the export.
+    :param sla: the promised duration, in words.
+    """
+    level, sentence = deadline_sentence(context, export=export, sla=sla)
+    log.log(level, "%s", sentence)
+
+
+def notify_sla_missed(context: Context, *, execution_id: str, sla: timedelta | None) -> None:
+    """Say that the wait for an export takes longer than promised. The sensor calls it once per wait.
+
+    :param context: the sensor's task context.
+    :param execution_id: the execution that is waited for.
+    :param sla: the promised duration.
+    """
+    ti = context["ti"]
+    log.error(
+        "Export %s, run %s: execution %s is not finished after %s. The wait goes on.",
+        ti.dag_id,
+        ti.run_id,
+        execution_id,
+        sla,
+    )
