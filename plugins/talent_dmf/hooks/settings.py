@@ -40,7 +40,7 @@ class DriveSettings:
 
     :param base_url: root of Graph, with its version.
     :param identity: who signs in.
-    :param target: ``drive_id``, ``user``, ``site`` or ``group`` with its value; empty if the connection names none.
+    :param target: ``drive_id``, ``user``, ``site`` or ``group`` with its value (and ``library``); empty if the connection names none.
     """
 
     base_url: str
@@ -73,7 +73,7 @@ def drive_settings(connection: Connection) -> DriveSettings:
     scopes = extra.get("scopes") or GRAPH_SCOPE
     if isinstance(scopes, str):
         scopes = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    target = {name: str(extra[name]) for name in ("drive_id", "user", "site", "group") if extra.get(name)}
+    target = {name: str(extra[name]) for name in ("drive_id", "user", "site", "group", "library") if extra.get(name)}
     return DriveSettings(base_url, _identity(connection, extra, str(scopes[0])), target)
 
 

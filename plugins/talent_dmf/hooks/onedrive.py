@@ -1,0 +1,99 @@
+"""The hook for OneDrive for Business and SharePoint libraries through Microsoft Graph."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, TypeVar
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from talent_dmf.api.drive import DriveTarget, get_item, resolve_drive
+from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.api.models import Drive, DriveItem
+from talent_dmf.api.steps import Steps
+from talent_dmf.credentials import tokens_for
+from talent_dmf.drivers import SyncDriver
+from talent_dmf.hooks.settings import DriveSettings, drive_settings
+
+T = TypeVar("T")
+
+
+class OneDriveHook(BaseHook):
+    """Saves files in OneDrive for Business and SharePoint.
+
+    :param onedrive_conn_id: connection of type ``msgraph``, as the azure provider defines it: login is the client id,
+        password the client secret, extras ``tenant_id``, ``authority``, ``certificate_*``, ``scopes``, ``base_url``,
+        ``proxies``, ``verify``, ``drive_id``; and ours: ``user``, ``site``, ``group``, ``library``.
+    """
+
+    conn_name_attr = "onedrive_conn_id"
+    default_conn_name = "onedrive_default"
+    # The connection type belongs to the azure provider; one connection serves its operators and ours.
+    conn_type = "msgraph"
+    hook_name = "OneDrive for Business"
+
+    def __init__(self, onedrive_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.onedrive_conn_id = onedrive_conn_id
+
+    @cached_property
+    def settings(self) -> DriveSettings:
+        """The connection, read.
+
+        :raises ConfigurationError: the connection cannot work.
+        """
+        return drive_settings(self.get_connection(self.onedrive_conn_id))
+
+    @cached_property
+    def _driver(self) -> SyncDriver:
+        identity = self.settings.identity
+        return SyncDriver(base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls)
+
+    def get_conn(self) -> SyncDriver:
+        """The driver for Graph."""
+        return self._driver
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run a protocol of :mod:`talent_dmf.api` against Graph.
+
+        :raises TalentDmfError: whatever the protocol raises.
+        """
+        return self._driver.run(steps)
+
+    def target(self, **chosen: str | None) -> DriveTarget:
+        """Whose drive is meant: what a task chooses, or else what the connection names.
+
+        :param chosen: ``drive_id``, ``user``, ``site``, ``group`` or ``library``.
+        :raises ConfigurationError: none or several of them.
+        """
+        given = {name: value for name, value in chosen.items() if value}
+        return DriveTarget(**(given or dict(self.settings.target)))
+
+    def resolve_drive(self, target: DriveTarget) -> Drive:
+        """The drive that a target means, with what its quota leaves."""
+        return self.run(resolve_drive(target))
+
+    def get_item(self, drive_id: str, path: str) -> DriveItem | None:
+        """The file or folder at a path below the drive's root, or ``None``."""
+        return self.run(get_item(drive_id, path))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the connection works and, if not, what is wrong and what to do."""
+        try:
+            tokens_for(self.settings.identity).token()
+            if not self.settings.target:
+                return True, (
+                    "Signed in. The connection names no drive: set the extra `user`, `site`, `group` or `drive_id`, or "
+                    "name one in each task."
+                )
+            drive = self.resolve_drive(self.target())
+        except (TalentDmfError, AirflowNotFoundException) as error:
+            return False, str(error)
+        if drive.remaining_bytes is not None and drive.remaining_bytes < 10 * 1024 * 1024:
+            return False, f"Signed in, but drive {drive.name!r} is full: {drive.remaining_bytes} bytes are left."
+        left = "" if drive.remaining_bytes is None else f", {drive.remaining_bytes / 1024**3:.1f} GiB are left"
+        return (
+            True,
+            f"Signed in; drive {drive.name!r} can be read{left}. Whether it can be written shows the first upload.",
+        )
