@@ -22,6 +22,7 @@
     └── TransferError                       the package could not be brought to its destination
         ├── PackageNotAvailableError        no package for this execution (any more)
         ├── PackageInvalidError             what was exported is not the package that it should be
+        ├── PackageLinkExpiredError         the signed URL is not accepted (any more)             retried
         ├── SourceChangedError              the blob changed while it was read                    retried
         ├── UploadSessionLostError          the session is gone and the file is not there         retried
         ├── DestinationError                folder, drive, name or quota cannot take the file
@@ -186,6 +187,12 @@ class PackageNotAvailableError(TransferError):
 
 class PackageInvalidError(TransferError):
     """What was exported is not the package that it should be."""
+
+
+class PackageLinkExpiredError(TransferError):
+    """The signed URL is not accepted, or no more: fetch a new one from the execution id."""
+
+    retryable = True
 
 
 class SourceChangedError(TransferError):

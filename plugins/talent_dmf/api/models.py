@@ -116,10 +116,25 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class Drive:
+    """A document library, as Graph describes it.
+
+    :param remaining_bytes: what its quota leaves, or ``None`` if the service does not say.
+    """
+
+    id: str
+    name: str
+    web_url: str
+    remaining_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DriveItem:
     """A file in a drive, as Graph describes it.
 
+    :param size_bytes: length in bytes; -1 if the service does not say.
     :param quick_xor_hash: base64 of the service's quickXorHash, or ``None`` while it has none.
+    :param is_folder: whether it is a folder instead.
     """
 
     id: str
@@ -128,6 +143,7 @@ class DriveItem:
     web_url: str
     etag: str = ""
     quick_xor_hash: str | None = None
+    is_folder: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The item as plain JSON, for an XCom, in the names that the DAG's readers know."""

@@ -1,0 +1,89 @@
+"""What OneDrive and SharePoint accept as a name: checked before a byte moves.
+
+Rules: support.microsoft.com "Restrictions and limitations in OneDrive and SharePoint" and Graph's "Addressing
+resources in a drive" (onedrive-graph.md §1.8). ``#`` and ``%`` are left to the service: modern tenants allow them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.models import Destination
+
+MAX_PATH_CHARACTERS = 400
+_FORBIDDEN = '"*:<>?/\\|'
+_FORBIDDEN_OR_CONTROL = re.compile(r'["*:<>?/\\|\x00-\x1f\x7f\ud800-\udfff]')
+_RESERVED = frozenset(
+    {".lock", "desktop.ini", "con", "prn", "aux", "nul", ".", ".."}
+    | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+)
+
+
+def check_name(name: str, *, folder: bool = False, at_root: bool = False) -> None:
+    """Check one name.
+
+    :param name: name of a file or folder.
+    :param folder: whether it is a folder's.
+    :param at_root: whether it lies at the root of the drive.
+    :raises DestinationError: says which rule it breaks, and what to do.
+    """
+    kind = "folder" if folder else "file"
+    broken = _broken_rule(name, folder=folder, at_root=at_root)
+    if broken:
+        raise DestinationError(f"OneDrive does not accept the {kind} name {name!r}: {broken}. Choose another name.")
+
+
+def _broken_rule(name: str, *, folder: bool, at_root: bool) -> str:
+    lowered = name.lower()
+    found = _FORBIDDEN_OR_CONTROL.search(name)
+    rules = (
+        (not name, "it is empty"),
+        (name != name.strip(), "it begins or ends with a space"),
+        (found is not None, f"it contains {found[0]!r}; none of {' '.join(_FORBIDDEN)} nor control characters may occur"
+         if found else ""),
+        (name.startswith("~"), "it begins with '~'"),
+        (lowered in _RESERVED, "this name is reserved"),
+        ("_vti_" in lowered, "it contains '_vti_', which SharePoint keeps for itself"),
+        (folder and name.endswith("."), "it ends with '.'"),
+        (at_root and lowered == "forms", "SharePoint keeps 'forms' at the root of a library for itself"),
+    )  # fmt: skip
+    return next((words for broken, words in rules if broken), "")
+
+
+def check_destination(destination: Destination) -> None:
+    """Check the whole path of a file.
+
+    :param destination: folder and name.
+    :raises DestinationError: says which part breaks which rule, and what to do.
+    """
+    segments = folder_segments(destination.folder)
+    for depth, segment in enumerate(segments):
+        check_name(segment, folder=True, at_root=depth == 0)
+    check_name(destination.name, at_root=not segments)
+    if len(destination.path) > MAX_PATH_CHARACTERS:
+        raise DestinationError(
+            f"The path {destination.path[:60]!r}… has {len(destination.path)} characters and OneDrive accepts at most "
+            f"{MAX_PATH_CHARACTERS}. Shorten the folder or the name."
+        )
+
+
+def folder_segments(folder: str) -> list[str]:
+    """The names along the path of a folder, from the root of the drive on.
+
+    :param folder: path with ``/`` between the names; slashes at its ends do not matter.
+    """
+    stripped = folder.strip("/")
+    return stripped.split("/") if stripped else []
+
+
+def safe_name(text: str) -> str:
+    """The file name that comes closest to a text: forbidden characters become ``_``.
+
+    :param text: any text, such as the label of an entity.
+    """
+    name = _FORBIDDEN_OR_CONTROL.sub("_", text).strip()
+    name = re.sub(r"_vti_", "_", name, flags=re.I).lstrip("~")
+    if name.lower() in _RESERVED or name.lower() == "forms":
+        name = f"_{name}"
+    return name or "_"
