@@ -1,0 +1,94 @@
+"""YAML that remembers its lines, so that a mistake can be told with file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from talent_dmf.api.errors import ConfigurationError
+
+# libyaml where PyYAML was built with it. Everything is read as text: YAML would turn the company code NO into false
+# and 0100 into 64.
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_NULL_WORDS = {"", "~", "null", "Null", "NULL"}
+
+Place: TypeAlias = tuple[str | int, ...]
+
+
+class CatalogueError(ConfigurationError):
+    """A catalogue file cannot be used; one sentence per mistake, each with file and line."""
+
+
+class LocatedYaml:
+    """A YAML file whose values are texts, lists and mappings, and know their lines.
+
+    :param path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: dict[Place, int] = {}
+
+    def error(self, at: Place | None, words: str, *, line: int | None = None) -> CatalogueError:
+        """An error that names file and line.
+
+        :param at: keys and indexes that lead to the value concerned; ``None`` for the file as a whole.
+        :param words: what is wrong, without the full stop.
+        :param line: line to name instead.
+        """
+        if line is None and at is not None:
+            line = next((self._lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self._lines), None)
+        return CatalogueError(f"{shown(self.path)}{f', line {line}' if line else ''}: {words}.")
+
+    def read(self) -> dict[str, Any]:
+        """The file's mapping.
+
+        :raises CatalogueError: unreadable, not YAML, not a mapping, a key given twice, or an alias.
+        """
+        try:
+            node = yaml.compose(self.path.read_bytes(), Loader=_LOADER)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            what = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+            raise self.error(None, f"is not valid YAML ({what})", line=mark.line + 1 if mark else None) from None
+        except OSError as error:
+            raise self.error(None, f"cannot be read ({error.strerror})") from None
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(None, "must consist of `key: value` lines, such as `data_project: Export Workers`")
+        return self._mapping(node, (), set())
+
+    def _value(self, node: Any, at: Place, seen: set[int]) -> Any:
+        line = node.start_mark.line + 1
+        self._lines.setdefault(at, line)
+        if id(node) in seen:
+            raise self.error(None, "YAML aliases (`*name`) are not supported here; write the value out", line=line)
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            return None if not node.style and node.value in _NULL_WORDS else node.value
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*at, index), seen) for index, item in enumerate(node.value)]
+        return self._mapping(node, at, seen)
+
+    def _mapping(self, node: yaml.MappingNode, at: Place, seen: set[int]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                raise self.error(None, "keys must be words", line=line)
+            if key in found:
+                first = self._lines[(*at, key)]
+                raise self.error(None, f"`{key}` is given twice, first in line {first}; remove one", line=line)
+            self._lines[(*at, key)] = line
+            found[key] = self._value(value_node, (*at, key), seen)
+        return found
+
+
+def shown(path: Path) -> str:
+    """The part of a path that people know: ``include/exports/workers.yaml``.
+
+    :param path: any path.
+    """
+    return "/".join(path.parts[-3:])
