@@ -40,7 +40,8 @@ class DriveSettings:
 
     :param base_url: root of Graph, with its version.
     :param identity: who signs in.
-    :param target: ``drive_id``, ``user``, ``site`` or ``group`` with its value (and ``library``); empty if the connection names none.
+    :param target: ``drive_id``, ``user``, ``site`` or ``group`` with its value, and
+        perhaps ``library``; empty if the connection names none.
     """
 
     base_url: str
