@@ -1,0 +1,127 @@
+"""The emulator on real sockets and TLS, and Airflow connections that point at it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from dmf_emulator import Emulator, Settings
+
+QUICK = Settings(seed=7, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=0.3, url_delay_seconds=0.0)
+
+
+@pytest.fixture(scope="session")
+def shared_emulator() -> Iterator[Emulator]:
+    with Emulator(QUICK) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
+    """The emulator without the faults of the last test."""
+    shared_emulator.faults.clear()
+    shared_emulator.recorder.clear()
+    yield shared_emulator
+    shared_emulator.faults.clear()
+
+
+def environment_connection(emulator: Emulator, **extra: Any) -> dict[str, Any]:
+    info = emulator.connection_info()
+    facts = {"tenant_id": info["tenant_id"], "authority": info["entra_url"], "verify": str(info["ca_file"]), **extra}
+    return {
+        "conn_type": "talent_dmf",
+        "host": info["dmf_url"],
+        "login": info["client_id"],
+        "password": info["client_secret"],
+        "extra": {name: value for name, value in facts.items() if value is not None},
+    }
+
+
+def drive_connection(emulator: Emulator, **extra: Any) -> dict[str, Any]:
+    info = emulator.connection_info()
+    facts = {
+        "tenant_id": info["tenant_id"],
+        "authority": info["entra_url"],
+        "base_url": f"{info['graph_url']}/v1.0",
+        "scopes": "https://graph.microsoft.com/.default",
+        "verify": str(info["ca_file"]),
+        "user": info["user_principal_name"],
+        **extra,
+    }
+    return {
+        "conn_type": "msgraph",
+        "login": info["client_id"],
+        "password": info["client_secret"],
+        "extra": {name: value for name, value in facts.items() if value is not None},
+    }
+
+
+@pytest.fixture
+def set_connection(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, Any]], None]:
+    """Define an Airflow connection for the test."""
+
+    def define(conn_id: str, connection: dict[str, Any]) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+
+    return define
+
+
+@pytest.fixture
+def connections(emulator: Emulator, set_connection: Callable[[str, dict[str, Any]], None]) -> Emulator:
+    """The two connections of a working set-up."""
+    set_connection("talent_dmf_default", environment_connection(emulator))
+    set_connection("onedrive_default", drive_connection(emulator))
+    return emulator
+
+
+@dataclass
+class TaskInstanceRecord:
+    """The facts of a task instance that the operators read, and what they push."""
+
+    dag_id: str = "talent_export_workers"
+    run_id: str = "manual__2026-11-23T00:00:00+00:00"
+    task_id: str = "trigger_export"
+    map_index: int = -1
+    try_number: int = 1
+    max_tries: int = 3
+    pushed: dict[str, Any] = field(default_factory=dict)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        json.dumps(value)
+        self.pushed[key] = value
+
+
+@dataclass
+class DagRunRecord:
+    """The facts of a DAG run that the operators read."""
+
+    start_date: datetime = datetime(2026, 11, 23, tzinfo=UTC)
+    run_after: datetime = datetime(2026, 11, 23, tzinfo=UTC)
+    run_id: str = "manual__2026-11-23T00:00:00+00:00"
+
+
+class StateStore(dict[str, Any]):
+    """Airflow's task state store, as far as it is used."""
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        assert value is not None
+        self[key] = json.loads(json.dumps(value))
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    """What an operator finds in its context, for one run."""
+    return {
+        "ti": TaskInstanceRecord(),
+        "dag_run": DagRunRecord(),
+        "task_state_store": StateStore(),
+        "run_id": DagRunRecord.run_id,
+        "params": {},
+    }
