@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.triggers.base import BaseTrigger
+
 from dmf_emulator import Emulator, Settings
 
 QUICK = Settings(seed=7, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=0.3, url_delay_seconds=0.0)
@@ -125,3 +132,36 @@ def context() -> dict[str, Any]:
         "run_id": DagRunRecord.run_id,
         "params": {},
     }
+
+
+def carried_over(deferred: TaskDeferred) -> tuple[str, BaseTrigger]:
+    """What the triggerer makes of a deferral: the trigger anew, from its class path and JSON arguments."""
+    path, kwargs = deferred.trigger.serialize()
+    module, _, name = path.rpartition(".")
+    return deferred.method_name, getattr(importlib.import_module(module), name)(**json.loads(json.dumps(kwargs)))
+
+
+def first_event(trigger: BaseTrigger) -> dict[str, Any]:
+    """Run a trigger in an event loop of its own, as the triggerer does, until it speaks."""
+
+    async def run() -> Any:
+        events = trigger.run()
+        try:
+            return (await anext(events)).payload
+        finally:
+            await events.aclose()
+
+    return json.loads(json.dumps(asyncio.run(run())))
+
+
+def run_to_end(operator: BaseOperator, context: dict[str, Any]) -> tuple[Any, int]:
+    """Execute an operator as worker and triggerer would, and count its deferrals."""
+    deferrals = 0
+    step: Callable[[], Any] = partial(operator.execute, context)
+    while True:
+        try:
+            return step(), deferrals
+        except TaskDeferred as deferred:
+            deferrals += 1
+            method, trigger = carried_over(deferred)
+            step = partial(operator.resume_execution, method, {"event": first_event(trigger)}, context)

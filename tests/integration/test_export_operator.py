@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from dmf_emulator import Emulator
-
-from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 from tests.integration.conftest import environment_connection
+
+from dmf_emulator import Emulator
+from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 
 
 def exports_made(emulator: Emulator) -> int:
