@@ -15,18 +15,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.drive import DriveTarget
+from talent_dmf.api.drive_names import check_destination, check_name
+from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.execution_ids import check_legal_entity
-from talent_dmf.api.file_names import DEFAULT_FILE_NAME, check_file_name, check_file_name_template
-from talent_dmf.api.models import ConflictBehavior, OnEmpty, PartialSuccess
+from talent_dmf.api.file_names import DEFAULT_FILE_NAME, check_file_name_template
+from talent_dmf.api.models import ConflictBehavior, Destination, OnEmpty, PartialSuccess
 from talent_dmf.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.schedules import Duration, Schedule
 
 DAG_ID_PREFIX = "talent_export_"
 
 
-class DriveTarget(BaseModel):
-    """Whose drive the package is saved in; exactly one of the four."""
+class DriveSpec(BaseModel):
+    """Whose drive the package is saved in, where that is not the connection's to say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,11 +36,11 @@ class DriveTarget(BaseModel):
     site: str | None = Field(None, min_length=1)
     group: str | None = Field(None, min_length=1)
     drive_id: str | None = Field(None, min_length=1)
+    library: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
-    def _one(self) -> DriveTarget:
-        if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError("must name exactly one of user, site, group, drive_id")
+    def _one(self) -> DriveSpec:
+        _checked(lambda _: DriveTarget(**self.model_dump()), "")
         return self
 
 
@@ -57,7 +59,7 @@ class ExportSpec(BaseModel):
     folder: str = ""
     file_name: str = DEFAULT_FILE_NAME
     conflict_behavior: ConflictBehavior = "fail"
-    drive: DriveTarget | None = None
+    drive: DriveSpec | None = None
     partial_success: PartialSuccess = "fail"
     on_empty: OnEmpty = "save"
     busy: Literal["wait", "fail"] = "wait"
@@ -81,6 +83,11 @@ class ExportSpec(BaseModel):
         """Id of the DAG that runs this export."""
         return f"{DAG_ID_PREFIX}{self.name}"
 
+    @property
+    def drive_choice(self) -> dict[str, str]:
+        """Whose drive, as arguments of the transfer operator; empty for the connection's own."""
+        return self.drive.model_dump(exclude_none=True) if self.drive else {}
+
     @field_validator("legal_entities", "tags", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -89,7 +96,7 @@ class ExportSpec(BaseModel):
     @field_validator("legal_entities")
     @classmethod
     def _company_codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
-        checked = tuple(_checked(check_legal_entity, code) for code in codes)
+        checked = tuple(_checked(check_legal_entity, code).strip().upper() for code in codes)
         twice = sorted({code for code in checked if checked.count(code) > 1})
         if twice:
             raise ValueError(f"names {', '.join(twice)} more than once")
@@ -100,7 +107,7 @@ class ExportSpec(BaseModel):
     def _package_name(cls, name: str) -> str:
         if not name.lower().endswith(".zip"):
             raise ValueError("must end in .zip, because the package is a zip archive")
-        return _checked(check_file_name, name, key="package_name")
+        return _checked(check_name, name)
 
     @field_validator("file_name")
     @classmethod
@@ -110,10 +117,7 @@ class ExportSpec(BaseModel):
     @field_validator("folder")
     @classmethod
     def _folder(cls, folder: str) -> str:
-        folder = folder.strip("/")
-        for segment in folder.split("/") if folder else ():
-            _checked(check_file_name, segment, key="folder")
-        return folder
+        return _checked(lambda path: check_destination(Destination(path, DEFAULT_FILE_NAME)), folder.strip("/"))
 
     @model_validator(mode="after")
     def _several_legal_entities(self) -> ExportSpec:
@@ -193,20 +197,17 @@ class _MistakeError(ValueError):
         self.whole = whole
 
 
-def _checked(check: Callable[[str], str], value: str, *, key: str | None = None) -> str:
-    """Apply a check of the core.
+def _checked(check: Callable[[str], Any], value: str) -> str:
+    """A value as it is, if a check of the core lets it pass.
 
-    :param check: raises :class:`ConfigurationError`.
+    :param check: raises :class:`TalentDmfError`, whose message is a sentence of its own.
     :param value: what to check.
-    :param key: the catalogue's key, where the core speaks of ``file_name``.
     """
     try:
-        return check(value)
-    except ConfigurationError as error:
-        words = error.message.removesuffix(".")
-        if key is not None:
-            words = words.replace("File name", f"`{key}`:").replace("`file_name`", f"`{key}`")
-        raise _MistakeError(words, whole=True) from error
+        check(value)
+    except TalentDmfError as error:
+        raise _MistakeError(error.message.removesuffix("."), whole=True) from error
+    return value
 
 
 def _sentences(file: LocatedYaml, error: ValidationError) -> Iterator[str]:
@@ -236,7 +237,7 @@ def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object)
         return f"`{key}` is missing; {_MEANING.get(key, 'set it')}"
     if kind == "extra_forbidden":
         known = sorted(
-            (DriveTarget if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec).model_fields
+            (DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec).model_fields
         )
         known = [name for name in known if name != "name"]
         close = difflib.get_close_matches(str(at[-1]), known, n=1)
@@ -245,7 +246,7 @@ def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object)
     if kind == "literal_error":
         return f"`{key}` is {finding['input']!r}, but must be {context['expected']}"
     if isinstance(cause, _MistakeError) and cause.whole:
-        return str(cause)
+        return f"`{key}`: {cause}"
     if isinstance(cause, ValueError):
         return f"`{key}` {cause}"
     if finding["input"] in (None, "", []):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
+from talent_dmf.api.drive_names import check_name, safe_name
 from talent_dmf.api.errors import ConfigurationError
 
 DEFAULT_FILE_NAME = "{project}_{legal_entity}_{interval}_{extracted}.zip"
@@ -20,13 +21,10 @@ PLACEHOLDERS: Mapping[str, str] = {
     "run": "id of the DAG run",
 }
 
-# support.microsoft.com "Restrictions and limitations in OneDrive and SharePoint"; onedrive-graph.md §1.8.
-FORBIDDEN_CHARACTERS = '"*:<>?/\\|'
-_UNSAFE = re.compile(r"""["*:<>?/\\|#%\x00-\x1f]+""")
-_RESERVED_STEMS = {"con", "prn", "aux", "nul"} | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
-_RESERVED_NAMES = {".lock", "desktop.ini"}
-# Longest name of one file; the whole path may have 400 characters.
-MAX_NAME_LENGTH = 255
+# safe_name keeps what OneDrive allows; these two still need escaping in links (onedrive-graph.md §1.8).
+_AWKWARD = re.compile(r"[#%]+")
+# Longest name of one file in SharePoint's database; the whole path may have 400 characters.
+MAX_NAME_CHARACTERS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +56,15 @@ class FileNameFacts:
             "execution_id": self.execution_id,
             "run": self.run,
         }
-        return {name: _UNSAFE.sub("-", value.strip()).strip(" .~-") for name, value in values.items()}
+        return {name: safe_name(_AWKWARD.sub("_", value)) for name, value in values.items()}
 
 
 def check_file_name_template(template: str) -> str:
     """A template as it is, if it can make a file name.
 
     :param template: text with placeholders such as ``{legal_entity}``.
-    :raises ConfigurationError: unknown placeholder, unbalanced braces, or a name that OneDrive refuses.
+    :raises ConfigurationError: unknown placeholder or unbalanced braces.
+    :raises DestinationError: OneDrive would refuse the name.
     """
     _fill(template, dict.fromkeys(PLACEHOLDERS, "x"))
     return template
@@ -76,35 +75,10 @@ def render_file_name(template: str, facts: FileNameFacts) -> str:
 
     :param template: text with placeholders such as ``{legal_entity}``; see :data:`PLACEHOLDERS`.
     :param facts: what they stand for.
-    :raises ConfigurationError: the template or the name that results cannot be used.
+    :raises ConfigurationError: unknown placeholder, unbalanced braces, or too long.
+    :raises DestinationError: OneDrive would refuse the name.
     """
     return _fill(template, facts.values())
-
-
-def check_file_name(name: str) -> str:
-    """A name as it is, if OneDrive and SharePoint take it.
-
-    :param name: name of a file, without its folder.
-    :raises ConfigurationError: it is empty, too long, reserved, or has forbidden characters.
-    """
-    bad = sorted(set(name) & set(FORBIDDEN_CHARACTERS)) + [repr(c) for c in sorted(set(name)) if ord(c) < 32]
-    stem = name.partition(".")[0].strip().lower()
-    problem = None
-    if not name.strip(" ."):
-        problem = "is empty"
-    elif bad:
-        problem = f"contains {' '.join(bad)}, which OneDrive forbids"
-    elif name != name.strip() or name.endswith("."):
-        problem = "begins or ends with a space, or ends with a full stop, which OneDrive forbids"
-    elif name.startswith("~"):
-        problem = "begins with ~, which OneDrive forbids"
-    elif stem in _RESERVED_STEMS or name.lower() in _RESERVED_NAMES or "_vti_" in name.lower():
-        problem = "is a name that OneDrive reserves"
-    elif len(name) > MAX_NAME_LENGTH:
-        problem = f"has {len(name)} characters; OneDrive takes {MAX_NAME_LENGTH}"
-    if problem:
-        raise ConfigurationError(f"File name {name!r} {problem}; change `file_name`.")
-    return name
 
 
 def _fill(template: str, values: Mapping[str, str]) -> str:
@@ -128,7 +102,14 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
                 f"File name {template!r} has the unknown placeholder {{{unknown}}}. Placeholders: {allowed}."
             )
         parts.append(values[field])
-    return check_file_name("".join(parts))
+    name = "".join(parts)
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise ConfigurationError(
+            f"File name {name[:60]!r}… has {len(name)} characters, and OneDrive accepts {MAX_NAME_CHARACTERS}; use "
+            "fewer placeholders in `file_name`."
+        )
+    check_name(name)
+    return name
 
 
 def _moment(moment: datetime) -> str:

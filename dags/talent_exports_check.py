@@ -1,0 +1,15 @@
+"""Shows mistakes in the catalogue ``include/exports`` as an import error of this file, and makes no DAG.
+
+Airflow takes all DAGs of a file away when the file has an import error. So the mistakes are told here, and the DAGs of
+the exports that are in order stay where they are, in talent_exports.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from talent_dmf.catalogue import CatalogueError, load_catalogue
+
+problems = load_catalogue(Path(__file__).resolve().parents[1] / "include" / "exports").problems
+if problems:
+    raise CatalogueError("\n".join(problem.message for problem in problems))

@@ -1,0 +1,203 @@
+"""What a catalogue entry means for Airflow: timetable, deadline, defaults of the tasks, trigger form, page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from airflow.sdk import Asset, CronTriggerTimetable, Param
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from talent_dmf.api.file_names import PLACEHOLDERS
+from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.catalogue import ExportSpec
+from talent_dmf.notifications import report_missed_deadline
+from talent_dmf.schedules import in_words
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseSensorOperator, Context
+
+_COMPANY_CODE = "^[A-Za-z0-9]{1,4}$"
+_WHAT, _WHERE, _HOW = "Export", "Destination", "Conduct"
+LONGEST_WAIT = timedelta(days=7)
+
+
+def timetable(spec: ExportSpec) -> CronTriggerTimetable | None:
+    """When the export runs. The data interval ends when the run is due; Airflow's own ``@daily`` would have an interval
+    without length.
+
+    :param spec: the catalogue's entry.
+    """
+    schedule = spec.schedule
+    if schedule is None:
+        return None
+    return CronTriggerTimetable(schedule.cron, schedule.timezone, interval=schedule.interval)
+
+
+def deadline(spec: ExportSpec) -> DeadlineAlert:
+    """The promise that a run is done in time, counted from when it is queued: counted from its date, a backfill would
+    always be late.
+
+    :param spec: the catalogue's entry.
+    """
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=spec.sla,
+        callback=AsyncCallback(report_missed_deadline, kwargs={"export": spec.name, "sla": in_words(spec.sla)}),
+    )
+
+
+def default_args(spec: ExportSpec) -> dict[str, Any]:
+    """What all tasks of the export share.
+
+    :param spec: the catalogue's entry.
+    """
+    return {
+        "owner": spec.owner,
+        "pool": spec.pool,
+        "retries": spec.retries,
+        "retry_delay": spec.retry_delay,
+        "retry_exponential_backoff": True,
+        "max_retry_delay": spec.max_retry_delay,
+        # Several legal entities go one after the other: two exports of one data project disturb each other.
+        "max_active_tis_per_dagrun": 1,
+    }
+
+
+def package_asset(spec: ExportSpec) -> Asset:
+    """The asset that stands for the saved package, for DAGs that are to run after it.
+
+    :param spec: the catalogue's entry.
+    """
+    return Asset(name=f"talent_{spec.name}_package", uri=f"x-talent-dmf://{spec.name}/package", group="talent")
+
+
+def trigger_form(spec: ExportSpec) -> dict[str, Param]:
+    """The parameters of an export's DAG; Airflow checks them against their schema, in the UI and in the REST API.
+
+    :param spec: the catalogue's entry, which gives the defaults.
+    """
+    return {
+        "data_project": Param(
+            spec.data_project,
+            type="string",
+            minLength=1,
+            title="Data project",
+            description="Name of the export project in Dynamics 365 (Data management), exactly as it is there.",
+            section=_WHAT,
+        ),
+        **_companies(spec),
+        "package_name": Param(
+            spec.package_name,
+            type="string",
+            minLength=5,
+            pattern=r"\.[zZ][iI][pP]$",
+            title="Package name",
+            description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
+            section=_WHAT,
+        ),
+        "folder": Param(
+            spec.folder,
+            type="string",
+            pattern=r'^[^"*:<>?\\|]*$',
+            title="Destination folder",
+            description_md="Folder below the root of the drive, such as `Exports/Workers`; it is created if missing.",
+            section=_WHERE,
+        ),
+        "file_name": Param(
+            spec.file_name,
+            type="string",
+            minLength=1,
+            pattern=r'^[^"*:<>?/\\|]*$',
+            title="File name",
+            description_md="Placeholders: "
+            + "; ".join(f"`{{{name}}}` {words}" for name, words in PLACEHOLDERS.items()),
+            section=_WHERE,
+        ),
+        "conflict_behavior": Param(
+            spec.conflict_behavior,
+            type="string",
+            enum=list(get_args(ConflictBehavior)),
+            title="If the name is taken",
+            description_md="`fail`, `replace` (a new version of the file) or `rename` (a number is added).",
+            section=_WHERE,
+        ),
+        "time_limit_minutes": Param(
+            max(1, int(spec.time_limit.total_seconds() // 60)),
+            type="integer",
+            minimum=1,
+            maximum=LONGEST_WAIT // timedelta(minutes=1),
+            title="Time limit in minutes",
+            description="How long the export may take in Dynamics 365 before the run gives up waiting for it.",
+            section=_HOW,
+        ),
+    }
+
+
+def _companies(spec: ExportSpec) -> dict[str, Param]:
+    if len(spec.legal_entities) == 1:
+        return {
+            "legal_entity": Param(
+                spec.legal_entities[0],
+                type="string",
+                pattern=_COMPANY_CODE,
+                title="Legal entity",
+                description="Company code, such as USMF.",
+                section=_WHAT,
+            )
+        }
+    return {
+        "legal_entities": Param(
+            list(spec.legal_entities),
+            type="array",
+            items={"type": "string", "pattern": _COMPANY_CODE},
+            minItems=1,
+            uniqueItems=True,
+            examples=list(spec.legal_entities),
+            title="Legal entities",
+            description="Company codes. They are exported one after the other, each into a file of its own.",
+            section=_WHAT,
+        )
+    }
+
+
+def apply_time_limit(context: Context) -> None:
+    """Give the sensor the form's time limit; ``timeout`` is a number, which a template cannot be.
+
+    :param context: task context of the sensor, before it is executed.
+    """
+    sensor = cast("BaseSensorOperator", context["task"])
+    sensor.timeout = context["params"]["time_limit_minutes"] * 60
+
+
+def page(spec: ExportSpec) -> str:
+    """What Airflow shows as the DAG's documentation, in Markdown.
+
+    :param spec: the catalogue's entry.
+    """
+    when = "only when it is triggered"
+    if spec.schedule is not None:
+        when = f"by `{spec.schedule.cron}` ({spec.schedule.timezone})"
+    return f"""\
+{spec.description or f"Exports the data project {spec.data_project}."}
+
+| | |
+|---|---|
+| Exports | data project **{spec.data_project}** of legal entity {", ".join(spec.legal_entities)} |
+| Saves it in | `{spec.folder or "/"}` as `{spec.file_name}` |
+| Runs | {when}; expected to be done {in_words(spec.sla)} after it is queued |
+| Defined in | `include/exports/{spec.name}.yaml` |
+
+**Steps.** `trigger_export` starts the export (a retry finds the one that is running and never starts a second);
+`wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package; `save_to_onedrive` moves
+it to OneDrive and checks what arrived.
+
+**A backfill exports today's data.** Dynamics 365 exports its present state, whatever date the run is for. File names
+therefore carry both: the run's interval and the time of extraction.
+
+**If a run fails,** the last line of the failed task's log says what is wrong and what to do. To wait longer for the
+same export, clear `wait_for_export` and what follows. To export anew, clear `trigger_export`. An incremental export is
+consumed when it runs: while the package exists (7 days), clear the later tasks and not the first.
+More in `docs/how-to/run-book.md`.
+"""
