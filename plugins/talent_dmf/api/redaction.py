@@ -11,16 +11,29 @@ from urllib.parse import urlsplit
 
 MASK = "***"
 
-_URL_WITH_SECRET = re.compile(
-    r"(?P<head>https?://)(?:[^\s/@'\"<>]+@)?(?P<rest>[^\s?#'\"<>]*)(?:[?#][^\s'\"<>]*)?", re.I
-)
-_BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.I)
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")
-_KEY_VALUE = re.compile(
-    r"""(?P<key>["']?\b(?:client_secret|client_assertion|password|passwd|refresh_token|access_token|id_token|assertion"""
-    r"""|private_key|sig|tempauth|token|secret|api_key|uploadurl)\b["']?\s*[:=]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s,&}'"]+)""",
+# User info runs to the last @ before the path: a password may hold one.
+_URL = re.compile(
+    r"(?P<head>[a-z][a-z0-9+.-]{1,15}://)(?:[^\s/?#'\"<>\\]*@)?(?P<rest>[^\s?#'\"<>\\]*)(?P<query>[?#](?:='[^\s'\"<>]*'|[^\s'\"<>\\]|\\u[0-9a-f]{4})*)?",
     re.I,
 )
+_AUTHORIZATION = re.compile(r"(?P<key>\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?)[^\r\n,'\"\\}]+", re.I)
+_SCHEME = re.compile(r"\b(?P<scheme>(?i:bearer)(?:\s+|%20|\+)|[Bb]asic\s+(?=[A-Za-z+/]*[A-Z0-9=]))[\w.~+/=%-]{8,}")
+_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)*")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
+)
+# Names come in snake_case, camelCase and kebab-case; quoted, quoted within a JSON string, or percent-encoded; behind
+# the & of a URL as it is, as %26, or as .NET's JSON writes it, as \u0026.
+_KEY_VALUE = re.compile(
+    r"""(?P<key>(?:(?<![A-Za-z0-9_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"""
+    r"""(?:client[_-]?secret|client[_-]?assertion|password|passwd|pwd|refresh[_-]?token|access[_-]?token|id[_-]?token"""
+    r"""|assertion|private[_-]?key|sig|tempauth|token|secret|api[_-]?key|account[_-]?key|upload[_-]?url"""
+    r"""|x-identity-header)\\*["']?(?:\s*[:=]\s*|%3A|%3D))"""
+    r"""(?P<value>\\+"(?:(?!\\+").)*\\+"|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:(?!\\u0026|%26)[^\s,;&}'"\\])+)""",
+    re.I,
+)
+# What a link into Dynamics 365 navigates by; none of it opens anything.
+_NAVIGATION = frozenset({"mi", "cmp", "prt", "lng", "executionid"})
 
 
 def redact_url(url: str) -> str:
@@ -28,27 +41,38 @@ def redact_url(url: str) -> str:
 
     :param url: absolute or relative URL.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return MASK
     host = parts.netloc.rpartition("@")[2]
     shown = f"{parts.scheme}://{host}{parts.path}" if parts.scheme else parts.path
     return f"{shown}?{MASK}" if parts.query else shown
 
 
 def redact(text: str) -> str:
-    """A text without tokens, signatures, passwords and the queries of URLs.
+    """A text without tokens, signatures, passwords, private keys and the queries of URLs.
+
+    The query of a link that only navigates in Dynamics 365 is kept: it is there to be clicked.
 
     :param text: any text, such as a service's answer or an exception's message.
     """
-
-    def shorten(match: re.Match[str]) -> str:
-        whole = match.group(0)
-        query = "?" + MASK if "?" in whole else ""
-        return f"{match['head']}{match['rest']}{query}"
-
-    text = _URL_WITH_SECRET.sub(shorten, text)
-    text = _BEARER.sub(lambda match: f"{match[1]} {MASK}", text)
+    text = _PRIVATE_KEY.sub(lambda match: f"-----BEGIN {match['kind']}PRIVATE KEY-----{MASK}", text)
+    text = _AUTHORIZATION.sub(lambda match: f"{match['key']}{MASK}", text)
+    text = _URL.sub(_shorten, text)
+    text = _SCHEME.sub(lambda match: f"{match['scheme']}{MASK}", text)
     text = _JWT.sub(MASK, text)
     return _KEY_VALUE.sub(lambda match: f"{match['key']}{MASK}", text)
+
+
+def _shorten(match: re.Match[str]) -> str:
+    query = match["query"] or ""
+    names = {pair.partition("=")[0].lower() for pair in query[1:].split("&")}
+    if query.startswith("#"):
+        query = ""
+    elif query and not names <= _NAVIGATION:
+        query = f"?{MASK}"
+    return f"{match['head']}{match['rest']}{query}"
 
 
 class SecretUrl:
