@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
 import logging
 import random
-import ssl
+import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import requests
 import urllib3
 
-from talent_dmf import __version__
-from talent_dmf.api.errors import AuthenticationError, ConfigurationError, TransportError
-from talent_dmf.api.redaction import redact, redact_url
+from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps
-from talent_dmf.tls import TlsSession, TlsSettings
+from talent_dmf.tls import NO_COOKIES, TlsSession, TlsSettings
+from talent_dmf.wire import USER_AGENT, Grant, Wire
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# SharePoint asks for decorated traffic: learn.microsoft.com "Avoid getting throttled or blocked in SharePoint Online".
-USER_AGENT = f"NONISV|TalentDmf|airflow-provider-talent-dmf/{__version__}"
 CONNECT_TIMEOUT_SECONDS = 20.0
-# httpx logs the URL of every request at INFO: a line for each poll of each waiting export, with its query.
-logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class TokenSource(Protocol):
@@ -55,110 +49,6 @@ class TokenSource(Protocol):
 def utcnow() -> datetime:
     """Present time, aware, in UTC."""
     return datetime.now(UTC)
-
-
-class _Wire:
-    """What both drivers do alike: address a request, dress it, log it, name a failure."""
-
-    def __init__(self, base_url: str, policy: RetryPolicy, timeout_seconds: float, user_agent: str) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.policy = policy
-        self.timeout_seconds = timeout_seconds
-        self.user_agent = user_agent
-
-    def url(self, request: Request) -> str:
-        if request.url.startswith(("https://", "http://")):
-            return request.url
-        return f"{self.base_url}/{request.url.lstrip('/')}"
-
-    def headers(self, request: Request, token: str | None, call_id: str) -> dict[str, str]:
-        headers = {
-            "User-Agent": self.user_agent,
-            "Accept": "application/json",
-            "x-ms-client-request-id": call_id,
-            "client-request-id": call_id,
-            **request.headers,
-        }
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        if request.json is not None:
-            headers["Content-Type"] = "application/json"
-        return headers
-
-    @staticmethod
-    def body(request: Request) -> Any:
-        return jsonlib.dumps(request.json).encode() if request.json is not None else request.content
-
-    @staticmethod
-    def answered(request: Request, response: Response, url: str, began: float) -> Response:
-        elapsed_ms = (time.monotonic() - began) * 1000
-        log.debug(
-            "%s %s -> %s in %.0f ms %s",
-            request.method,
-            redact_url(url),
-            response.status,
-            elapsed_ms,
-            response.request_ids,
-        )
-        if response.status >= 400:
-            log.debug("%s answered: %s", request.operation, redact(response.body[:2000].decode("utf-8", "replace")))
-        return response
-
-    @staticmethod
-    def failure(request: Request, url: str, error: Exception, call_id: str) -> Exception:
-        host = urlsplit(url).netloc
-        reasons = list(_causes(error))
-        certificate = next((reason for reason in reasons if isinstance(reason, ssl.SSLCertVerificationError)), None)
-        if certificate is not None:
-            return ConfigurationError(
-                f"The certificate of {host} is not trusted ({certificate.verify_message}). Set the connection's extra "
-                "`verify` to the CA bundle that signed it."
-            )
-        sent = not any(isinstance(reason, _NEVER_SENT) for reason in reasons)
-        words = next((text for kinds, text in _WORDS if any(isinstance(reason, kinds) for reason in reasons)), None)
-        return TransportError(
-            f"{request.operation}: {words or 'the connection broke'} ({host}).",
-            sent=sent,
-            request_ids={"x-ms-client-request-id": call_id},
-            detail="; ".join(f"{type(reason).__name__}: {reason}" for reason in reasons),
-        )
-
-
-_NEVER_SENT = (
-    requests.exceptions.ConnectTimeout,
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.NameResolutionError,
-    urllib3.exceptions.ProxyError,
-    ConnectionRefusedError,
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-)
-_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((urllib3.exceptions.NameResolutionError,), "the host name is not known; check the connection's host"),
-    ((ConnectionRefusedError,), "the host refuses connections; check the connection's host and port"),
-    ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError, httpx.ProxyError), "the proxy does not work"),
-    ((requests.exceptions.ConnectTimeout, httpx.ConnectTimeout), "the host cannot be reached"),
-    ((requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, httpx.TimeoutException), "no answer came in time"),
-    ((urllib3.exceptions.NewConnectionError, httpx.ConnectError), "no connection could be made; check the host"),
-)
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception, what it wraps, and what led to it, each once."""
-    seen: set[int] = set()
-    queue = [error]
-    while queue:
-        current = queue.pop(0)
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        queue += [argument for argument in current.args if isinstance(argument, BaseException)]
-        queue += (
-            [getattr(current, "reason", None)] if isinstance(getattr(current, "reason", None), BaseException) else []
-        )
-        queue += [current.__cause__, current.__context__]
 
 
 class SyncDriver:
@@ -188,24 +78,23 @@ class SyncDriver:
         clock: Callable[[], datetime] = utcnow,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._wire = _Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
+        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
         self._token = token
         self._session = TlsSession(tls or TlsSettings())
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
-        self._last_token: str | None = None
 
     def run(self, steps: Steps[T]) -> T:
         """Run a protocol to its end and return its result.
 
         :raises TalentDmfError: whatever the protocol raises.
         """
-        flow = with_retries(steps, self._wire.policy, self._jitter)
+        flow, grant = with_retries(steps, self._wire.policy, self._jitter), Grant()
         try:
             effect: Effect = next(flow)
             while True:
                 try:
-                    outcome = self._perform(effect)
-                except (TransportError, AuthenticationError) as error:
+                    outcome = self._perform(effect, grant)
+                except TalentDmfError as error:
                     effect = flow.throw(error)
                 else:
                     effect = flow.send(outcome)
@@ -215,21 +104,21 @@ class SyncDriver:
         finally:
             flow.close()
 
-    def _perform(self, effect: Effect) -> Response | datetime | None:
+    def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
         if isinstance(effect, Request):
-            return self._send(effect)
+            return self._send(effect, grant)
         if isinstance(effect, Sleep):
             log.info("%s Next try in %.1f s.", effect.reason, effect.seconds)
             self._sleep(effect.seconds)
             return None
         return self._clock()
 
-    def _send(self, request: Request) -> Response:
+    def _send(self, request: Request, grant: Grant) -> Response:
         token = None
-        if request.authorize and self._token is not None:
-            token = self._token.token(refused=self._last_token if request.refresh_token else None)
-            self._last_token = token
+        if self._token is not None and self._wire.authorizes(request):
+            token = self._token.token(refused=grant.refused if request.refresh_token else None)
         url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
+        before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
         try:
             with self._session.request(
@@ -243,7 +132,9 @@ class SyncDriver:
             ) as raw:
                 response = _read(raw, request.into)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._wire.failure(request, url, error, call_id) from None
+            raise self._wire.failure(request, url, error, call_id, before) from None
+        if response.status == 401:
+            grant.refused = token
         return self._wire.answered(request, response, url, began)
 
     def close(self) -> None:
@@ -301,38 +192,37 @@ class AsyncDriver:
         clock: Callable[[], datetime] = utcnow,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._wire = _Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
+        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
         self._token = token
         tls = tls or TlsSettings()
         proxies = tls.proxies_for(base_url)
-        proxy = proxies.get(urlsplit(base_url).scheme) or proxies.get("all")
-        # A wait for a free connection is no failure: with many exports it only means that the pool is busy.
-        timeout = httpx.Timeout(timeout_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, timeout_seconds), pool=None)
+        scheme = base_url.partition(":")[0]
+        proxy = proxies.get(scheme) or proxies.get("all")
         self._client = httpx.AsyncClient(
             verify=tls.ssl_context(),
             proxy=proxy,
             trust_env=False,
-            timeout=timeout,
+            timeout=_timeout(timeout_seconds),
+            cookies=CookieJar(NO_COOKIES),
             limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
             follow_redirects=False,
         )
-        # httpcore walks its whole queue at every change: with thousands of exports asking at once, the queue must be ours.
+        # httpcore walks its whole queue at every change: with thousands of exports at once, the queue must be ours.
         self._slots = asyncio.Semaphore(max_connections)
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
-        self._last_token: str | None = None
 
     async def run(self, steps: Steps[T]) -> T:
         """Run a protocol to its end and return its result.
 
         :raises TalentDmfError: whatever the protocol raises.
         """
-        flow = with_retries(steps, self._wire.policy, self._jitter)
+        flow, grant = with_retries(steps, self._wire.policy, self._jitter), Grant()
         try:
             effect: Effect = next(flow)
             while True:
                 try:
-                    outcome = await self._perform(effect)
-                except (TransportError, AuthenticationError) as error:
+                    outcome = await self._perform(effect, grant)
+                except TalentDmfError as error:
                     effect = flow.throw(error)
                 else:
                     effect = flow.send(outcome)
@@ -342,44 +232,47 @@ class AsyncDriver:
         finally:
             flow.close()
 
-    async def _perform(self, effect: Effect) -> Response | datetime | None:
+    async def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
         if isinstance(effect, Request):
-            return await self._send(effect)
+            return await self._send(effect, grant)
         if isinstance(effect, Sleep):
             log.debug("%s Next try in %.1f s.", effect.reason, effect.seconds)
             await self._sleep(effect.seconds)
             return None
         return self._clock()
 
-    async def _bearer(self, request: Request) -> str | None:
-        if not request.authorize or self._token is None:
+    async def _bearer(self, request: Request, grant: Grant) -> str | None:
+        if self._token is None or not self._wire.authorizes(request):
             return None
         token = None if request.refresh_token else self._token.cached_token()
         if token is None:
-            refused = self._last_token if request.refresh_token else None
-            token = await asyncio.to_thread(self._token.token, refused)
-        self._last_token = token
+            token = await asyncio.to_thread(self._token.token, grant.refused if request.refresh_token else None)
         return token
 
-    async def _send(self, request: Request) -> Response:
-        token = await self._bearer(request)
+    async def _send(self, request: Request, grant: Grant) -> Response:
+        token = await self._bearer(request, grant)
         url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
-        timeout: Any = httpx.USE_CLIENT_DEFAULT
+        timeout = self._client.timeout
         if request.timeout_seconds is not None:
-            timeout = httpx.Timeout(request.timeout_seconds, pool=None)
+            timeout = _timeout(request.timeout_seconds)
+        before = sys.exc_info()[1]
         try:
             async with self._slots:
-                raw = await self._client.request(
-                    request.method,
-                    url,
-                    content=self._wire.body(request),
-                    headers=self._wire.headers(request, token, call_id),
-                    timeout=timeout,
+                raw = await self._client.send(
+                    self._client.build_request(
+                        request.method,
+                        url,
+                        content=_as_bytes(self._wire.body(request)),
+                        headers=self._wire.headers(request, token, call_id),
+                        timeout=timeout,
+                    ),
+                    stream=request.into is not None,
                 )
-        except (httpx.HTTPError, OSError) as error:
-            raise self._wire.failure(request, url, error, call_id) from None
-        headers = {name.lower(): value for name, value in raw.headers.items()}
-        response = Response(raw.status_code, headers, raw.content, len(raw.content))
+                response = await _aread(raw, request.into)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise self._wire.failure(request, url, error, call_id, before) from None
+        if response.status == 401:
+            grant.refused = token
         return self._wire.answered(request, response, url, began)
 
     async def aclose(self) -> None:
@@ -391,3 +284,30 @@ class AsyncDriver:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+
+def _timeout(silence_seconds: float) -> httpx.Timeout:
+    # A wait for a free connection is no failure: with many exports it only means that the pool is busy.
+    return httpx.Timeout(silence_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, silence_seconds), pool=None)
+
+
+def _as_bytes(content: Any) -> bytes | None:
+    return bytes(content) if isinstance(content, bytearray | memoryview) else content
+
+
+async def _aread(raw: httpx.Response, into: memoryview | None) -> Response:
+    headers = {name.lower(): value for name, value in raw.headers.items()}
+    if into is None or not raw.is_success:
+        body = await raw.aread()
+        return Response(raw.status_code, headers, body, len(body))
+    filled = 0
+    try:
+        async for piece in raw.aiter_raw():
+            fitting = piece[: len(into) - filled]
+            into[filled : filled + len(fitting)] = fitting
+            filled += len(fitting)
+            if len(fitting) < len(piece):
+                return Response(raw.status_code, headers, b"", filled + 1)
+    finally:
+        await raw.aclose()
+    return Response(raw.status_code, headers, b"", filled)

@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from requests.utils import get_environ_proxies
 
 from talent_dmf.api.errors import ConfigurationError
 
+# A protocol carries all that it needs: a cookie of a sign-in page or a load balancer must not change the next answer.
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
+
 
 @dataclass(frozen=True)
 class TlsSettings:
@@ -28,11 +32,11 @@ class TlsSettings:
 
     :param verify: ``True`` for the public certificates, path of a CA bundle (PEM), ``False`` for none at all, or
         ``None`` to follow ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE`` and ``SSL_CERT_FILE`` of the environment.
-    :param proxies: proxy URL by scheme; empty to follow the environment.
+    :param proxies: proxy URL by scheme; empty to follow the environment. They may hold a password.
     """
 
     verify: bool | str | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def resolved_verify(self) -> bool | str:
         """What to verify certificates against.
@@ -40,7 +44,7 @@ class TlsSettings:
         :raises ConfigurationError: the CA bundle does not exist.
         """
         verify = self.verify
-        if verify is None:
+        if verify is None or verify == "":
             names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
             verify = next((os.environ[name] for name in names if os.environ.get(name)), True)
         if isinstance(verify, str) and not Path(verify).exists():
@@ -66,12 +70,17 @@ class TlsSettings:
             if path.is_dir():
                 return ssl.create_default_context(capath=str(path))
             return ssl.create_default_context(cafile=str(path))
-        except ssl.SSLError as error:
-            raise ConfigurationError(f"The CA bundle {str(path)!r} holds no certificates in PEM form.") from error
+        except OSError as error:
+            reason = "holds no certificates in PEM form" if isinstance(error, ssl.SSLError) else "cannot be read"
+            raise ConfigurationError(
+                f"The CA bundle {str(path)!r} {reason}; correct the connection's extra `verify`."
+            ) from error
 
     def proxies_for(self, url: str) -> dict[str, str]:
         """The proxies to use for a URL, by scheme."""
-        return dict(self.proxies) or dict(get_environ_proxies(url))
+        proxies = dict(self.proxies) or dict(get_environ_proxies(url))
+        # requests takes a proxy without a scheme for http, httpx refuses it.
+        return {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
 
 
 class TlsSession(requests.Session):
@@ -79,12 +88,19 @@ class TlsSession(requests.Session):
 
     :param settings: certificates and proxies.
     :param pool_size: most connections kept open.
+    :param direct: whether proxies are passed by, for an endpoint of the machine itself.
+    :raises ConfigurationError: the CA bundle does not exist or is none.
     """
 
-    def __init__(self, settings: TlsSettings, pool_size: int = 4) -> None:
+    def __init__(self, settings: TlsSettings, pool_size: int = 4, *, direct: bool = False) -> None:
         super().__init__()
         self._settings = settings
+        self._direct = direct
         self._verify = settings.resolved_verify()
+        if isinstance(self._verify, str):
+            # requests would tell of a broken bundle only at the first request, as of a broken connection.
+            settings.ssl_context()
+        self.cookies.set_policy(NO_COOKIES)
         # netrc must not add credentials either; proxies of the environment are looked up by TlsSettings.
         self.trust_env = False
         adapter = HTTPAdapter(pool_connections=pool_size, pool_maxsize=pool_size, max_retries=0)
@@ -96,7 +112,7 @@ class TlsSession(requests.Session):
     ) -> dict[str, Any]:
         """Replace what requests would take from the environment."""
         return {
-            "proxies": self._settings.proxies_for(url),
+            "proxies": {} if self._direct else self._settings.proxies_for(url),
             "stream": bool(stream),
             "verify": self._verify,
             "cert": cert,

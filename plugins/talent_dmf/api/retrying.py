@@ -7,12 +7,13 @@ goes on (an upload session) spends a :class:`Patience` of its own. Nobody else w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from talent_dmf.api.errors import AuthenticationError, ThrottledError, TransportError
+from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
 from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps, T, now
 
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
@@ -20,6 +21,7 @@ from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps, T, now
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
 # Answers that prove that the service did not begin to work on the request.
 NOT_STARTED_STATUS = frozenset({408, 425, 429})
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,14 @@ class Patience:
     def pause_after(self, failure: TransportError, operation: str) -> Sleep:
         """The pause before the next try.
 
-        :param failure: why the last try came to nothing; its ``retry_after_seconds`` wins over our own back-off.
+        :param failure: why the last try came to nothing; its ``retry_after_seconds`` wins over our own back-off,
+            unless it asks for no pause at all: an overloaded service is not hit again at once.
         :param operation: what is tried, in words.
         :raises TransportError: ``failure`` itself, once the policy is exhausted.
         """
         self.attempts += 1
         pause = failure.retry_after_seconds
-        if pause is None:
+        if not pause:
             pause = self.policy.backoff_seconds(self.attempts, self.jitter())
         if self.attempts >= self.policy.max_attempts or self.spent_seconds + pause > self.policy.budget_seconds:
             raise failure
@@ -86,20 +89,21 @@ class Patience:
 def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float | None:
     """How long the service asks us to wait, or ``None`` if it does not say.
 
-    Seconds, an HTTP date and the milliseconds of ``x-ms-retry-after-ms`` occur (dmf-package-api.md §2.8).
+    Seconds, an HTTP date and the milliseconds of ``x-ms-retry-after-ms`` occur (dmf-package-api.md §2.8). Anything
+    else counts as silence: a header must never stop a protocol.
 
     :param headers: headers with lower-case names.
     :param moment: present time, aware.
     """
     milliseconds = headers.get("x-ms-retry-after-ms", "").strip()
-    if milliseconds.isdigit():
-        return int(milliseconds) / 1000
+    if _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
     raw = headers.get("retry-after", "").strip()
-    if raw.isdigit():
+    if _NUMBER.fullmatch(raw):
         return float(raw)
     try:
         asked = parsedate_to_datetime(raw)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if asked.tzinfo is None:
         asked = asked.replace(tzinfo=UTC)
@@ -109,8 +113,8 @@ def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float |
 def with_retries(steps: Steps[T], policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[T]:
     """Run a protocol; repeat its requests where that is allowed and promising.
 
-    The inner protocol receives a response that is final (success or refusal), or has a :class:`TransportError` or
-    :class:`AuthenticationError` thrown into it.
+    The inner protocol receives a response that is final (success or refusal), or has the error thrown into it because
+    of which there is none: a :class:`TransportError`, or what makes a request impossible (no token, no trust).
 
     :param steps: the protocol.
     :param policy: how patient.
@@ -123,7 +127,7 @@ def with_retries(steps: Steps[T], policy: RetryPolicy, jitter: Callable[[], floa
             if isinstance(effect, Request):
                 try:
                     response = yield from _settle(effect, Patience(policy, jitter))
-                except (TransportError, AuthenticationError) as error:
+                except TalentDmfError as error:
                     effect = steps.throw(error)
                 else:
                     effect = steps.send(response)

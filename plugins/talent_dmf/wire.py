@@ -1,0 +1,215 @@
+"""What both drivers do alike: address a request, dress it, log it, and name a failure."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import requests
+import urllib3
+
+from talent_dmf import __version__
+from talent_dmf.api.errors import ConfigurationError, ProtocolError, TalentDmfError, TransportError
+from talent_dmf.api.redaction import redact, redact_url
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Request, Response
+
+log = logging.getLogger("talent_dmf.drivers")
+
+# SharePoint asks for decorated traffic: learn.microsoft.com "Avoid getting throttled or blocked in SharePoint Online".
+USER_AGENT = f"NONISV|TalentDmf|airflow-provider-talent-dmf/{__version__}"
+# httpx logs the URL of every request at INFO: a line for each poll of each waiting export, with its query.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = redact(record.getMessage()), ()
+    return True
+
+
+# At DEBUG these two write whole URLs, signatures included.
+for _name in ("urllib3.connectionpool", "httpcore.http11"):
+    logging.getLogger(_name).addFilter(_without_secrets)
+
+
+class Grant:
+    """The bearer tokens of one run: the last one that the service answered 401 to.
+
+    Kept for each run, not for each driver: the runs that share a driver are refused one after the other, and the later
+    ones must not throw away the token that the first one has just fetched.
+    """
+
+    __slots__ = ("refused",)
+
+    def __init__(self) -> None:
+        self.refused: str | None = None
+
+
+class Wire:
+    """What both drivers do alike: address a request, dress it, log it, name a failure."""
+
+    def __init__(self, base_url: str, policy: RetryPolicy, timeout_seconds: float, user_agent: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.policy = policy
+        self.timeout_seconds = timeout_seconds
+        self.user_agent = user_agent
+
+    def url(self, request: Request) -> str:
+        if request.url.startswith(("https://", "http://")):
+            return request.url
+        return f"{self.base_url}/{request.url.lstrip('/')}"
+
+    def authorizes(self, request: Request) -> bool:
+        absolute = request.url.startswith(("https://", "http://"))
+        if request.authorize and absolute and urlsplit(request.url)[:2] != urlsplit(self.base_url)[:2]:
+            raise ProtocolError(
+                f"{request.operation}: the service named an address on another host "
+                f"({_host(request.url)}), which must not be given the token. Please report it."
+            )
+        return request.authorize
+
+    def headers(self, request: Request, token: str | None, call_id: str) -> dict[str, str]:
+        headers = {
+            "User-Agent": self.user_agent,
+            "Accept": "application/json",
+            "x-ms-client-request-id": call_id,
+            "client-request-id": call_id,
+        }
+        if request.into is not None:
+            headers["Accept-Encoding"] = "identity"
+        headers.update(request.headers)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        if request.json is not None:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+    @staticmethod
+    def body(request: Request) -> Any:
+        return jsonlib.dumps(request.json).encode() if request.json is not None else request.content
+
+    @staticmethod
+    def answered(request: Request, response: Response, url: str, began: float) -> Response:
+        elapsed_ms = (time.monotonic() - began) * 1000
+        log.debug(
+            "%s %s -> %s in %.0f ms %s",
+            request.method,
+            redact_url(url),
+            response.status,
+            elapsed_ms,
+            response.request_ids,
+        )
+        if response.status >= 400:
+            log.debug("%s answered: %s", request.operation, redact(response.body[:2000].decode("utf-8", "replace")))
+        return response
+
+    @staticmethod
+    def failure(
+        request: Request, url: str, error: Exception, call_id: str, before: BaseException | None
+    ) -> TalentDmfError:
+        host = _host(url)
+        reasons = list(_causes(error, before))
+        if any(isinstance(reason, _NO_ADDRESS) for reason in reasons):
+            return ConfigurationError(
+                f"{request.operation}: {redact_url(url)!r} is not an address that can be called; check the "
+                "connection's host.",
+                detail=str(error),
+            )
+        certificate = next((reason for reason in reasons if isinstance(reason, ssl.SSLCertVerificationError)), None)
+        if certificate is not None:
+            return ConfigurationError(
+                f"The certificate of {host} is not trusted ({certificate.verify_message}). Set the connection's extra "
+                "`verify` to the CA bundle that signed it."
+            )
+        sent = not any(isinstance(reason, _NEVER_SENT) or _is_handshake(reason) for reason in reasons)
+        words = next((text for kinds, text in _WORDS if any(isinstance(reason, kinds) for reason in reasons)), None)
+        return TransportError(
+            f"{request.operation}: {words or 'the connection broke'} ({host}).",
+            sent=sent,
+            request_ids={"x-ms-client-request-id": call_id},
+            detail="; ".join(f"{type(reason).__name__}: {reason}" for reason in reasons),
+        )
+
+
+_NEVER_SENT = (
+    requests.exceptions.ConnectTimeout,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.NameResolutionError,
+    urllib3.exceptions.ProxyError,
+    ConnectionRefusedError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+)
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    urllib3.exceptions.LocationValueError,
+    httpx.InvalidURL,
+    httpx.UnsupportedProtocol,
+)
+# Only the beginning of a TLS connection ends like this, before any byte of the request; others may come later.
+_HANDSHAKE = frozenset(
+    {
+        "NO_PROTOCOLS_AVAILABLE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "TLSV1_UNRECOGNIZED_NAME",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
+_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    (
+        (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError, httpx.ProxyError),
+        "the proxy does not work; check the connection's extra `proxies`",
+    ),
+    (
+        (urllib3.exceptions.NameResolutionError, socket.gaierror),
+        "the host name is not known; check the connection's host",
+    ),
+    ((ConnectionRefusedError,), "the host refuses connections; check the connection's host and port"),
+    ((ssl.SSLError,), "no secure connection could be made; check that the host speaks https at this port"),
+    ((requests.exceptions.ConnectTimeout, httpx.ConnectTimeout), "the host cannot be reached"),
+    ((requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, httpx.TimeoutException), "no answer came in time"),
+    ((urllib3.exceptions.NewConnectionError, httpx.ConnectError), "no connection could be made; check the host"),
+)
+
+
+def _host(url: str) -> str:
+    """Host and port of a URL, without user info."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "no host"
+    except ValueError:
+        return "no host"
+
+
+def _is_handshake(reason: BaseException) -> bool:
+    return isinstance(reason, ssl.SSLError) and reason.reason in _HANDSHAKE
+
+
+def _causes(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:
+    """An exception, what it wraps, and what led to it, each once.
+
+    :param error: the exception.
+    :param before: what was being handled when the request began: it tells nothing about the request, yet Python
+        puts it at the end of the chain.
+    """
+    seen = {id(before)}
+    queue: list[object] = [error]
+    while queue:
+        current = queue.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        queue += [*current.args, getattr(current, "reason", None), current.__cause__, current.__context__]
