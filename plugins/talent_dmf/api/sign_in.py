@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from talent_dmf.api.errors import AuthenticationError
+from talent_dmf.api.errors import AuthenticationError, TalentDmfError, TransportError
 
 _CODE = re.compile(r"AADSTS(\d+)")
 
@@ -32,6 +32,15 @@ _MEANINGS: dict[int, str] = {
     65001: "an administrator has not consented to the permissions of application {client_id}; grant them in Entra ID",
     70011: "scope {scope} is malformed; check the extra `resource`",
     1002012: "scope {scope} is malformed; check the extra `resource`",
+    700024: "the signed assertion is not valid at this time; set the clock of this machine right",
+    7000229: "application {client_id} has no service principal in tenant {tenant_id}; have an administrator add it",
+    70021: "no federated credential of application {client_id} matches this workload; add one with the workload's "
+    "issuer, subject and audience",
+    700213: "no federated credential of application {client_id} matches this workload; add one with the workload's "
+    "issuer, subject and audience",
+    50053: "the account is locked after too many wrong passwords; correct the connection's password and wait",
+    50055: "the password of the account has expired; set a new one and put it into the connection",
+    50057: "the account is disabled",
     50034: "the user does not exist in tenant {tenant_id}; check the connection's login",
     50126: "user name or password is wrong",
     50076: "the account needs multi-factor authentication, which no unattended job can answer; use an application with "
@@ -41,9 +50,14 @@ _MEANINGS: dict[int, str] = {
     53003: "a Conditional Access policy blocks the sign-in; exclude the application or sign in from an allowed network",
 }
 
+# Entra ID's own trouble, told as an OAuth error instead of a 5xx.
+_PASSING_ERRORS = frozenset({"temporarily_unavailable", "server_error"})
+_PASSING_CODES = frozenset({90033, 90055, 50196, 90006, 90024})
 
-def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str, scope: str) -> AuthenticationError:
-    """The error for a token answer without a token.
+
+def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str, scope: str) -> TalentDmfError:
+    """The error for a token answer without a token: a verdict, or a :class:`TransportError` if Entra ID says that it
+    is only busy.
 
     :param answer: what msal returned: ``error``, ``error_description``, ``error_codes``, ``correlation_id``.
     :param tenant_id: tenant that was asked.
@@ -53,9 +67,13 @@ def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str
     description = str(answer.get("error_description") or answer.get("error") or "no reason given")
     codes = [int(code) for code in answer.get("error_codes") or () if str(code).isdigit()]
     codes += [int(match) for match in _CODE.findall(description)]
+    if str(answer.get("error")) in _PASSING_ERRORS or _PASSING_CODES.intersection(codes):
+        return TransportError(
+            "Entra ID is not able to answer at the moment; it is tried again.", sent=False, detail=description
+        )
     meaning = next((_MEANINGS[code] for code in codes if code in _MEANINGS), None)
     if meaning is None:
-        meaning = f"Entra ID says: {description.splitlines()[0]}"
+        meaning = f"Entra ID says: {description.splitlines()[0].rstrip('. ')}"
     else:
         meaning = meaning.format(tenant_id=tenant_id, client_id=client_id, scope=scope)
     code = f" (AADSTS{codes[0]})" if codes else ""
