@@ -10,7 +10,13 @@ from urllib.parse import quote
 
 from talent_dmf.api.errors import ProtocolError
 from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, ExportRequest
-from talent_dmf.api.odata import execution_exists_already, execution_not_found, refusal, value_of
+from talent_dmf.api.odata import (
+    execution_exists_already,
+    execution_not_found,
+    parameters_refused,
+    refusal,
+    value_of,
+)
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Request, Response, Steps, send
@@ -69,19 +75,20 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
     value = _value(name, response, request.definition_group_id)
     if not isinstance(value, str) or not value.strip() or value.strip() == ZERO_GUID:
         return None
-    return value
+    return value.strip()
 
 
 def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
     """How an execution stands.
 
     :returns: its status; ``None`` if the service does not know the execution (yet): it may deny an id for seconds
-        that it has just given (RIS#71).
+        that it has just given (RIS#71), and now and then answers a bare 400 that means nothing
+        (Recurring-Integrations-Scheduler, commit 97c78c6).
     :raises ProtocolError: a status that the contract does not know.
     """
     name = "GetExecutionSummaryStatus"
     response = yield from _action(name, {"executionId": execution_id})
-    if execution_not_found(response):
+    if execution_not_found(response) or (response.status == 400 and not parameters_refused(response)):
         return None
     value = _value(name, response, execution_id)
     status = DmfExecutionStatus.parse(value)
@@ -103,12 +110,13 @@ def exported_package_url(execution_id: str) -> Steps[SecretUrl | None]:
     """
     name = "GetExportedPackageUrl"
     response = yield from _action(name, {"executionId": execution_id})
-    if response.status == 400:
+    if response.status == 400 and not parameters_refused(response):
         return None
     value = _value(name, response, execution_id)
     if not isinstance(value, str) or not value.strip():
         return None
-    if not value.startswith(("https://", "http://")):
+    value = value.strip()
+    if not value.lower().startswith(("https://", "http://")):
         raise ProtocolError(
             f"{name} answered something that is not a URL for execution {execution_id}. Please report it.",
             request_ids=response.request_ids,

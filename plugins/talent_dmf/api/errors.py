@@ -66,6 +66,10 @@ class TalentDmfError(Exception):
         self.detail = redact(detail)
         super().__init__(self.message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross processes; the default would call the class without its keywords.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
     def __str__(self) -> str:
         notes = [f"HTTP {self.status_code}"] if self.status_code else []
         notes += [f"{name}={value}" for name, value in self.request_ids.items()]

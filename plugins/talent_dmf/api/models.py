@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from talent_dmf.api.errors import ProtocolError
+from talent_dmf.api.status import DmfExecutionStatus
 
 ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
 PartialSuccess: TypeAlias = Literal["fail", "accept"]
@@ -218,6 +219,12 @@ class ExecutionEvent:
             raise ProtocolError(
                 f"The wait for execution {execution_id} was resumed with an event of another execution "
                 f"({raw.get('execution_id')!r}). Retry the task."
+            )
+        status = DmfExecutionStatus.parse(raw.get("status"))
+        if raw["kind"] == "finished" and not (status is not None and status.is_terminal):
+            raise ProtocolError(
+                f"The wait for execution {execution_id} was resumed as finished, with the status "
+                f"{raw.get('status')!r}, which is not final. Retry the task: it asks the service again."
             )
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
         return cls(**known)

@@ -75,6 +75,12 @@ def execution_not_found(response: Response) -> bool:
     return response.status in {400, 404} and "details were not found" in error_text(response).lower()
 
 
+def parameters_refused(response: Response) -> bool:
+    """Whether an answer says that the request's own parameters are wrong
+    (dynamics-365-unified-operations-public#1403): our fault, which no patience mends."""
+    return response.status == 400 and "model state is invalid" in error_text(response).lower()
+
+
 def execution_exists_already(response: Response) -> bool:
     """Whether ``ExportToPackage`` was refused because its execution id is taken (dmf-package-api.md §2.1)."""
     text = error_text(response).lower()

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 from talent_dmf.api.actions import entity_outcomes, execution_errors, execution_page_url
 from talent_dmf.api.errors import (
+    ConfigurationError,
     ExportCanceledError,
     ExportError,
     ExportFailedError,
     ExportPartiallySucceededError,
     ExportUnknownError,
+    PermissionDeniedError,
+    ProtocolError,
+    RequestRefusedError,
     TalentDmfError,
 )
 from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, PartialSuccess
@@ -21,8 +25,11 @@ from talent_dmf.api.redaction import redact
 from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# An apostrophe inside a word quotes nothing.
+_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
 MAX_MESSAGES = 10
+# The service is there and will not say; it may say something else.
+_REFUSALS = (ProtocolError, ConfigurationError, PermissionDeniedError, RequestRefusedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,8 @@ def grouped_messages(errors: Sequence[ExecutionErrorRow]) -> list[tuple[str, int
 
 def export_report(execution_id: str) -> Steps[ExportReport]:
     """Ask everything that explains an execution. What cannot be asked becomes a gap, never an error: the verdict
-    must not be lost because its explanation could not be had.
+    must not be lost because its explanation could not be had. Nor is it held up: after a question to which the service
+    was silent for the whole of the retry budget, no other one is asked.
 
     :param execution_id: which execution.
     """
@@ -79,18 +87,21 @@ def export_report(execution_id: str) -> Steps[ExportReport]:
     entities: list[EntityOutcome] = []
     errors: list[ExecutionErrorRow] = []
     page_url: str | None = None
+    subject = "The entities' outcomes"
     try:
-        entities = yield from entity_outcomes(execution_id)
-    except TalentDmfError as error:
-        gaps.append(f"The entities' outcomes could not be read: {error.message}")
-    try:
-        errors = yield from execution_errors(execution_id)
-    except TalentDmfError as error:
-        gaps.append(f"The error messages could not be read: {error.message}")
-    try:
+        try:
+            entities = yield from entity_outcomes(execution_id)
+        except _REFUSALS as error:
+            gaps.append(f"{subject} could not be read: {error.message}")
+        subject = "The error messages"
+        try:
+            errors = yield from execution_errors(execution_id)
+        except _REFUSALS as error:
+            gaps.append(f"{subject} could not be read: {error.message}")
+        subject = "The job page's address"
         page_url = yield from execution_page_url(execution_id)
     except TalentDmfError as error:
-        gaps.append(f"The job page's address could not be read: {error.message}")
+        gaps.append(f"{subject} could not be read: {error.message}")
     return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps))
 
 

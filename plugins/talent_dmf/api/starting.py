@@ -16,7 +16,7 @@ from talent_dmf.api.actions import (
     executions_that_look_running,
     export_to_package,
 )
-from talent_dmf.api.errors import ExportBusyError, ProtocolError, TransportError
+from talent_dmf.api.errors import ExportBusyError, ExportFailedError, ProtocolError, TransportError
 from talent_dmf.api.execution_ids import successor
 from talent_dmf.api.models import ExportRequest, StartedExport
 from talent_dmf.api.status import DmfExecutionStatus
@@ -46,6 +46,7 @@ def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedEx
     :param request: what to export; its execution id must be the same in every try.
     :param policy: how.
     :raises ExportBusyError: another execution of the same data project is running.
+    :raises ExportFailedError: so many executions have failed for good that another one would only add to them.
     :raises TransportError: the call's answer was lost and the execution was not found in time. Calling again with the
         same request is safe: it is looked for first.
     """
@@ -59,9 +60,11 @@ def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedEx
         if status.is_terminal and not status.has_package:
             continue
         return StartedExport(candidate, adopted=True)
-    raise ProtocolError(
+    raise ExportFailedError(
         f"{MAX_EXECUTIONS} executions of data project {request.definition_group_id!r} have failed in this run, the "
-        f"last one as {candidate}. Look at them under Data management > Job history before you clear the task."
+        f"last one as {candidate}. Look at them under Data management > Job history before you clear the task.",
+        execution_id=candidate,
+        status=status.value if status else None,
     )
 
 

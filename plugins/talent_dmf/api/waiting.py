@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
+from zlib import crc32
 
 from talent_dmf.api.actions import execution_status
 from talent_dmf.api.errors import ConfigurationError
@@ -34,8 +35,10 @@ class WaitPolicy:
     grace_seconds: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.poke_interval_seconds <= 0 or self.grace_seconds < 0:
-            raise ConfigurationError("poke_interval must be positive, and the grace period not negative, in seconds.")
+        if self.poke_interval_seconds <= 0 or self.first_interval_seconds <= 0:
+            raise ConfigurationError("The intervals between two polls must be positive, in seconds.")
+        if self.grace_seconds < 0 or self.patience < 0:
+            raise ConfigurationError("The grace period and the patience of a wait must not be negative.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,12 @@ def is_settled(status: DmfExecutionStatus | None) -> bool:
 
 
 def decide(
-    status: DmfExecutionStatus | None, *, waited_seconds: float, unsettled_seconds: float, policy: WaitPolicy
+    status: DmfExecutionStatus | None,
+    *,
+    waited_seconds: float,
+    unsettled_seconds: float,
+    policy: WaitPolicy,
+    jitter: float = 1.0,
 ) -> Decision:
     """What one poll means.
 
@@ -87,17 +95,18 @@ def decide(
     :param waited_seconds: time since the wait began.
     :param unsettled_seconds: time since the service last knew how the export stands.
     :param policy: how to wait.
+    :param jitter: from 0 to 1; below 1 the pause is up to a tenth shorter.
     """
     if status is not None and status.is_terminal:
         return Finished(status)
     if not is_settled(status) and unsettled_seconds >= policy.grace_seconds:
         return Unsettled(status)
     pause = max(policy.first_interval_seconds, waited_seconds * policy.patience)
-    return Wait(min(pause, policy.poke_interval_seconds))
+    return Wait(min(pause, policy.poke_interval_seconds) * (0.9 + 0.1 * jitter))
 
 
 def observe(
-    status: DmfExecutionStatus | None, state: WaitState, moment: datetime, policy: WaitPolicy
+    status: DmfExecutionStatus | None, state: WaitState, moment: datetime, policy: WaitPolicy, jitter: float = 1.0
 ) -> tuple[Decision, WaitState]:
     """Apply :func:`decide` to a wait.
 
@@ -105,6 +114,7 @@ def observe(
     :param state: how far the wait had come.
     :param moment: present time, aware.
     :param policy: how to wait.
+    :param jitter: from 0 to 1, see :func:`decide`.
     :returns: the decision, and how far the wait has come now.
     """
     since = None if is_settled(status) else state.unsettled_since or moment
@@ -114,6 +124,7 @@ def observe(
         waited_seconds=(moment - state.started_at).total_seconds(),
         unsettled_seconds=(moment - since).total_seconds() if since else 0.0,
         policy=policy,
+        jitter=jitter,
     )
     return decision, state
 
@@ -133,7 +144,7 @@ def watch(
     while True:
         status = yield from execution_status(execution_id)
         moment = yield from now()
-        decision, state = observe(status, state, moment, policy)
+        decision, state = observe(status, state, moment, policy, _jitter(execution_id, state.polls))
         if not isinstance(decision, Wait):
             return decision
         if until is not None and moment >= until:
@@ -142,3 +153,9 @@ def watch(
         if until is not None:
             pause = min(pause, max(0.0, (until - moment) / timedelta(seconds=1)))
         yield Sleep(pause, f"Execution {execution_id} is {status.value if status else 'not known yet'}.")
+
+
+def _jitter(execution_id: str, polls: int) -> float:
+    """A number from 0 to 1 that differs between executions and polls, so that a thousand waits that a triggerer takes
+    up at the same moment spread out. Computed, because the core knows no chance."""
+    return crc32(f"{execution_id} {polls}".encode()) / 0xFFFFFFFF
