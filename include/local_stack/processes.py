@@ -1,0 +1,185 @@
+"""Starting and ending guarded processes, free ports, log tails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .guard import GRACE_SECONDS, end_session, session_members
+
+_GUARD = Path(__file__).with_name("guard.py")
+
+
+class StackError(Exception):
+    """Something that was to run does not; the text says what and shows the end of its output."""
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return a port of the loopback interface that nobody listens on.
+
+    :param preferred: port to take when it is free.
+    """
+    for port in (preferred, 0):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(listener.getsockname()[1])
+    raise StackError("no port is free on 127.0.0.1")
+
+
+def tail(path: Path, lines: int = 30) -> str:
+    """Return the last lines of a text file, or an empty text when there is none.
+
+    :param path: the file.
+    :param lines: how many lines.
+    """
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 400 * lines))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+
+
+def wait_until(
+    condition: Callable[[], Any],
+    what: str,
+    *,
+    timeout_seconds: float,
+    poll_seconds: float = 0.1,
+) -> Any:
+    """Return the first true value of a condition.
+
+    :param condition: called until its value is true.
+    :param what: named in the error, as in "the API server answers".
+    :param timeout_seconds: when to give up.
+    :param poll_seconds: pause between two calls.
+    :raises StackError: when the time is over.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise StackError(f"gave up after {timeout_seconds:.0f} s waiting until {what}")
+        time.sleep(poll_seconds)
+    return value
+
+
+class GuardedProcess:
+    """A command and all that comes of it, in a session of its own under `guard.py`.
+
+    :param name: how messages call it.
+    :param command: program and arguments.
+    :param environment: the whole environment.
+    :param directory: working directory.
+    :param log_path: receives output and errors.
+    :param detached: let it outlive this process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        log_path: Path,
+        detached: bool = False,
+    ) -> None:
+        self.name = name
+        self.log_path = log_path
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            # What a component prints may show more than it should: for the owner's eyes.
+            log = stack.enter_context(open(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab"))
+            self._guard = subprocess.Popen(
+                [sys.executable, "-P", str(_GUARD), *(["--detached"] if detached else []), *command],
+                env=dict(environment),
+                cwd=directory,
+                stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def identity(self) -> dict[str, float]:
+        """What `find_session` needs to recognise this process later: its id and start time (epoch seconds)."""
+        return {"pid": self._guard.pid, "started_at": psutil.Process(self._guard.pid).create_time()}
+
+    @property
+    def running(self) -> bool:
+        """Whether the command still runs."""
+        return self._guard.poll() is None
+
+    def require_running(self) -> None:
+        """Raise when the command ended by itself.
+
+        :raises StackError: with the end of its output.
+        """
+        if not self.running:
+            raise StackError(
+                f"{self.name} ended with exit status {self._guard.returncode}. The end of {self.log_path}:\n"
+                f"{tail(self.log_path)}"
+            )
+
+    def members(self) -> list[psutil.Process]:
+        """Return the command's processes, the guard excepted."""
+        return session_members(self._guard.pid)
+
+    def stop(self) -> None:
+        """End the command and its descendants; at once when there is nothing left to end."""
+        if self._guard.poll() is None:
+            self._guard.send_signal(signal.SIGTERM)
+            try:
+                self._guard.wait(GRACE_SECONDS + 8)
+            except subprocess.TimeoutExpired:
+                self._guard.kill()
+                self._guard.wait()
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+        # For the case that somebody killed the guard.
+        end_session(self._guard.pid)
+
+
+def find_session(identity: Mapping[str, float]) -> psutil.Process | None:
+    """Return the guard that an identity names, or None when it is gone or the id is somebody else's by now.
+
+    :param identity: as `GuardedProcess.identity` gave it.
+    """
+    try:
+        process = psutil.Process(int(identity["pid"]))
+        # Linux counts start times in hundredths of a second since boot: equal up to rounding, or another process.
+        same = abs(process.create_time() - identity["started_at"]) < 0.5
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def stop_session(identity: Mapping[str, float]) -> bool:
+    """End a detached command that another process started.
+
+    :param identity: as `GuardedProcess.identity` gave it.
+    :returns: whether it was running.
+    """
+    guard = find_session(identity)
+    if guard is None:
+        return False
+    guard.send_signal(signal.SIGTERM)
+    try:
+        guard.wait(GRACE_SECONDS + 8)
+    except psutil.TimeoutExpired:
+        guard.kill()
+        end_session(guard.pid)
+    return True

@@ -1,0 +1,283 @@
+"""The stack: one emulator and one `airflow standalone`, started, fed with connections, and stopped together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+
+from .airflow_env import ADMIN, PREFERRED_API_PORT, AirflowSite, Keys, write_private
+from .connections import load_connections, with_extra_as_text
+from .emulator import EmulatorAdmin
+from .processes import GuardedProcess, StackError, find_session, free_port, stop_session, tail, wait_until
+from .rest import AirflowApi
+
+PROJECT = Path(__file__).resolve().parents[2]
+DAG_ID = "talent_export_workers"
+BOOT_TIMEOUT_SECONDS = 180.0
+COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """What can be chosen about a stack.
+
+    :param name: its folder under `.local`; two stacks of different names can run at the same time.
+    :param export_seconds: how long an export takes in the emulator.
+    :param package_size: size of each package, as the emulator takes it ("64MiB"); as small as it comes when None.
+    :param emulator_arguments: further arguments of the emulator, such as a scenario.
+    :param scheduler_idle_seconds: pause of an idle scheduler.
+    :param settings: further `AIRFLOW__SECTION__KEY` values.
+    :param environment: further variables, for emulator and Airflow.
+    :param keep_state: go on with the database that an earlier stack of this name left.
+    :param detached: let the stack outlive this process; `stop_detached` ends it.
+    """
+
+    name: str = "stack"
+    export_seconds: float = 10.0
+    package_size: str | None = None
+    emulator_arguments: Sequence[str] = ()
+    scheduler_idle_seconds: float = 0.1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    keep_state: bool = False
+    detached: bool = False
+
+
+class LocalStack:
+    """Emulator and Airflow on free loopback ports, with all their state in one folder.
+
+    A context manager; `start` and `stop` do the same by hand.
+
+    :param options: what to start.
+    """
+
+    def __init__(self, options: StackOptions | None = None) -> None:
+        self.options = options or StackOptions()
+        self.directory = PROJECT / ".local" / self.options.name
+        self.emulator_log = self.directory / "emulator.log"
+        self.airflow_log = self.directory / "airflow.log"
+        self.drive_directory = self.directory / "emulator"
+        self._state_path = self.directory / "stack.json"
+        self._connections_path = self.directory / "connections.json"
+        self._processes: list[GuardedProcess] = []
+        self._facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @cached_property
+    def site(self) -> AirflowSite:
+        """The private Airflow: settings, keys, addresses."""
+        return AirflowSite(
+            project=PROJECT,
+            home=self.directory / "airflow",
+            keys=Keys.load_or_create(self.directory / "keys.json"),
+            api_port=free_port(PREFERRED_API_PORT if self.options.detached else 0),
+            scheduler_idle_seconds=self.options.scheduler_idle_seconds,
+            settings=self.options.settings,
+        )
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The environment in which a command speaks to this Airflow."""
+        return {**self.site.environment(), **self.options.environment}
+
+    @cached_property
+    def airflow(self) -> AirflowApi:
+        """Airflow's REST API, signed in as the administrator."""
+        return AirflowApi(self.site.base_url, ADMIN, self.site.keys.admin_password)
+
+    @cached_property
+    def emulator(self) -> EmulatorAdmin:
+        """The emulator's own API, for what no real service would tell."""
+        return EmulatorAdmin(self._facts)
+
+    @property
+    def connections(self) -> dict[str, dict[str, Any]]:
+        """The connections that point at the emulator."""
+        return load_connections(PROJECT / "include" / "connections" / "demo.json", self._facts)
+
+    def start(self, progress: Progress = lambda _: None) -> None:
+        """Start both and return when Airflow is healthy and has its connections.
+
+        :param progress: told what is being waited for.
+        :raises StackError: when something does not come up; nothing is left running then.
+        """
+        stop_detached(self.options.name)
+        if not self.options.keep_state:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start(progress)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, progress: Progress) -> None:
+        self.site.prepare()
+        progress("starting the emulator of Dynamics 365 and OneDrive")
+        emulator = self._start_emulator()
+        progress("starting Airflow")
+        airflow = self._spawn("Airflow", [sys.executable, "-m", "airflow", "standalone"], self.airflow_log)
+        if self.options.detached:
+            # Written before anything is waited for, so that `down` finds also what never became ready.
+            self._write_state()
+
+        def ready() -> dict[str, Any] | None:
+            emulator.require_running()
+            return self._read_ready_file()
+
+        self._facts = wait_until(ready, "the emulator is ready", timeout_seconds=30)
+
+        def healthy() -> bool:
+            for process in self._processes:
+                process.require_running()
+            health = self.airflow.health()
+            return all(health.get(component) == "healthy" for component in COMPONENTS)
+
+        try:
+            wait_until(healthy, "Airflow is healthy", timeout_seconds=BOOT_TIMEOUT_SECONDS)
+        except StackError as error:
+            raise StackError(f"{error}\n{tail(airflow.log_path)}") from error
+        progress("storing the connections")
+        write_private(self._connections_path, json.dumps(self.connections, indent=2))
+        self.airflow.store_connections(with_extra_as_text(self.connections))
+        self.site.write_shell_file(self.directory / "airflow.env")
+        if self.options.detached:
+            self._write_state()
+
+    def _start_emulator(self) -> GuardedProcess:
+        ready_file = self.directory / "emulator-ready.json"
+        ready_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "dmf_emulator", "--data-dir", str(self.drive_directory)]
+        command += ["--ready-file", str(ready_file), "--export-seconds", str(self.options.export_seconds)]
+        if self.options.package_size:
+            command += ["--package-size", self.options.package_size]
+        return self._spawn("the emulator", [*command, *self.options.emulator_arguments], self.emulator_log)
+
+    def _read_ready_file(self) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads((self.directory / "emulator-ready.json").read_text(encoding="utf-8")))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None  # not there yet, or half written
+
+    def _spawn(self, name: str, command: Sequence[str], log_path: Path) -> GuardedProcess:
+        process = GuardedProcess(
+            name,
+            command,
+            environment=self.environment,
+            directory=PROJECT,
+            log_path=log_path,
+            detached=self.options.detached,
+        )
+        self._processes.append(process)
+        return process
+
+    def _write_state(self) -> None:
+        state = {
+            "processes": [process.identity for process in self._processes],
+            "api_port": self.site.api_port,
+            "facts": self._facts,
+        }
+        write_private(self._state_path, json.dumps(state))
+
+    def stop(self) -> None:
+        """Stop both, Airflow first; harmless when they do not run."""
+        for process in reversed(self._processes):
+            process.stop()
+        self._processes.clear()
+        self._state_path.unlink(missing_ok=True)
+
+    def wait_for_dag(self, dag_id: str = DAG_ID, *, timeout_seconds: float = 60) -> None:
+        """Return when Airflow has stored a DAG.
+
+        :param dag_id: its id.
+        :param timeout_seconds: when to give up.
+        :raises StackError: with the import errors, if it never appears.
+        """
+        try:
+            wait_until(
+                lambda: self.airflow.has_dag(dag_id), f"the DAG {dag_id} is there", timeout_seconds=timeout_seconds
+            )
+        except StackError as error:
+            found = "\n".join(f"{each['filename']}:\n{each['stack_trace']}" for each in self.airflow.import_errors())
+            raise StackError(f"{error}\n{found or tail(self.airflow_log)}") from error
+
+    def command(self, *arguments: str, timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run the `airflow` command against this Airflow and return what it printed.
+
+        :param arguments: as in `airflow ARGUMENTS…`.
+        :param timeout_seconds: when to give up.
+        """
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self.environment,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
+        )
+
+    def airflow_processes(self, marker: str = "") -> list[psutil.Process]:
+        """Return Airflow's processes.
+
+        :param marker: only those whose command line contains this, such as "triggerer".
+        """
+        members = [member for process in self._processes if process.name == "Airflow" for member in process.members()]
+        return [member for member in members if marker in " ".join(member.cmdline())]
+
+
+def attach(name: str) -> LocalStack | None:
+    """Return the detached stack of a name as far as its API goes, or None when it does not run.
+
+    :param name: as in `StackOptions`.
+    """
+    stack = LocalStack(StackOptions(name=name, keep_state=True, detached=True))
+    state = _read_state(name)
+    if state is None or not all(find_session(identity) for identity in state["processes"]):
+        return None
+    stack._facts = state["facts"]
+    stack.__dict__["site"] = AirflowSite(
+        project=PROJECT,
+        home=stack.directory / "airflow",
+        keys=Keys.load_or_create(stack.directory / "keys.json"),
+        api_port=int(state["api_port"]),
+    )
+    return stack
+
+
+def stop_detached(name: str) -> bool:
+    """Stop the detached stack of a name.
+
+    :param name: as in `StackOptions`.
+    :returns: whether anything was running.
+    """
+    state = _read_state(name)
+    if state is None:
+        return False
+    running = [stop_session(identity) for identity in reversed(state["processes"])]
+    (PROJECT / ".local" / name / "stack.json").unlink(missing_ok=True)
+    return any(running)
+
+
+def _read_state(name: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads((PROJECT / ".local" / name / "stack.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
