@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, get_parsing_context, task, task_group
+from airflow.sdk import DAG, get_parsing_context
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
 from talent_dmf import dag_parts as parts
@@ -65,12 +65,6 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
     trigger_export >> wait_for_export >> get_package_url >> save_to_onedrive
 
 
-@task(execution_timeout=timedelta(minutes=5))
-def legal_entities(params: dict[str, Any]) -> list[str]:
-    """The legal entities of this run, from its parameters."""
-    return list(params["legal_entities"])
-
-
 # Before a task, Airflow says which DAG it wants; the other files are not read then. A file that cannot be used is told
 # by talent_exports_check.py: an import error of this file would take all of its DAGs away.
 for spec in load_catalogue(Path(__file__).parents[1] / "include/exports", only=get_parsing_context().dag_id).exports:
@@ -87,7 +81,4 @@ for spec in load_catalogue(Path(__file__).parents[1] / "include/exports", only=g
         deadline=parts.deadline(spec),
         default_args=parts.default_args(spec),
     ):
-        if len(spec.legal_entities) == 1:
-            export_tasks(spec, "{{ params.legal_entity }}")
-        else:
-            task_group(group_id="export")(export_tasks).partial(spec=spec).expand(legal_entity=legal_entities())
+        parts.for_each_legal_entity(spec, export_tasks)

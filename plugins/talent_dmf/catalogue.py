@@ -6,7 +6,6 @@ cannot be used does not take the others away: :func:`load_catalogue` returns wha
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,7 +14,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from talent_dmf.api.drive import DriveTarget
 from talent_dmf.api.drive_names import check_destination, check_name
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.execution_ids import check_legal_entity
@@ -40,6 +38,9 @@ class DriveSpec(BaseModel):
 
     @model_validator(mode="after")
     def _one(self) -> DriveSpec:
+        # Imported where it is needed: most exports leave the drive to the connection.
+        from talent_dmf.api.drive import DriveTarget
+
         _checked(lambda _: DriveTarget(**self.model_dump()), "")
         return self
 
@@ -240,7 +241,9 @@ def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object)
             (DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec).model_fields
         )
         known = [name for name in known if name != "name"]
-        close = difflib.get_close_matches(str(at[-1]), known, n=1)
+        from difflib import get_close_matches
+
+        close = get_close_matches(str(at[-1]), known, n=1)
         hint = f"perhaps `{close[0]}` is meant" if close else f"known keys are {', '.join(known)}"
         return f"`{key}` is not a known key; {hint}"
     if kind == "literal_error":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from airflow.sdk import Asset, CronTriggerTimetable, Param
+from airflow.sdk import Asset, BaseOperator, CronTriggerTimetable, Param
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -160,6 +161,33 @@ def _companies(spec: ExportSpec) -> dict[str, Param]:
             section=_WHAT,
         )
     }
+
+
+def for_each_legal_entity(spec: ExportSpec, tasks: Callable[[ExportSpec, Any], None]) -> None:
+    """Add an export's tasks to the DAG: once for one legal entity, in a mapped group for several.
+
+    :param spec: the catalogue's entry.
+    :param tasks: adds the tasks for a company code, or for what stands for it.
+    """
+    if len(spec.legal_entities) == 1:
+        tasks(spec, "{{ params.legal_entity }}")
+        return
+    # Imported where it is needed: airflow.sdk.task_group costs as much as the rest of the DAG file together.
+    from airflow.sdk import task_group
+
+    companies = LegalEntitiesOperator(task_id="legal_entities", execution_timeout=timedelta(minutes=5))
+    task_group(group_id="export")(tasks).partial(spec=spec).expand(legal_entity=companies.output)
+
+
+class LegalEntitiesOperator(BaseOperator):
+    """Passes the run's legal entities on to the group of tasks that is mapped over them.
+
+    :returns: XCom ``return_value``: the company codes.
+    """
+
+    def execute(self, context: Context) -> list[str]:
+        """Read them from the run's parameters."""
+        return [str(code) for code in context["params"]["legal_entities"]]
 
 
 def apply_time_limit(context: Context) -> None:

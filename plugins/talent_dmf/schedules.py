@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -11,16 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,6})\s*(s|min|h|d)", re.I)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_CRON_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
-    ("minute", 0, 59, {}),
-    ("hour", 0, 23, {}),
-    ("day of month", 1, 31, {}),
-    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
-    ("day of week", 0, 7, {name: number for number, name in enumerate(_DAYS)}),
-)
-_CRON_PART = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
 
 
 def parse_duration(value: Any) -> Any:
@@ -51,40 +41,26 @@ def in_words(duration: timedelta) -> str:
 
 
 def check_cron(expression: str) -> str:
-    """A cron expression of five fields, as it is.
+    """A cron expression of five fields that is due some day, as it is.
 
-    Airflow finds a bad one only when it stores the DAGs of a file, and then gives up all of them; and its own parser
-    costs more time to import than the whole rest of the DAG file.
+    Airflow finds a bad one only when it stores the DAGs of a file, and then gives all of them up.
 
     :param expression: minute, hour, day of month, month, day of week.
-    :raises ValueError: not five fields, or one of them impossible.
+    :raises ValueError: not five fields, or one of them impossible, or never due.
     """
-    fields = expression.split()
-    if len(fields) != len(_CRON_FIELDS):
+    from croniter import CroniterError, croniter  # type: ignore[import-untyped]
+
+    wrong = f"is {expression!r}, but must"
+    if len(expression.split()) != 5:
         raise ValueError(
-            f"is {expression!r}, but must have five fields: minute, hour, day of month, month, day of week, such as "
-            "'0 0 * * *' for every midnight"
+            f"{wrong} have five fields: minute, hour, day of month, month, day of week, such as '0 0 * * *' for every "
+            "midnight"
         )
-    for field, (name, low, high, words) in zip(fields, _CRON_FIELDS, strict=True):
-        if not all(_cron_part_is_good(part, low, high, words) for part in field.split(",")):
-            raise ValueError(f"is {expression!r}, but its {name} {field!r} is impossible; give {low} to {high} or *")
+    try:
+        croniter(expression, datetime(2024, 1, 1, tzinfo=UTC)).get_next()
+    except (CroniterError, ValueError) as error:
+        raise ValueError(f"{wrong} be a time that comes ({error})".replace(f"[{expression}] ", "")) from error
     return expression
-
-
-def _cron_part_is_good(part: str, low: int, high: int, words: dict[str, int]) -> bool:
-    match = _CRON_PART.fullmatch(part)
-    if match is None or (match["step"] is not None and not 1 <= int(match["step"]) <= high):
-        return False
-    if match["all"]:
-        return True
-    ends = [_cron_number(text, words) for text in (match["first"], match["last"] or match["first"])]
-    if match["step"] is not None and match["last"] is None:
-        return False
-    return all(low <= end <= high for end in ends) and ends[0] <= ends[1]
-
-
-def _cron_number(text: str, words: dict[str, int]) -> int:
-    return int(text) if text.isdecimal() and text.isascii() else words.get(text.lower(), -1)
 
 
 class Schedule(BaseModel):
