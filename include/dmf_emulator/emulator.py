@@ -1,0 +1,223 @@
+"""The emulator as an object: start it, talk to it over its sockets, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .admin import AdminService
+from .blob import BlobService
+from .blob_store import BlobStore
+from .certificates import create_authority
+from .clock import VirtualClock
+from .dmf import DmfService
+from .drive_store import DriveStore
+from .entra import EntraService
+from .errors import EmulatorError
+from .exchange import Service
+from .executions import ExecutionStore
+from .faults import FaultSet
+from .graph import DriveApi
+from .projects import ProjectStore
+from .recorder import Recorder
+from .scenario import Scenario
+from .server import Listener
+from .settings import ORIGINS, Settings
+from .state import World
+from .tokens import TokenIssuer
+from .upload_sessions import SharePointService
+from .upload_store import UploadStore
+
+
+class Emulator:
+    """Entra ID, finance and operations, Blob storage, Graph and SharePoint on loopback sockets.
+
+    Use it as a context manager. Its threads are daemons; `stop` joins them.
+
+    :param settings: what was chosen; the defaults make a demo.
+    :param scenario: settings, clock and faults from a file, applied on top.
+    """
+
+    def __init__(self, settings: Settings | None = None, scenario: Scenario | None = None) -> None:
+        settings = settings or Settings()
+        if scenario is not None:
+            settings = settings.changed(scenario.settings)
+        self.settings = settings
+        self.clock = VirtualClock(None if scenario is None else scenario.clock)
+        self.recorder = Recorder(settings.recorder_limit)
+        self.faults = FaultSet(settings.seed)
+        if scenario is not None:
+            scenario.switch_on(self.faults)
+        self._listeners: dict[str, Listener] = {}
+        self._temporary: Path | None = None
+        self._world: World | None = None
+        self._ca_file: Path | None = None
+
+    def start(self) -> Emulator:
+        """Bind all listeners and begin to accept.
+
+        :raises EmulatorError: when a port is taken, a folder cannot be written or a certificate cannot be read.
+        """
+        settings = self.settings
+        data_dir = self._data_dir()
+        public_host = settings.public_host or ("127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host)  # noqa: S104 - compared, not bound
+        names = ("localhost", "127.0.0.1", "::1", public_host)
+        authority = create_authority(tuple(dict.fromkeys(names)))
+        self._ca_file = data_dir / "ca.pem"
+        urls: dict[str, str] = {}
+        self._ca_file.write_bytes(authority.ca_pem)
+        world = World(
+            settings=settings,
+            data_dir=data_dir,
+            urls=urls,
+            clock=self.clock,
+            recorder=self.recorder,
+            faults=self.faults,
+            tokens=TokenIssuer(settings, self.clock, ""),
+            projects=ProjectStore(),
+            executions=ExecutionStore(settings, self.clock),
+            blobs=BlobStore(settings, self.clock),
+            drives=DriveStore(settings, self.clock, data_dir / "drive"),
+            uploads=UploadStore(settings, self.clock, data_dir / "uploads"),
+            stop=threading.Event(),
+        )
+        self.faults.attach(world)
+        services: Mapping[str, Service] = {
+            "entra": EntraService(world),
+            "dmf": DmfService(world),
+            "blob": BlobService(world),
+            "graph": DriveApi(world, "graph", r"/(?:v1\.0|beta)/"),
+            "sharepoint": SharePointService(world),
+            "admin": AdminService(world),
+        }
+        try:
+            for origin in ORIGINS:
+                # The admin page is for a person's browser, which does not know the authority.
+                context = authority.server_context if settings.tls and origin != "admin" else None
+                listener = Listener(
+                    origin, services[origin], world, settings.host, settings.ports.get(origin, 0), context
+                )
+                self._listeners[origin] = listener
+                shown_host = f"[{public_host}]" if ":" in public_host else public_host
+                urls[origin] = f"{'https' if context else 'http'}://{shown_host}:{listener.port}"
+        except EmulatorError:
+            self.stop()
+            raise
+        world.tokens.issuer = f"{urls['entra']}/{settings.tenant_id}/"
+        self._world = world
+        for listener in self._listeners.values():
+            listener.start()
+        return self
+
+    def stop(self) -> None:
+        """Close all sockets, join all threads and remove the temporary folder."""
+        if self._world is not None:
+            self._world.stop.set()
+        for listener in self._listeners.values():
+            listener.stop()
+        self._listeners.clear()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def state(self) -> World:
+        """The world behind the services: executions, projects, drives, sessions.
+
+        :raises EmulatorError: before `start`.
+        """
+        if self._world is None:
+            raise EmulatorError("the emulator has not been started")
+        return self._world
+
+    @property
+    def entra_url(self) -> str:
+        """Address of the Entra ID stand-in, without tenant."""
+        return self.state.urls["entra"]
+
+    @property
+    def dmf_url(self) -> str:
+        """Address of the finance and operations environment, which is also its audience."""
+        return self.state.urls["dmf"]
+
+    @property
+    def blob_url(self) -> str:
+        """Address of the storage account."""
+        return self.state.urls["blob"]
+
+    @property
+    def graph_url(self) -> str:
+        """Address of Graph, without version."""
+        return self.state.urls["graph"]
+
+    @property
+    def sharepoint_url(self) -> str:
+        """Address of the SharePoint tenant; upload sessions live here."""
+        return self.state.urls["sharepoint"]
+
+    @property
+    def admin_url(self) -> str:
+        """Address of the status page and the admin API."""
+        return self.state.urls["admin"]
+
+    @property
+    def data_dir(self) -> Path:
+        """Where saved files and the CA certificate lie."""
+        return self.state.data_dir
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that clients must trust, in PEM form."""
+        return self.state.data_dir / "ca.pem"
+
+    def connection_info(self) -> dict[str, Any]:
+        """Return all that a client needs to know, as plain JSON values."""
+        world, settings = self.state, self.settings
+        return {
+            **{f"{origin}_url": world.urls[origin] for origin in ORIGINS},
+            "authority": f"{world.urls['entra']}/{settings.tenant_id}",
+            "talent_url": f"{world.urls['dmf']}/namespaces/{settings.namespace_id}",
+            "talent_resource": "http://hr.talent.dynamics.com",
+            "on_premises_url": f"{world.urls['dmf']}/namespaces/AXSF",
+            "dmf_resource": world.dmf_resource,
+            "graph_resource": world.urls["graph"],
+            "tenant_id": settings.tenant_id,
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret,
+            "user_principal_name": settings.user_principal_name,
+            "user_password": settings.user_password,
+            "site_id": settings.site_id,
+            "user_drive_id": world.drives.user_drive.drive_id,
+            "site_drive_id": world.drives.site_drive.drive_id,
+            "user_drive_dir": str(world.drives.user_drive.folder),
+            "site_drive_dir": str(world.drives.site_drive.folder),
+            "ca_file": str(self.ca_file),
+            "data_dir": str(world.data_dir),
+        }
+
+    def _data_dir(self) -> Path:
+        if self.settings.data_dir is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="dmf-emulator-"))
+            return self._temporary
+        folder = Path(self.settings.data_dir).absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(tempfile.TemporaryFile(dir=folder)):
+                pass
+        except OSError as error:
+            raise EmulatorError(f"cannot write to the data folder {folder}: {error.strerror}") from error
+        return folder

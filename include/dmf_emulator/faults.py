@@ -1,0 +1,355 @@
+"""Which faults are on, and for which requests they fire."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from .errors import EmulatorError
+from .exchange import Exchange
+from .executions import ExecutionPlan
+from .fault_catalogue import CATALOGUE
+from .fault_types import Choice, FaultDefinition, Mode, Parameters, Stage
+from .http_message import Response
+from .settings import ORIGINS
+
+if TYPE_CHECKING:
+    from .state import World
+
+_SCOPES: dict[str, Callable[[Exchange], str]] = {
+    "all": lambda exchange: "",
+    "execution": lambda exchange: exchange.execution_id,
+    "session": lambda exchange: exchange.session_id,
+    "connection": lambda exchange: str(exchange.connection_id),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultMatch:
+    """For which requests a fault is meant; every field that is set must fit.
+
+    :param path: part of the path.
+    :param execution_id: the whole id.
+    :param is_final: whether the request carries the last range of an upload.
+    """
+
+    origin: str | None = None
+    action: str | None = None
+    method: str | None = None
+    path: str | None = None
+    definition_group_id: str | None = None
+    legal_entity_id: str | None = None
+    execution_id: str | None = None
+    session_id: str | None = None
+    is_final: bool | None = None
+
+    def fits(self, exchange: Exchange) -> bool:
+        """Say whether a request is meant, but for its origin and action."""
+        request = exchange.request
+        return (
+            (self.method is None or self.method == request.method)
+            and (self.path is None or self.path in request.path)
+            and (self.definition_group_id is None or self.definition_group_id == exchange.definition_group_id)
+            and (self.legal_entity_id is None or self.legal_entity_id == exchange.legal_entity_id)
+            and (self.execution_id is None or self.execution_id == exchange.execution_id)
+            and (self.session_id is None or self.session_id == exchange.session_id)
+            and (self.is_final is None or self.is_final == exchange.is_final)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class FaultRule:
+    """A fault that is switched on.
+
+    :param rule_id: number to remove it by.
+    :param times: how often it fires per scope; None for always.
+    :param after: how many fitting requests pass before it fires.
+    :param request_index: fire for these fitting requests only, counted from 0.
+    :param probability: chance of firing, decided by the seed and the request's index.
+    :param per: count fitting requests over `all`, or per `execution`, `session` or `connection`.
+    :param fired: how often it has fired.
+    """
+
+    rule_id: int
+    definition: FaultDefinition
+    mode_name: str
+    match: FaultMatch
+    parameters: Parameters
+    times: int | None
+    after: int
+    request_index: frozenset[int] | None
+    probability: float
+    per: str
+    seed: int
+    fired: int = 0
+    _seen: Counter[str] = field(default_factory=Counter)
+    _fired_in_scope: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that was chosen."""
+        return self.definition.modes[self.mode_name]
+
+    def fits(self, exchange: Exchange) -> bool:
+        """Say whether a request is meant at all."""
+        mode, match = self.mode, self.match
+        origin_fits = exchange.origin in mode.origins if match.origin is None else exchange.origin == match.origin
+        if match.action is not None:
+            action_fits = exchange.action == match.action
+        else:
+            # Another origin has other actions, so a match on one leaves the mode's own list behind.
+            action_fits = not mode.actions or match.origin is not None or exchange.action in mode.actions
+        return origin_fits and action_fits and (exchange.is_final or not mode.final_only) and match.fits(exchange)
+
+    def fires(self, exchange: Exchange) -> bool:
+        """Count a fitting request and say whether the fault applies to it."""
+        if not self.fits(exchange):
+            return False
+        scope = _SCOPES[self.per](exchange)
+        with self._lock:
+            index = self._seen[scope]
+            self._seen[scope] += 1
+            if index < self.after or (self.request_index is not None and index not in self.request_index):
+                return False
+            if self.times is not None and self._fired_in_scope[scope] >= self.times:
+                return False
+            # Drawn from the index rather than in turn, so that threads cannot change the outcome.
+            chance = random.Random(f"{self.seed}|{self.rule_id}|{scope}|{index}").random()
+            if chance >= self.probability:
+                return False
+            self._fired_in_scope[scope] += 1
+            self.fired += 1
+        exchange.faults.append(self.definition.name)
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the rule as plain JSON values."""
+        match = {key: value for key, value in asdict(self.match).items() if value is not None}
+        return {
+            "id": self.rule_id,
+            "fault": self.definition.name,
+            "alias": self.definition.alias,
+            "mode": self.mode_name,
+            "match": match,
+            "parameters": dict(self.parameters),
+            "times": self.times,
+            "after": self.after,
+            "request_index": None if self.request_index is None else sorted(self.request_index),
+            "probability": self.probability,
+            "per": self.per,
+            "fired": self.fired,
+        }
+
+
+class FaultSet:
+    """The faults that are switched on now; without any, every service behaves.
+
+    :param seed: makes probabilities repeatable.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._rules: tuple[FaultRule, ...] = ()
+        self._next_id = 1
+        self._world: World | None = None
+
+    def attach(self, world: World) -> None:
+        """Give the effects the world they work on."""
+        self._world = world
+
+    def add(
+        self,
+        name: str,
+        *,
+        mode: str | None = None,
+        match: Mapping[str, Any] | None = None,
+        times: int | str | None = "default",
+        after: int = 0,
+        request_index: Iterable[int] | int | None = None,
+        probability: float = 1.0,
+        per: str = "all",
+        **parameters: Any,
+    ) -> FaultRule:
+        """Switch a fault on.
+
+        :param name: number or alias, such as `dmf.F7` or `answer-withheld`.
+        :param mode: which of its modes; the first when omitted.
+        :param match: fields of `FaultMatch`.
+        :param times: how often it fires; None for always; the mode's own number when omitted.
+        :param after: how many fitting requests pass first.
+        :param request_index: fire for these fitting requests only, counted from 0.
+        :param probability: chance of firing, 0 to 1.
+        :param per: `all`, `execution`, `session` or `connection`.
+        :param parameters: values of the mode's parameters.
+        :raises EmulatorError: when any of it is unknown or impossible.
+        """
+        definition = find_definition(name)
+        mode_name = definition.default_mode if mode is None else mode
+        if mode_name not in definition.modes:
+            raise EmulatorError(
+                f"fault {definition.name} has no mode {mode_name!r}: choose among {', '.join(definition.modes)}"
+            )
+        chosen = definition.modes[mode_name]
+        if isinstance(times, str):
+            if times != "default":
+                raise EmulatorError(f"fault {definition.name}: times must be a whole number, not {times!r}")
+            times = chosen.times
+        checked = {"times": times, "after": after}
+        for what, number in checked.items():
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
+                raise EmulatorError(f"fault {definition.name}: {what} must be a whole number, not {number!r}")
+        if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
+            raise EmulatorError(f"fault {definition.name}: probability must be between 0 and 1, not {probability!r}")
+        if per not in _SCOPES:
+            raise EmulatorError(f"fault {definition.name}: per must be one of {', '.join(_SCOPES)}, not {per!r}")
+        rule_arguments: dict[str, Any] = {
+            "definition": definition,
+            "mode_name": mode_name,
+            "match": _match(definition.name, match or {}),
+            "parameters": _parameters(definition.name, chosen, parameters),
+            "times": times,
+            "after": after,
+            "request_index": _indexes(definition.name, request_index),
+            "probability": float(probability),
+            "per": per,
+            "seed": self._seed,
+        }
+        with self._lock:
+            rule = FaultRule(rule_id=self._next_id, **rule_arguments)
+            self._next_id += 1
+            self._rules += (rule,)
+        return rule
+
+    def remove(self, rule: FaultRule | int) -> None:
+        """Switch one fault off.
+
+        :param rule: the rule or its number.
+        :raises EmulatorError: when it is not on.
+        """
+        rule_id = rule if isinstance(rule, int) else rule.rule_id
+        with self._lock:
+            kept = tuple(each for each in self._rules if each.rule_id != rule_id)
+            if len(kept) == len(self._rules):
+                raise EmulatorError(f"no fault with number {rule_id} is switched on")
+            self._rules = kept
+
+    def clear(self) -> None:
+        """Switch all faults off; what they have already done to executions and sessions stays."""
+        with self._lock:
+            self._rules = ()
+
+    @property
+    def rules(self) -> tuple[FaultRule, ...]:
+        """The faults that are on, in the order in which they were added."""
+        return self._rules
+
+    def answer(self, exchange: Exchange) -> Response | None:
+        """Return what a fault answers instead of the service, or None."""
+        for rule in self._firing("answer", exchange):
+            effect = rule.mode.answer
+            if effect is not None and (response := effect(self._here, exchange, rule.parameters)) is not None:
+                return response
+        return None
+
+    def reply(self, exchange: Exchange, response: Response) -> Response:
+        """Return the service's answer as the faults leave it."""
+        for rule in self._rules:
+            mode = rule.mode
+            if mode.stage != "reply" or (mode.on_success and response.status >= 400):
+                continue
+            if mode.reply is not None and rule.fires(exchange):
+                response = mode.reply(self._here, exchange, response, rule.parameters)
+        return response
+
+    def plan(self, exchange: Exchange, plan: ExecutionPlan) -> ExecutionPlan:
+        """Return the plan of a new execution as the faults leave it."""
+        for rule in self._firing("plan", exchange):
+            if rule.mode.plan is not None:
+                plan = rule.mode.plan(plan, rule.parameters)
+        return plan
+
+    def probe(self, exchange: Exchange, name: str, mode: str | None = None) -> Parameters | None:
+        """Return the parameters of a fault that the service acts out itself, or None when it does not fire.
+
+        :param name: the fault's number.
+        :param mode: ask for this mode only.
+        """
+        for rule in self._rules:
+            fits = rule.definition.name == name and rule.mode.stage == "probe"
+            if fits and (mode is None or rule.mode_name == mode) and rule.fires(exchange):
+                return {"mode": rule.mode_name, **rule.parameters}
+        return None
+
+    @property
+    def _here(self) -> World:
+        if self._world is None:
+            raise RuntimeError("the fault set is not attached to a world")
+        return self._world
+
+    def _firing(self, stage: Stage, exchange: Exchange) -> Iterable[FaultRule]:
+        return (rule for rule in self._rules if rule.mode.stage == stage and rule.fires(exchange))
+
+
+def find_definition(name: str) -> FaultDefinition:
+    """Return a fault of the catalogue by number or alias.
+
+    :raises EmulatorError: when there is none.
+    """
+    for definition in CATALOGUE:
+        if name in {definition.name, definition.alias}:
+            return definition
+    raise EmulatorError(
+        f"unknown fault {name!r}: `python -m dmf_emulator --list-faults` shows dmf.F1 to dmf.F28 and "
+        "drive.F1 to drive.F20 with their readable names"
+    )
+
+
+def _match(fault: str, values: Mapping[str, Any]) -> FaultMatch:
+    known = {each.name for each in fields(FaultMatch)}
+    for key, value in values.items():
+        if key not in known:
+            raise EmulatorError(f"fault {fault}: cannot match on {key!r}; choose among {', '.join(sorted(known))}")
+        wanted = bool if key == "is_final" else str
+        if not isinstance(value, wanted):
+            raise EmulatorError(f"fault {fault}: match {key} must be a {wanted.__name__}, not {value!r}")
+    origin = values.get("origin")
+    if origin is not None and origin not in ORIGINS:
+        raise EmulatorError(f"fault {fault}: no origin {origin!r}; choose among {', '.join(ORIGINS)}")
+    return FaultMatch(**values)
+
+
+def _parameters(fault: str, mode: Mode, values: Mapping[str, Any]) -> Parameters:
+    for key, value in values.items():
+        if key not in mode.parameters:
+            known = ", ".join(mode.parameters) or "none"
+            raise EmulatorError(f"fault {fault}: unknown parameter {key!r}; it has {known}")
+        default = mode.parameters[key]
+        if isinstance(default, Choice):
+            if value not in default.allowed:
+                allowed = ", ".join(str(each) for each in default.allowed)
+                raise EmulatorError(f"fault {fault}: {key} is {value!r}; choose among {allowed}")
+        elif isinstance(default, bool) != isinstance(value, bool) or not isinstance(
+            value, (int, float) if isinstance(default, int | float) else (str, int, type(None))
+        ):
+            raise EmulatorError(f"fault {fault}: {key} cannot be {value!r}")
+        if isinstance(value, int | float) and value < 0:
+            raise EmulatorError(f"fault {fault}: {key} is {value!r}; it cannot be negative")
+    defaults = {
+        key: default.allowed[0] if isinstance(default, Choice) else default for key, default in mode.parameters.items()
+    }
+    return {**defaults, **values}
+
+
+def _indexes(fault: str, value: Iterable[int] | int | None) -> frozenset[int] | None:
+    if value is None:
+        return None
+    indexes = [value] if isinstance(value, int) else list(value)
+    if not indexes or any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in indexes):
+        raise EmulatorError(f"fault {fault}: request_index must be whole numbers from 0, not {value!r}")
+    return frozenset(indexes)

@@ -1,0 +1,123 @@
+"""Scenario files: settings, a clock and faults in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import EmulatorError
+from .faults import FaultSet
+
+_FAULT_KEYS = {"fault", "mode", "match", "times", "after", "request_index", "probability", "per", "parameters"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What a scenario file asks for.
+
+    :param settings: plain values by name of `Settings`.
+    :param clock: virtual time at the start, None for the real one.
+    :param faults: arguments for `FaultSet.add`, in order.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    clock: datetime | None = None
+    faults: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Scenario:
+        """Read a scenario file.
+
+        :param path: a YAML file.
+        :raises EmulatorError: when it cannot be read or asks for something unknown.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise EmulatorError(f"cannot read scenario {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise EmulatorError(f"scenario {path} is no UTF-8 text") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" line {mark.line + 1}" if mark is not None else ""
+            problem = str(getattr(error, "problem", None) or "it cannot be parsed")
+            raise EmulatorError(f"scenario {path}{where} is no valid YAML: {problem}") from error
+        try:
+            return cls.parse({} if content is None else content)
+        except EmulatorError as error:
+            raise EmulatorError(f"scenario {path}: {error}") from error
+
+    @classmethod
+    def parse(cls, content: object) -> Scenario:
+        """Check the content of a scenario.
+
+        :param content: the parsed YAML or JSON.
+        :raises EmulatorError: for anything unknown or impossible.
+        """
+        if not isinstance(content, dict):
+            raise EmulatorError("a scenario is a mapping with settings, clock and faults")
+        unknown = set(content) - {"settings", "clock", "faults"}
+        if unknown:
+            raise EmulatorError(
+                f"unknown key {sorted(map(str, unknown))[0]!r}: a scenario has settings, clock and faults"
+            )
+        settings, faults = content.get("settings") or {}, content.get("faults") or []
+        if not isinstance(settings, dict) or not isinstance(faults, list):
+            raise EmulatorError("settings must be a mapping and faults a list")
+        scenario = cls(
+            settings={str(name): value for name, value in settings.items()},
+            clock=_moment(content.get("clock")),
+            faults=tuple(_fault(number, each) for number, each in enumerate(faults, start=1)),
+        )
+        # Unknown names must be found now, not when the file is half applied.
+        scenario.switch_on(FaultSet(0))
+        return scenario
+
+    def switch_on(self, faults: FaultSet) -> None:
+        """Switch the scenario's faults on, in order.
+
+        :raises EmulatorError: when one of them is unknown or impossible.
+        """
+        for number, each in enumerate(self.faults, start=1):
+            arguments = {key: value for key, value in each.items() if key not in {"fault", "parameters"}}
+            try:
+                faults.add(each["fault"], **arguments, **each.get("parameters", {}))
+            except EmulatorError as error:
+                raise EmulatorError(f"fault {number}: {error}") from error
+
+
+def _fault(number: int, entry: object) -> Mapping[str, Any]:
+    if isinstance(entry, str):
+        return {"fault": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("fault"), str):
+        raise EmulatorError(f"fault {number}: write a name, or a mapping with the key fault")
+    unknown = set(entry) - _FAULT_KEYS
+    if unknown:
+        known = ", ".join(sorted(_FAULT_KEYS))
+        raise EmulatorError(f"fault {number}: unknown key {sorted(map(str, unknown))[0]!r}; it has {known}")
+    for key in ("match", "parameters"):
+        value = entry.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise EmulatorError(f"fault {number}: {key} must be a mapping")
+    return entry
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise EmulatorError(f"clock {value!r} is no time: write 2026-11-22T00:00:00Z") from error
+    if isinstance(value, datetime):
+        # YAML turns an aware time into UTC and drops the zone.
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    raise EmulatorError(f"clock {value!r} is no time: write 2026-11-22T00:00:00Z")

@@ -1,0 +1,167 @@
+"""What can be chosen when an emulator is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from .errors import EmulatorError
+from .pacing import Pace
+
+ORIGINS = ("entra", "dmf", "blob", "graph", "sharepoint", "admin")
+
+TALENT_RESOURCE = "http://hr.talent.dynamics.com"
+GRAPH_RESOURCE = "https://graph.microsoft.com"
+MIB = 1024 * 1024
+
+# Shares of `export_seconds` in the order not found, NotRun, Executing, no URL yet: a demo shows every state.
+_EXPORT_SHARES = (0.2, 0.2, 0.4, 0.2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be chosen; the defaults make a demo. All identities are fakes, fixed on purpose.
+
+    :param data_dir: where saved drive files and the CA certificate go; a temporary folder when omitted.
+    :param host: address that the listeners bind.
+    :param public_host: host name in the addresses given out, when clients reach the emulator by another name.
+    :param ports: port by origin; a free one where omitted.
+    :param tls: serve https; switch off for benchmarks only.
+    :param seed: makes ids, fake workers and fault probabilities repeatable.
+    :param discard_uploads: keep size and hash of saved files but not their bytes.
+    :param client_certificates: PEM certificates registered for the app, for client assertions.
+    :param mapped_client_ids: apps known to the finance and operations environment ("Microsoft Entra ID
+        applications"); the app of this emulator when None.
+    :param application_roles: Graph application permissions granted to the app.
+    :param extra_resources: further audiences that the tenant knows.
+    :param not_found_seconds: how long a new execution is unknown to the status action.
+    :param not_run_seconds: how long it then waits in the batch queue.
+    :param executing_seconds: how long it then runs.
+    :param url_delay_seconds: how long `GetExportedPackageUrl` then still answers an empty string.
+    :param sas_lifetime_seconds: life of a package link; it starts five minutes in the past as well.
+    :param package_size_bytes: size to which each package is filled up; as small as it comes when None.
+    :param rows: rows of the first entity for company USMF; DEMF has half of them and DAT none.
+    :param reject_reused_execution_id: refuse an id that is known when `reExecute` is false.
+    :param one_session_per_file: refuse a second upload session for the same file, as Business does.
+    :param strict_fragments: refuse a range that is no multiple of 320 KiB at once rather than at the end.
+    :param range_form: `open` ("26-"), `closed` ("26-99") or `random` form of `nextExpectedRanges`.
+    :param create_missing_folders: path-addressed uploads create their parent folders.
+    :param default_conflict_behavior: policy of a session whose request names none.
+    :param simple_upload_limit_bytes: limit of `PUT …:/content`.
+    :param quota_bytes: size of each drive.
+    :param pacing: pace by origin.
+    :param recorder_limit: how many requests the recorder keeps.
+    """
+
+    data_dir: Path | None = None
+    host: str = "127.0.0.1"
+    public_host: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    tls: bool = True
+    seed: int = 1
+    discard_uploads: bool = False
+
+    tenant_id: str = "11111111-2222-4333-8444-555555555555"
+    client_id: str = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+    client_secret: str = field(default="emulator-client-secret-not-a-real-one", repr=False)
+    client_certificates: tuple[bytes, ...] = field(default=(), repr=False)
+    user_principal_name: str = "worker.export@emulator.example"
+    user_password: str = field(default="emulator-user-password-not-a-real-one", repr=False)
+    mapped_client_ids: frozenset[str] | None = None
+    application_roles: tuple[str, ...] = ("Files.ReadWrite.All", "Sites.ReadWrite.All")
+    extra_resources: tuple[str, ...] = ()
+    token_lifetime_seconds: float = 3600.0
+
+    namespace_id: str = "6b2f9c1e-7d34-4a58-9e02-3c5d8f1a7b60"
+    companies: tuple[str, ...] = ("USMF", "DEMF", "DAT")
+    default_company: str = "DAT"
+    not_found_seconds: float = 2.0
+    not_run_seconds: float = 2.0
+    executing_seconds: float = 4.0
+    url_delay_seconds: float = 2.0
+    sas_lifetime_seconds: float = 3600.0
+    retention_seconds: float = 7 * 86400.0
+    package_size_bytes: int | None = None
+    rows: int = 100
+    reject_reused_execution_id: bool = True
+
+    site_id: str = (
+        "emulator.sharepoint.example,0f4c2a1b-1111-4222-8333-444455556666,9d8e7f6a-1111-4222-8333-444455556666"
+    )
+    session_idle_seconds: float = 900.0
+    session_token_seconds: float = 86400.0
+    one_session_per_file: bool = True
+    strict_fragments: bool = False
+    range_form: str = "open"
+    create_missing_folders: bool = True
+    default_conflict_behavior: str = "replace"
+    simple_upload_limit_bytes: int = 250 * MIB
+    quota_bytes: int = 1024**4
+
+    pacing: Mapping[str, Pace] = field(default_factory=dict)
+    recorder_limit: int = 100_000
+
+    def __post_init__(self) -> None:
+        for name, value in ((each.name, getattr(self, each.name)) for each in fields(self)):
+            if name.endswith(("_seconds", "_bytes")) and value is not None and value < 0:
+                raise EmulatorError(f"setting {name} is {value}: it cannot be negative")
+        for what, mapping in (("port", self.ports), ("pace", self.pacing)):
+            for origin in mapping:
+                if origin not in ORIGINS:
+                    raise EmulatorError(f"no origin {origin!r} for a {what}: choose among {', '.join(ORIGINS)}")
+        if self.range_form not in {"open", "closed", "random"}:
+            raise EmulatorError(f"range_form {self.range_form!r}: choose open, closed or random")
+        if self.default_conflict_behavior not in {"fail", "replace", "rename"}:
+            raise EmulatorError(
+                f"default_conflict_behavior {self.default_conflict_behavior!r}: choose fail, replace or rename"
+            )
+        if self.default_company not in self.companies:
+            raise EmulatorError(f"default_company {self.default_company!r} is not among companies")
+
+    def with_export_seconds(self, seconds: float) -> Settings:
+        """Return settings whose exports take this long from the call to the link.
+
+        :param seconds: the total; 0 for exports that are done at once.
+        """
+        not_found, not_run, executing, url_delay = (seconds * share for share in _EXPORT_SHARES)
+        return replace(
+            self,
+            not_found_seconds=not_found,
+            not_run_seconds=not_run,
+            executing_seconds=executing,
+            url_delay_seconds=url_delay,
+        )
+
+    def changed(self, values: Mapping[str, Any]) -> Settings:
+        """Return settings with some plain values replaced, as a scenario file gives them.
+
+        :param values: new values by name.
+        :raises EmulatorError: for a name or type that does not fit.
+        """
+        settings = self
+        known = {each.name for each in fields(self)}
+        for name, value in values.items():
+            if name == "export_seconds":
+                settings = settings.with_export_seconds(_number(name, value))
+                continue
+            if name not in known or name in {"data_dir", "ports", "pacing", "client_certificates"}:
+                raise EmulatorError(f"unknown setting {name!r}")
+            current = getattr(settings, name)
+            if isinstance(current, bool) != isinstance(value, bool):
+                raise EmulatorError(f"setting {name} cannot be {value!r}")
+            if isinstance(current, float):
+                value = _number(name, value)
+            elif isinstance(current, tuple) and isinstance(value, list):
+                value = tuple(value)
+            elif current is not None and not isinstance(value, type(current)):
+                raise EmulatorError(f"setting {name} cannot be {value!r}")
+            settings = replace(settings, **{name: value})
+        return settings
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise EmulatorError(f"setting {name} must be a number, not {value!r}")
+    return float(value)
