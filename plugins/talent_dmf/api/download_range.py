@@ -1,0 +1,137 @@
+"""Ranged reads of a blob behind a signed URL, pinned to one version by its entity tag.
+
+Sources: learn.microsoft.com "Get Blob" (``Range``, ``If-Match``) and "Blob service error codes". The signature is
+opaque (dmf-package-api.md §2.5) and lives about an hour (§2.6): whoever reads for longer fetches a new URL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from talent_dmf.api.errors import (
+    PackageLinkExpiredError,
+    PackageNotAvailableError,
+    ProtocolError,
+    SourceChangedError,
+    TalentDmfError,
+    TransferError,
+    TransportError,
+)
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.steps import Request, Response, Steps, send
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
+_XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One version of a blob.
+
+    :param url: signed URL.
+    :param size_bytes: length in bytes.
+    :param etag: entity tag of the version.
+    :param modified: when it was made, as an HTTP date, if the storage said so.
+    """
+
+    url: SecretUrl
+    size_bytes: int
+    etag: str
+    modified: str = ""
+
+
+def probe(url: SecretUrl) -> Steps[Source]:
+    """The length and version of a blob, without its content.
+
+    :param url: signed URL.
+    :raises PackageLinkExpiredError: the signature is not accepted (any more).
+    :raises PackageNotAvailableError: the blob does not exist (any more).
+    """
+    response = yield from send(Request("HEAD", url.reveal(), operation="look at package", authorize=False))
+    length = response.headers.get("content-length", "")
+    if response.status != 200 or not length.isdigit():
+        raise _refusal(response, url)
+    return Source(url, int(length), response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+
+
+def read_range(
+    source: Source, offset: int, into: memoryview, policy: RetryPolicy, jitter: Callable[[], float]
+) -> Steps[None]:
+    """Read a range completely, in as many requests as the storage needs for it.
+
+    :param source: what to read, in which version.
+    :param offset: position of the first byte.
+    :param into: buffer to fill; its length is that of the range.
+    :param policy: how patient with answers that bring nothing forward.
+    :param jitter: random numbers from 0 to 1.
+    :raises PackageLinkExpiredError: the signature is not accepted any more; go on with a new URL.
+    :raises PackageNotAvailableError: the blob does not exist any more.
+    :raises SourceChangedError: it is another version.
+    """
+    patience = Patience(policy, jitter)
+    filled = 0
+    while filled < len(into):
+        count = yield from _read_once(source, offset + filled, into[filled:])
+        if count:
+            filled += count
+            patience.renew()
+        else:
+            stalled = TransportError(f"the storage does not send the bytes asked for ({source.url})")
+            yield patience.pause_after(stalled, "download range")
+
+
+def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
+    headers = {"Range": f"bytes={start}-{start + len(into) - 1}"}
+    if source.etag:
+        headers["If-Match"] = source.etag
+    response = yield from send(
+        Request("GET", source.url.reveal(), operation="download range", headers=headers, authorize=False, into=into)
+    )
+    if response.status not in {200, 206}:
+        raise _refusal(response, source.url)
+    etag = response.headers.get("etag", "")
+    if source.etag and etag and etag != source.etag:
+        raise _changed(source.url)
+    if response.status == 200:
+        # It ignored the range and sends all from the beginning: useful at the beginning only.
+        return min(response.received_bytes, len(into)) if start == 0 else 0
+    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    if match is None:
+        raise ProtocolError(f"The storage answered a range without saying which ({source.url}).", status_code=206)
+    first, last, total = (int(number) for number in match.groups())
+    if total != source.size_bytes:
+        raise _changed(source.url)
+    if first != start or response.received_bytes > len(into):
+        return 0
+    return min(response.received_bytes, last - first + 1)
+
+
+def _refusal(response: Response, url: SecretUrl) -> TalentDmfError:
+    body = response.body[:4000].decode("utf-8", "replace")
+    match = _XML_CODE.search(body)
+    code = match[1] if match else response.headers.get("x-ms-error-code", "")
+    facts: dict[str, Any] = {"status_code": response.status, "request_ids": response.request_ids, "detail": body}
+    named = f" ({code})" if code else ""
+    if response.status in {401, 403}:
+        return PackageLinkExpiredError(
+            f"The storage does not accept the package link{named}: it expired, or the storage's firewall does not "
+            "let this worker in.",
+            **facts,
+        )
+    if response.status in {404, 410}:
+        return PackageNotAvailableError(
+            f"The package is not in the storage any more{named}: it is deleted 7 days after the export. "
+            "Run the export again.",
+            **facts,
+        )
+    if response.status in {412, 416}:
+        return _changed(url)
+    return TransferError(f"The storage does not give the package{named}: {url}.", **facts)
+
+
+def _changed(url: SecretUrl) -> SourceChangedError:
+    return SourceChangedError(f"The package changed while it was read ({url}); it must be read from the beginning.")

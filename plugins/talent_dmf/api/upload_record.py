@@ -1,0 +1,78 @@
+"""What is known of an upload between two tries of a task."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from talent_dmf.api.models import Destination, DriveItem
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """An upload that was begun or completed. It holds the upload URL, a secret: keep it sealed only.
+
+    :param drive_id: the drive.
+    :param folder: folder of the destination.
+    :param name: name wished for.
+    :param conflict_behavior: the policy.
+    :param source_etag: version of the source.
+    :param size_bytes: its length.
+    :param upload_url: upload URL of the open session; ``""`` once the file is complete.
+    :param expires_at: when the service drops the session, as it wrote it.
+    :param placed_name: name that the session writes to, if it is not ``name``.
+    :param prior_id: item that had the name before the upload began.
+    :param prior_etag: its version.
+    :param hash_state: state of the quickXorHash of the source's first bytes.
+    :param item_id: the complete and verified item.
+    :param quick_xor_hash: its hash.
+    """
+
+    drive_id: str
+    folder: str
+    name: str
+    conflict_behavior: str
+    source_etag: str
+    size_bytes: int
+    upload_url: str = ""
+    expires_at: str = ""
+    placed_name: str = ""
+    prior_id: str = ""
+    prior_etag: str = ""
+    hash_state: tuple[int, str] = (0, "0")
+    item_id: str = ""
+    quick_xor_hash: str = ""
+
+    def __repr__(self) -> str:
+        return f"<UploadRecord of {self.name!r}, hashed {self.hash_state[0]} of {self.size_bytes} bytes>"
+
+    def fits(self, drive_id: str, destination: Destination, source_etag: str, size_bytes: int) -> bool:
+        """Whether it is about the same version of the same source and the same destination."""
+        mine = (self.drive_id, self.folder, self.name, self.conflict_behavior, self.source_etag, self.size_bytes)
+        wanted = (drive_id, destination.folder, destination.name, destination.conflict_behavior)
+        return bool(self.source_etag) and mine == (*wanted, source_etag, size_bytes)
+
+    def finished(self, item: DriveItem, quick_xor_hash: str) -> UploadRecord:
+        """The record of the completed upload: nothing secret is left in it."""
+        return replace(self, upload_url="", expires_at="", item_id=item.id, quick_xor_hash=quick_xor_hash)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON, to be sealed."""
+        return {**asdict(self), "hash_state": list(self.hash_state), "version": _VERSION}
+
+    @classmethod
+    def from_json(cls, raw: object) -> UploadRecord | None:
+        """The record that was stored, or ``None`` if this release cannot read it: the upload then begins anew.
+
+        :param raw: what :meth:`to_json` gave.
+        """
+        if not isinstance(raw, dict) or raw.get("version") != _VERSION:
+            return None
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        try:
+            length, folded = known.pop("hash_state", (0, "0"))
+            return cls(**known, hash_state=(int(length), str(folded)))
+        except (TypeError, ValueError):
+            return None

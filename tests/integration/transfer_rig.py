@@ -1,0 +1,159 @@
+"""A package in the emulator's storage, drivers that trust its certificates, and what was saved."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from dmf_emulator import Emulator
+from talent_dmf.api import actions
+from talent_dmf.api.models import ConflictBehavior, Destination, ExportRequest
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.upload_record import UploadRecord
+from talent_dmf.api.upload_session import FRAGMENT_UNIT_BYTES
+from talent_dmf.drivers import SyncDriver
+from talent_dmf.tls import TlsSettings
+from talent_dmf.transfer import PackagePump
+
+CHUNK_BYTES = FRAGMENT_UNIT_BYTES
+# Real waits would make the tests slow: pauses are counted, not slept.
+QUICK_POLICY = RetryPolicy(base_seconds=1.0, max_attempts=6)
+
+
+class StaticToken:
+    """A token source that asks Entra ID once."""
+
+    def __init__(self, emulator: Emulator, scope: str) -> None:
+        self._emulator, self._scope, self._token = emulator, scope, ""
+
+    def token(self, refused: str | None = None) -> str:
+        if not self._token or refused:
+            info = self._emulator.connection_info()
+            answer = requests.post(
+                f"{info['authority']}/oauth2/v2.0/token",
+                data={
+                    "grant_type": "client_credentials",
+                    "client_id": info["client_id"],
+                    "client_secret": info["client_secret"],
+                    "scope": f"{self._scope}/.default",
+                },
+                verify=info["ca_file"],
+                timeout=10,
+            )
+            self._token = answer.json()["access_token"]
+        return self._token
+
+    def cached_token(self) -> str | None:
+        return self._token or None
+
+
+@dataclass
+class MemoryStore:
+    """A session store that survives nothing but the test."""
+
+    kept: list[UploadRecord] = field(default_factory=list)
+
+    def load(self) -> UploadRecord | None:
+        return UploadRecord.from_json(self.kept[-1].to_json()) if self.kept else None
+
+    def save(self, record: UploadRecord) -> None:
+        self.kept.append(record)
+
+    def clear(self) -> None:
+        self.kept.clear()
+
+
+class Rig:
+    """Everything that a transfer needs, against one emulator."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+        self.info = emulator.connection_info()
+        self.pauses: list[float] = []
+        self.links = 0
+        self.execution_id = ""
+        self._drivers: list[SyncDriver] = []
+        self.dmf = self.driver(self.info["dmf_url"], StaticToken(emulator, self.info["dmf_resource"]))
+        self.blob = self.driver("")
+        self.graph = self.driver(f"{self.info['graph_url']}/v1.0", StaticToken(emulator, "https://graph.microsoft.com"))
+        self.drive_id = self.info["user_drive_id"]
+
+    def driver(self, base_url: str, token: StaticToken | None = None, timeout_seconds: float = 10.0) -> SyncDriver:
+        made = SyncDriver(
+            base_url=base_url,
+            token=token,
+            tls=TlsSettings(verify=str(self.info["ca_file"])),
+            policy=QUICK_POLICY,
+            timeout_seconds=timeout_seconds,
+            sleep=self.pauses.append,
+        )
+        self._drivers.append(made)
+        return made
+
+    def close(self) -> None:
+        for driver in self._drivers:
+            driver.close()
+
+    def export(self, execution_id: str) -> None:
+        """Have a package made; with the emulator's waits set to nothing it is there at once."""
+        asked = ExportRequest("Export Workers", "workers", "USMF", execution_id)
+        self.dmf.run(actions.export_to_package(asked))
+        self.execution_id = execution_id
+
+    def mint(self) -> SecretUrl:
+        self.links += 1
+        url = self.dmf.run(actions.exported_package_url(self.execution_id))
+        assert url is not None
+        return url
+
+    def package(self) -> bytes:
+        """What is in the storage, read in one go by other means."""
+        url = self.mint().reveal()
+        self.links -= 1
+        return requests.get(url, verify=self.info["ca_file"], timeout=10).content
+
+    def pump(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> PackagePump:
+        return PackagePump(
+            options.pop("source", self.blob),
+            options.pop("target", self.graph),
+            mint_url=options.pop("mint_url", self.mint),
+            drive_id=options.pop("drive_id", self.drive_id),
+            destination=Destination(options.pop("folder", "Exports"), name, conflict_behavior),
+            chunk_bytes=options.pop("chunk_bytes", CHUNK_BYTES),
+            policy=options.pop("policy", QUICK_POLICY),
+            **options,
+        )
+
+    def saved(self, name: str, folder: str = "Exports") -> bytes | None:
+        path = Path(self.info["user_drive_dir"]) / folder / name
+        return path.read_bytes() if path.exists() else None
+
+    def saved_names(self, folder: str = "Exports") -> set[str]:
+        path = Path(self.info["user_drive_dir"]) / folder
+        return {each.name for each in path.iterdir()} if path.exists() else set()
+
+    def ranges_sent(self) -> list[str]:
+        records = self.emulator.recorder.requests(action="uploadRange")
+        return [record.content_range for record in records]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def once(act: Callable[[], None]) -> Callable[..., None]:
+    """A callback that acts at its first call only."""
+    calls: list[None] = []
+
+    def callback(*_: Any) -> None:
+        if not calls:
+            calls.append(None)
+            act()
+
+    return callback
