@@ -210,10 +210,15 @@ class LocalStack:
         :param timeout_seconds: when to give up.
         :raises StackError: with the import errors, if it never appears.
         """
+
+        def there() -> bool:
+            # The other files are none of our business, unless the DAG stays away as well.
+            return self.airflow.has_dag(dag_id) or bool(self.airflow.import_errors())
+
+        what = f"the DAG {dag_id} is there"
         try:
-            wait_until(
-                lambda: self.airflow.has_dag(dag_id), f"the DAG {dag_id} is there", timeout_seconds=timeout_seconds
-            )
+            wait_until(there, what, timeout_seconds=timeout_seconds)
+            wait_until(lambda: self.airflow.has_dag(dag_id), what, timeout_seconds=min(10, timeout_seconds))
         except StackError as error:
             found = "\n".join(f"{each['filename']}:\n{each['stack_trace']}" for each in self.airflow.import_errors())
             raise StackError(f"{error}\n{found or tail(self.airflow_log)}") from error
