@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -86,6 +87,14 @@ class Identity:
                 f"The connection cannot sign in with {self.auth_type}: {' and '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing."
             )
+
+    @property
+    def sealing_secret(self) -> str:
+        """A secret of the connection's own, to derive keys from; ``""`` for an identity without any."""
+        return self.client_secret or self.password or self.certificate_data or self._certificate_text()
+
+    def _certificate_text(self) -> str:
+        return Path(self.certificate_path).read_text(encoding="utf-8") if self.certificate_path else ""
 
     @property
     def cache_key(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
-from talent_dmf.api.errors import ProtocolError
+from talent_dmf.api.errors import ConfigurationError, ProtocolError
 from talent_dmf.api.status import DmfExecutionStatus
 
 ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
@@ -79,6 +79,7 @@ class PackageReference:
     :param path: Blob path, without the query.
     :param size_bytes: length of the package in bytes.
     :param etag: entity tag of the blob, which pins the content over several reads.
+    :param extracted_at: ISO 8601 time at which the package was made.
     :param expires_at: ISO 8601 time at which the signed URL that was looked at expires, if it says so.
     :param entities: names of the data files in the package.
     """
@@ -88,12 +89,28 @@ class PackageReference:
     path: str
     size_bytes: int
     etag: str
+    extracted_at: str
     expires_at: str | None = None
     entities: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The reference as plain JSON, for an XCom."""
         return {**asdict(self), "entities": list(self.entities)}
+
+    @classmethod
+    def from_json(cls, raw: object) -> PackageReference:
+        """Read a reference back.
+
+        :param raw: what :meth:`to_json` gave.
+        :raises ConfigurationError: it is none.
+        """
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw} if isinstance(raw, dict) else {}
+        try:
+            return cls(**{**known, "entities": tuple(known.get("entities") or ())})
+        except TypeError as error:
+            raise ConfigurationError(
+                "`package` must be what TalentDmfExportedPackageUrlOperator returns (its XCom), and is something else."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

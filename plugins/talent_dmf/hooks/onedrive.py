@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from talent_dmf.api.drive import DriveTarget, get_item, resolve_drive
-from talent_dmf.api.errors import TalentDmfError
-from talent_dmf.api.models import Drive, DriveItem
+from talent_dmf.api.drive import DriveTarget, get_item, put_small, resolve_drive
+from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
+from talent_dmf.api.models import Destination, Drive, DriveItem
 from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import SyncDriver
@@ -77,6 +77,23 @@ class OneDriveHook(BaseHook):
     def get_item(self, drive_id: str, path: str) -> DriveItem | None:
         """The file or folder at a path below the drive's root, or ``None``."""
         return self.run(get_item(drive_id, path))
+
+    def save_text(self, drive_id: str, destination: Destination, text: str) -> DriveItem:
+        """Save a short text as a file, in UTF-8.
+
+        :param drive_id: the drive.
+        :param destination: folder, name and conflict policy.
+        :param text: a few kilobytes at most.
+        :raises TransferMismatchError: the service kept something else than the text.
+        """
+        content = text.encode()
+        item = self.run(put_small(drive_id, destination, content))
+        if item.size_bytes != len(content):
+            raise TransferMismatchError(
+                f"OneDrive holds {item.size_bytes} bytes of {destination.path!r}, and {len(content)} were sent. "
+                "Try again."
+            )
+        return item
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do."""

@@ -13,8 +13,10 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
 from talent_dmf.api.diagnosis import check_environment, why_refused
+from talent_dmf.api.download_range import probe
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
-from talent_dmf.api.models import EntityOutcome, ExportRequest, StartedExport
+from talent_dmf.api.models import EntityOutcome, ExportRequest, PackageReference, StartedExport
+from talent_dmf.api.package_link import reference_to, wait_for_link
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.reporting import ExportReport, export_report
 from talent_dmf.api.sign_in import token_claims
@@ -24,6 +26,7 @@ from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import AsyncDriver, SyncDriver
 from talent_dmf.hooks.settings import EnvironmentSettings, environment_settings
+from talent_dmf.transfer import run_with_link
 
 T = TypeVar("T")
 
@@ -101,6 +104,30 @@ class TalentDmfHook(BaseHook):
     def exported_package_url(self, execution_id: str) -> SecretUrl | None:
         """A fresh signed URL of the package; ``None`` while there is none."""
         return self.run(exported_package_url(execution_id))
+
+    def fresh_package_url(self, execution_id: str) -> SecretUrl:
+        """A fresh signed URL of a package that is known to exist.
+
+        :raises PackageNotAvailableError: there is none any more.
+        """
+        return self.run(wait_for_link(execution_id, timeout_seconds=60.0))
+
+    def find_package(self, execution_id: str, *, timeout_seconds: float) -> PackageReference:
+        """Wait until a finished execution has a package, and look into it.
+
+        :param execution_id: which execution.
+        :param timeout_seconds: longest wait.
+        :raises PackageNotAvailableError: there is none.
+        :raises PackageInvalidError: it is not the package that it should be.
+        """
+        first: list[SecretUrl] = [self.run(wait_for_link(execution_id, timeout_seconds))]
+
+        def mint() -> SecretUrl:
+            return first.pop() if first else self.fresh_package_url(execution_id)
+
+        with self.blob_driver() as blob:
+            source = run_with_link(blob, mint, probe)
+        return reference_to(execution_id, source, ())
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.

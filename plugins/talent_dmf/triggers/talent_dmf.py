@@ -42,7 +42,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         poke_interval_seconds: float = 60.0,
         grace_seconds: float = 300.0,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.execution_id = execution_id
         self.started_at = started_at
         self.talent_dmf_conn_id = talent_dmf_conn_id

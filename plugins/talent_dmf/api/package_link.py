@@ -1,0 +1,84 @@
+"""Finding the package of a finished export."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from talent_dmf.api.actions import execution_status, exported_package_url
+from talent_dmf.api.download_range import Source
+from talent_dmf.api.errors import PackageNotAvailableError
+from talent_dmf.api.models import PackageReference
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.steps import Sleep, Steps, now
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 15.0
+
+
+def wait_for_link(execution_id: str, timeout_seconds: float) -> Steps[SecretUrl]:
+    """A signed URL of an execution's package, as soon as there is one.
+
+    The service answers an empty string for a while even after success (Recurring-Integrations-Scheduler loops on it),
+    and has been seen to report success without ever making a package (RIS#166): hence the limit.
+
+    :param execution_id: which execution.
+    :param timeout_seconds: longest wait.
+    :raises PackageNotAvailableError: there is none within the time, or none to be expected.
+    """
+    deadline = (yield from now()) + timedelta(seconds=timeout_seconds)
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        url = yield from exported_package_url(execution_id)
+        if url is not None:
+            return url
+        if (yield from now()) >= deadline:
+            raise (yield from _absent(execution_id, timeout_seconds))
+        yield Sleep(pause, f"Execution {execution_id} has no package yet.")
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _absent(execution_id: str, timeout_seconds: float) -> Steps[PackageNotAvailableError]:
+    status = yield from execution_status(execution_id)
+    if status is None:
+        return PackageNotAvailableError(
+            f"Dynamics 365 does not know execution {execution_id} (any more): the job history and its packages are "
+            "kept for 7 days. Clear trigger_export to export anew."
+        )
+    if status.is_running:
+        return PackageNotAvailableError(
+            f"Execution {execution_id} is still {status.value}: there is no package before it is finished. Wait for "
+            "it with TalentDmfExecutionStatusSensor first."
+        )
+    return PackageNotAvailableError(
+        f"Execution {execution_id} is {status.value}, but Dynamics 365 gave no package for {timeout_seconds:.0f} "
+        "seconds. Check that the data project has 'Generate data package' set to Yes, and look at the job under Data "
+        "management > Job history."
+    )
+
+
+def reference_to(execution_id: str, source: Source, entities: tuple[str, ...]) -> PackageReference:
+    """Where a package lies, without the signature that opens it.
+
+    :param execution_id: the execution that made it.
+    :param source: its signed URL, length and version.
+    :param entities: names of its data files.
+    """
+    parts = urlsplit(source.url.reveal())
+    expires = parse_qs(parts.query).get("se", [None])[0]
+    return PackageReference(
+        execution_id=execution_id,
+        host=parts.netloc,
+        path=unquote(parts.path),
+        size_bytes=source.size_bytes,
+        etag=source.etag,
+        extracted_at=_moment(source.modified).isoformat(),
+        expires_at=expires,
+        entities=entities,
+    )
+
+
+def _moment(http_date: str) -> datetime:
+    moment = parsedate_to_datetime(http_date)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
