@@ -30,6 +30,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=spec.talent_dmf_conn_id,
         deferrable=spec.deferrable,
         execution_timeout=spec.time_limit + timedelta(minutes=15),
+        max_active_tis_per_dagrun=1,
     )
     wait_for_export = TalentDmfExecutionStatusSensor(
         task_id="wait_for_export",
@@ -52,6 +53,9 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
     save_to_onedrive = TalentDmfToOneDriveOperator(
         task_id="save_to_onedrive",
         package=get_package_url.output,
+        definition_group_id="{{ params.data_project }}",
+        legal_entity_id=legal_entity,
+        export_result=wait_for_export.output,
         folder="{{ params.folder }}",
         file_name="{{ params.file_name }}",
         conflict_behavior="{{ params.conflict_behavior }}",
