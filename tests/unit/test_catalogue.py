@@ -1,0 +1,231 @@
+"""The catalogue: what a file means, and the sentence that each mistake earns."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talent_dmf.catalogue import CatalogueError, ExportSpec, load_catalogue, load_export
+from talent_dmf.schedules import check_cron, in_words, parse_duration
+
+REPOSITORY = Path(__file__).parents[2]
+GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    exports = tmp_path / "include" / "exports"
+    exports.mkdir(parents=True)
+    return exports
+
+
+def load(folder: Path, text: str, name: str = "workers.yaml") -> ExportSpec:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return load_export(path)
+
+
+def test_the_tutorials_export_is_in_the_catalogue() -> None:
+    spec = load_export(REPOSITORY / "include" / "exports" / "workers.yaml")
+    assert spec.dag_id == "talent_export_workers"
+    assert (spec.data_project, spec.legal_entities, spec.package_name) == (
+        "Export Workers",
+        ("USMF",),
+        "talent_package.zip",
+    )
+    assert spec.schedule is not None
+    assert (spec.schedule.cron, spec.schedule.timezone, spec.schedule.interval) == (
+        "0 0 * * *",
+        "UTC",
+        timedelta(days=1),
+    )
+
+
+def test_two_lines_are_enough_and_the_defaults_are_the_careful_ones(folder: Path) -> None:
+    spec = load(folder, GOOD)
+    assert spec.schedule is None
+    assert (spec.conflict_behavior, spec.partial_success, spec.on_empty, spec.busy) == ("fail", "fail", "save", "wait")
+    assert spec.retries >= 2
+    assert spec.drive_choice == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("legal_entities: NO", "legal_entities", ("NO",)),
+        ("legal_entities: 0100", "legal_entities", ("0100",)),
+        ("legal_entities: [usmf, DEMF]", "legal_entities", ("USMF", "DEMF")),
+        ("sla: 45 s", "sla", timedelta(seconds=45)),
+        ("time_limit: 90min", "time_limit", timedelta(minutes=90)),
+        ("time_limit: 1 d", "time_limit", timedelta(days=1)),
+        ("retries: 0", "retries", 0),
+        ("deferrable: no", "deferrable", False),
+        ("receipt: true", "receipt", True),
+        ("start_date: 2026-01-31", "start_date", date(2026, 1, 31)),
+        ("folder: /Exports/Workers/", "folder", "Exports/Workers"),
+        ("tags: hr", "tags", ("hr",)),
+        ("tags: [hr, nightly]", "tags", ("hr", "nightly")),
+        ("schedule: null", "schedule", None),
+        ("schedule:", "schedule", None),
+        ("description: 'null'", "description", "null"),
+        ("drive: {site: 'contoso.sharepoint.com:/sites/hr', library: Exports}", "drive_choice",
+         {"site": "contoso.sharepoint.com:/sites/hr", "library": "Exports"}),
+    ],
+)  # fmt: skip
+def test_values_mean_what_they_look_like(folder: Path, line: str, key: str, value: Any) -> None:
+    spec = load(
+        folder, f"data_project: Export Workers\n{'' if 'legal_ent' in line else 'legal_entities: USMF'}\n{line}\n"
+    )
+    assert getattr(spec, key) == value
+
+
+@pytest.mark.parametrize("text", ['schedule: "30 6 * * MON-FRI"', 'schedule: {cron: "30 6 * * MON-FRI"}'])
+def test_a_schedule_may_be_its_cron_expression_alone(folder: Path, text: str) -> None:
+    schedule = load(folder, f"{GOOD}{text}\n").schedule
+    assert schedule is not None
+    assert (schedule.cron, schedule.timezone) == ("30 6 * * MON-FRI", "UTC")
+
+
+MISTAKES = [
+    ("legal_entities: USMF\n", None, "`data_project` is missing; give the name of the data project"),
+    ("data_project: x\n", None, "`legal_entities` is missing; give one company code"),
+    ("data_project:\nlegal_entities: USMF\n", 1, "`data_project` is empty; give the name"),
+    ("data_project: x\nlegal_entities: []\n", 2, "`legal_entities` is empty; give one company code"),
+    (GOOD + "legal_entity: DEMF\n", 3, "`legal_entity` is not a known key; perhaps `legal_entities` is meant"),
+    (GOOD + "zzz: 1\n", 3, "`zzz` is not a known key; known keys are busy, conflict_behavior"),
+    (GOOD + "name: other\n", 3, "the file's own name is the export's name"),
+    (GOOD + "data_project: other\n", 3, "`data_project` is given twice, first in line 1"),
+    (GOOD + "schedule:\n  cron: 0 0 * * *\n  cron: 1 0 * * *\n", 5, "`cron` is given twice, first in line 4"),
+    ("data_project: x\nlegal_entities: USMFX\n", 2, "'USMFX' is not a company code"),
+    ("data_project: x\nlegal_entities:\n  - USMF\n  - US-1\n", 2, "'US-1' is not a company code"),
+    ("data_project: x\nlegal_entities: [USMF, usmf]\n", 2, "`legal_entities` names USMF more than once"),
+    (GOOD + "schedule: 0 0 * *\n", 3, "must have five fields"),
+    (GOOD + "schedule: {cron: '61 0 * * *'}\n", 3, "`schedule.cron` is '61 0 * * *', but must be a time that comes"),
+    (GOOD + "schedule: {cron: '0 0 31 2 *'}\n", 3, "`schedule.cron` is '0 0 31 2 *', but must be a time that comes"),
+    (GOOD + "schedule:\n  cron: 0 0 * * *\n  timezone: Mars\n", 5, "must be an IANA time zone, such as UTC"),
+    (GOOD + "schedule:\n  cron: 0 0 * * *\n  zone: UTC\n", 5, "`schedule.zone` is not a known key; perhaps `timezone`"),
+    (GOOD + "schedule: {timezone: UTC}\n", 3, "`schedule.cron` is missing"),
+    (GOOD + "sla: 5\n", 3, "`sla` is '5', but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d"),
+    (GOOD + "sla: 0 h\n", 3, "`sla` is '0 h', but must be a number and a unit"),
+    (GOOD + "retries: many\n", 3, "`retries` is 'many', but must be a whole number"),
+    (GOOD + "retries: 21\n", 3, "`retries` is '21', but must be 20 or less"),
+    (GOOD + "retries: -1\n", 3, "`retries` is '-1', but must be 0 or more"),
+    (GOOD + "conflict_behavior: overwrite\n", 3, "but must be 'fail', 'replace' or 'rename'"),
+    (GOOD + "deferrable: perhaps\n", 3, "`deferrable` is 'perhaps', but must be true or false"),
+    (GOOD + "start_date: yesterday\n", 3, "`start_date` is 'yesterday', but must be a date, such as 2026-01-31"),
+    (GOOD + "start_date: 1999-12-31\n", 3, "but must be 2000-01-01 or more"),
+    (GOOD + "folder: a/b?c\n", 3, "the folder name 'b?c'"),
+    (GOOD + "folder: a//b\n", 3, "the folder name ''"),
+    (GOOD + "package_name: package\n", 3, "`package_name` must end in .zip"),
+    (GOOD + "package_name: a/b.zip\n", 3, "the file name 'a/b.zip'"),
+    (GOOD + "file_name: '{{ ds }}.zip'\n", 3, "contains Jinja, which is not rendered here"),
+    (GOOD + "file_name: '{date}.zip'\n", 3, "has the unknown placeholder {date}"),
+    (GOOD + "drive: {user: a, site: b}\n", 3, "`drive`: The destination names user and site"),
+    (GOOD + "drive: {usr: a}\n", 3, "`drive.usr` is not a known key; perhaps `user` is meant"),
+    (GOOD + "drive: me\n", 3, "`drive` is 'me', but must be a mapping"),
+    (GOOD + "tags: {a: b}\n", 3, "`tags` is {'a': 'b'}, but must be a list"),
+    (GOOD + f"tags: [{'x' * 101}]\n", 3, "at most 100 characters"),
+    ("data_project: x\nlegal_entities: [A, B]\nfile_name: a.zip\n", 3, "`file_name` must contain {legal_entity}"),
+    ("data_project: x\nlegal_entities: [A, B]\nbusy: fail\n", 3, "`busy` cannot be fail with several legal entities"),
+    ("data_project: &x b\nlegal_entities: *x\n", 1, "YAML aliases (`*name`) are not supported"),
+    (GOOD + "? [a]\n: b\n", 3, "keys must be words"),
+    ("data_project: [\n", 2, "is not valid YAML"),
+    (GOOD + "\tsla: 1 h\n", 3, "is not valid YAML"),
+    (GOOD + "---\na: b\n", 3, "is not valid YAML"),
+    ("\x00", None, "is not valid YAML"),
+    ("- a\n", None, "must consist of `key: value` lines"),
+    ("", None, "must consist of `key: value` lines"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "words"), MISTAKES, ids=[words[:40] for _, _, words in MISTAKES])
+def test_a_mistake_is_told_with_file_line_and_remedy(folder: Path, text: str, line: int | None, words: str) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        load(folder, text)
+    sentences = caught.value.message.splitlines()
+    assert len(sentences) == 1
+    assert sentences[0].startswith("include/exports/workers.yaml" + (f", line {line}: " if line else ": "))
+    assert words in sentences[0]
+    assert sentences[0].endswith(".")
+
+
+def test_every_mistake_of_a_file_is_told_at_once(folder: Path) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        load(folder, GOOD + "sla: 5\nretries: many\n")
+    assert [sentence.split(":")[0] for sentence in caught.value.message.splitlines()] == [
+        "include/exports/workers.yaml, line 3",
+        "include/exports/workers.yaml, line 4",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Workers.yaml", "2workers.yaml", "work ers.yaml", "workers-eu.yaml"])
+def test_the_files_name_must_fit_a_dag_id(folder: Path, name: str) -> None:
+    with pytest.raises(CatalogueError, match="cannot name an export; name the file with lower-case letters"):
+        load(folder, GOOD, name)
+
+
+def test_a_yml_file_is_not_passed_over_in_silence(folder: Path) -> None:
+    (folder / "workers.yml").write_text(GOOD)
+    catalogue = load_catalogue(folder)
+    assert [problem.message for problem in catalogue.problems] == [
+        "include/exports/workers.yml: has a name that ends in .yml; rename it to .yaml."
+    ]
+
+
+def test_one_broken_file_leaves_the_others_in_place(folder: Path) -> None:
+    (folder / "a.yaml").write_text(GOOD)
+    (folder / "b.yaml").write_text("data_project: x\n")
+    (folder / "c.yaml").write_text(GOOD)
+    catalogue = load_catalogue(folder)
+    assert [spec.name for spec in catalogue.exports] == ["a", "c"]
+    assert len(catalogue.problems) == 1
+
+
+def test_before_a_task_only_its_own_file_is_opened(folder: Path) -> None:
+    (folder / "a.yaml").write_text(GOOD)
+    (folder / "b.yaml").write_text("not a catalogue file")
+    catalogue = load_catalogue(folder, only="talent_export_a")
+    assert [spec.name for spec in catalogue.exports] == ["a"]
+    assert catalogue.problems == ()
+
+
+def test_a_missing_folder_is_a_problem_and_not_an_empty_catalogue(tmp_path: Path) -> None:
+    assert "does not exist; create it" in load_catalogue(tmp_path / "exports").problems[0].message
+
+
+def test_an_unreadable_file_is_told(folder: Path) -> None:
+    (folder / "a.yaml").mkdir()
+    assert "include/exports/a.yaml: cannot be read" in load_catalogue(folder).problems[0].message
+
+
+def test_a_spec_cannot_be_changed(folder: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(folder, GOOD).retries = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(1, "1 s"), (90, "90 s"), (60, "1 min"), (5400, "90 min"), (7200, "2 h"), (86400, "1 d"), (90000, "25 h")],
+)
+def test_durations_are_written_as_they_are_read(seconds: int, words: str) -> None:
+    assert in_words(timedelta(seconds=seconds)) == words
+    assert parse_duration(words) == timedelta(seconds=seconds)
+
+
+@given(st.integers(1, 999_999))
+def test_every_duration_survives_being_written(seconds: int) -> None:
+    assert parse_duration(in_words(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("expression", ["0 0 * * *", "*/15 6-18 1,15 jan-jun MON-FRI", "0 0 L * *", "0 6 * * 1#1"])
+def test_what_the_catalogue_accepts_as_cron_airflow_accepts_too(expression: str) -> None:
+    from airflow.timetables.trigger import CronTriggerTimetable
+
+    timetable = CronTriggerTimetable(check_cron(expression), timezone="UTC", interval=timedelta(days=1))
+    timetable.validate()
+    assert timetable._get_next(datetime(2026, 1, 1, tzinfo=UTC)) > datetime(2026, 1, 1, tzinfo=UTC)
