@@ -33,12 +33,15 @@ class RetryPolicy:
     :param budget_seconds: most time spent in pauses for one request. A pause that would exceed it is not begun:
         the error goes to the caller, whose task is then retried by Airflow.
     :param max_attempts: most tries of one request, whatever their pauses.
+    :param max_unsent_attempts: most tries while no connection comes about: a host name may be wrong, and whoever
+        typed it should not wait for minutes to be told.
     """
 
     base_seconds: float = 1.0
     cap_seconds: float = 60.0
     budget_seconds: float = 600.0
     max_attempts: int = 12
+    max_unsent_attempts: int = 5
 
     def backoff_seconds(self, attempt: int, jitter: float) -> float:
         """The pause after a try: exponential, with half of it spread at random so that clients do not march in step.
@@ -75,7 +78,8 @@ class Patience:
         pause = failure.retry_after_seconds
         if not pause:
             pause = self.policy.backoff_seconds(self.attempts, self.jitter())
-        if self.attempts >= self.policy.max_attempts or self.spent_seconds + pause > self.policy.budget_seconds:
+        allowed = self.policy.max_attempts if failure.sent else self.policy.max_unsent_attempts
+        if self.attempts >= allowed or self.spent_seconds + pause > self.policy.budget_seconds:
             raise failure
         self.spent_seconds += pause
         return Sleep(pause, reason=f"{operation}: {failure.message}")

@@ -19,6 +19,7 @@ from talent_dmf.api.models import EntityOutcome, ExportRequest, PackageReference
 from talent_dmf.api.package_link import reference_to, wait_for_link
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.reporting import ExportReport, export_report
+from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.sign_in import token_claims
 from talent_dmf.api.starting import StartPolicy, start_export
 from talent_dmf.api.status import DmfExecutionStatus
@@ -155,6 +156,8 @@ class TalentDmfHook(BaseHook):
             return False, str(error)
 
 
+# A wait in the triggerer holds no slot: it sits out an outage of half an hour before a retry of the task is spent.
+_WAITING_POLICY = RetryPolicy(budget_seconds=1800.0, max_attempts=60, max_unsent_attempts=60)
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncDriver]] = weakref.WeakKeyDictionary()
 _shared_lock = threading.Lock()
 
@@ -170,5 +173,7 @@ def shared_driver(settings: EnvironmentSettings) -> AsyncDriver:
         drivers = _shared.setdefault(loop, {})
         if key not in drivers:
             identity = settings.identity
-            drivers[key] = AsyncDriver(base_url=settings.base_url, token=tokens_for(identity), tls=identity.tls)
+            drivers[key] = AsyncDriver(
+                base_url=settings.base_url, token=tokens_for(identity), tls=identity.tls, policy=_WAITING_POLICY
+            )
         return drivers[key]
