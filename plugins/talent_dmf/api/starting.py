@@ -24,6 +24,7 @@ from talent_dmf.api.steps import Sleep, Steps, now
 
 # A terminally failed id is replaced this often within one generation of a task; then somebody should look.
 MAX_EXECUTIONS = 5
+SECOND_LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,10 @@ def running_execution(definition_group_id: str) -> Steps[str | None]:
     """
     for execution_id in (yield from executions_that_look_running(definition_group_id)):
         status = yield from execution_status(execution_id)
+        if status is None:
+            # Listed as running, yet not known: just started by somebody, or broken off long ago. A second look tells.
+            yield Sleep(SECOND_LOOK_SECONDS, f"Execution {execution_id} is listed, but not known yet.")
+            status = yield from execution_status(execution_id)
         if status is not None and status.is_running:
             return execution_id
     return None
