@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.execution_ids import MAX_LENGTH, check_legal_entity, mint_execution_id, successor
+
+
+def test_the_same_undertaking_has_the_same_id_and_no_other_one_has():
+    first = mint_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 0)
+    assert first == mint_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 0)
+    others = [
+        mint_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 1),
+        mint_execution_id("Export Workers", "USMF", "dag", "run-2", -1, 0),
+        mint_execution_id("Export Workers", "DEMF", "dag", "run-1", -1, 0),
+        mint_execution_id("Export-Workers", "USMF", "dag", "run-1", -1, 0),
+        mint_execution_id("Export Workers", "USMF", "dag", "run-", "1-1", 0),
+    ]
+    assert len({first, *others}) == 6
+    assert first.startswith("airflow-Export-Workers-USMF-")
+
+
+@given(st.text(), st.text(max_size=30), st.lists(st.text()))
+def test_ids_are_short_and_plain(project, company, facts):
+    minted = successor(mint_execution_id(project, company, *facts), 5)
+    assert len(minted) <= MAX_LENGTH
+    assert re.fullmatch(r"[A-Za-z0-9-]+", minted)
+
+
+@pytest.mark.parametrize(("raw", "code"), [("usmf", "USMF"), (" dat ", "DAT"), ("1", "1")])
+def test_company_codes_are_upper_case(raw, code):
+    assert check_legal_entity(raw) == code
+
+
+@pytest.mark.parametrize("raw", ["", "  ", "USMFX", "US MF", "US-1", "ÄÖ"])
+def test_what_is_no_company_code_is_refused(raw):
+    with pytest.raises(ConfigurationError, match="such as USMF"):
+        check_legal_entity(raw)

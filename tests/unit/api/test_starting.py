@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import pytest
+from tests.unit.scripted import answer, not_found, odata_error, play, rows, value
+
+from talent_dmf.api import errors
+from talent_dmf.api.actions import ZERO_GUID
+from talent_dmf.api.models import ExportRequest, StartedExport
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.starting import MAX_EXECUTIONS, StartPolicy, start_export
+
+REQUEST = ExportRequest("Export Workers", "workers", "USMF", "e-1")
+POLICY = StartPolicy(search_seconds=6, search_interval_seconds=3)
+RESET = errors.TransportError("the connection broke")
+NEVER_SENT = errors.TransportError("refused", sent=False)
+STATUS, DETAILS, EXPORT = "GetExecutionSummaryStatus", "DataManagementExecutionJobDetails", "ExportToPackage"
+# Not known, not listed, and no other execution of the project is running.
+FREE = [not_found(), rows(), rows()]
+
+
+def test_a_new_export_is_started_after_a_look():
+    played = play(start_export(REQUEST, POLICY), [*FREE, value("e-1")])
+    assert played.result == StartedExport("e-1", adopted=False)
+    assert played.operations == [STATUS, DETAILS, DETAILS, EXPORT]
+
+
+def test_the_service_may_choose_another_id():
+    assert play(start_export(REQUEST, POLICY), [*FREE, value("other")]).result == StartedExport("other", adopted=False)
+
+
+@pytest.mark.parametrize("word", ["NotRun", "Executing", "Succeeded", "PartiallySucceeded", "Unknown"])
+def test_a_known_execution_is_adopted_without_a_call(word):
+    played = play(start_export(REQUEST, POLICY), [value(word)])
+    assert (played.result, played.operations) == (StartedExport("e-1", adopted=True), [STATUS])
+
+
+def test_a_listed_execution_is_adopted_even_if_the_status_call_denies_it():
+    played = play(start_export(REQUEST, POLICY), [not_found(), rows({"JobId": "e-1"})])
+    assert played.result == StartedExport("e-1", adopted=True)
+
+
+@pytest.mark.parametrize("word", ["Failed", "Canceled"])
+def test_a_failed_execution_is_replaced(word):
+    played = play(start_export(REQUEST, POLICY), [value(word), *FREE, value("e-1-2")])
+    assert played.result == StartedExport("e-1-2", adopted=False)
+    assert [request.json["executionId"] for request in played.requests if request.json] == ["e-1", "e-1-2", "e-1-2"]
+
+
+def test_a_replacement_is_adopted_too():
+    played = play(start_export(REQUEST, POLICY), [value("Failed"), value("Executing")])
+    assert played.result == StartedExport("e-1-2", adopted=True)
+
+
+def test_failures_without_end_are_a_verdict():
+    played = play(start_export(REQUEST, POLICY), [value("Failed")] * MAX_EXECUTIONS)
+    assert type(played.error) is errors.ExportFailedError
+    assert (played.error.execution_id, played.error.status) == ("e-1-5", "Failed")
+
+
+LOST = [RESET, value(ZERO_GUID), value(""), value(None), answer(204)]
+
+
+@pytest.mark.parametrize("lost", LOST, ids=str)
+@pytest.mark.parametrize(
+    "search",
+    [
+        [value("NotRun")],
+        [not_found(), rows({"JobId": "e-1"})],
+        [not_found(), rows(), value("Executing")],
+        [RESET, not_found(), RESET, value("Failed")],
+    ],
+    ids=len,
+)
+def test_a_lost_answer_is_looked_for(lost, search):
+    played = play(start_export(REQUEST, POLICY), [*FREE, lost, *search])
+    assert played.result == StartedExport("e-1", adopted=True)
+    assert played.operations.count(EXPORT) == 1
+
+
+@pytest.mark.parametrize(
+    ("lost", "kind"), [(RESET, errors.TransportError), (value(ZERO_GUID), errors.ProtocolError)], ids=str
+)
+def test_a_search_ends_and_the_task_may_be_retried(lost, kind):
+    played = play(start_export(REQUEST, POLICY), [*FREE, lost, *[not_found(), rows()] * 3])
+    assert type(played.error) is kind
+    assert played.error.retryable
+    assert played.seconds == [3, 3]
+    assert played.operations.count(EXPORT) == 1
+
+
+def test_what_was_never_sent_is_not_looked_for():
+    assert play(start_export(REQUEST, POLICY), [*FREE, NEVER_SENT]).error is NEVER_SENT
+
+
+def test_an_id_that_is_taken_is_ours():
+    played = play(start_export(REQUEST, POLICY), [*FREE, odata_error("Execution ID already exists")])
+    assert played.result.execution_id == "e-1"
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (odata_error("Data project Export Workers does not exist."), errors.DataProjectNotFoundError),
+        (odata_error("Export to package failed for definition group: X"), errors.RequestRefusedError),
+        (answer(403), errors.PermissionDeniedError),
+        (answer(302), errors.ProtocolError),
+    ],
+)
+def test_a_refusal_is_not_looked_for(response, kind):
+    assert type(play(start_export(REQUEST, POLICY), [*FREE, response]).error) is kind
+
+
+OTHER = {"JobId": "other", "StagingStatus": "Executing"}
+
+
+@pytest.mark.parametrize(
+    "status", [[value("Executing")], [value("NotRun")], [not_found(), value("Executing")]], ids=len
+)
+def test_never_while_another_execution_is_running(status):
+    played = play(start_export(REQUEST, POLICY), [not_found(), rows(), rows(OTHER), *status])
+    assert type(played.error) is errors.ExportBusyError
+    assert played.error.execution_id == "other"
+    assert EXPORT not in played.operations
+
+
+@pytest.mark.parametrize("status", [[value("Succeeded")], [value("Failed")], [not_found(), not_found()]], ids=str)
+def test_details_that_only_look_running_block_nothing(status):
+    played = play(start_export(REQUEST, POLICY), [not_found(), rows(), rows(OTHER), *status, value("e-1")])
+    assert played.result == StartedExport("e-1", adopted=False)
+
+
+def test_the_guard_can_be_left_out():
+    policy = StartPolicy(refuse_while_busy=False)
+    assert play(start_export(REQUEST, policy), [not_found(), rows(), value("e-1")]).operations == [
+        STATUS, DETAILS, EXPORT,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", [answer(500), answer(502), answer(503), answer(504), RESET], ids=str)
+def test_with_retries_a_gateway_error_leads_to_a_search_and_not_to_a_second_call(trouble):
+    played = play(start_export(REQUEST, POLICY), [*FREE, trouble, value("Executing")], policy=RetryPolicy())
+    assert played.result == StartedExport("e-1", adopted=True)
+    assert played.operations.count(EXPORT) == 1
+
+
+@pytest.mark.parametrize("refusal", [answer(429, Retry_After="30"), answer(401), NEVER_SENT], ids=str)
+def test_with_retries_a_refusal_before_any_work_is_repeated(refusal):
+    played = play(start_export(REQUEST, POLICY), [*FREE, refusal, value("e-1")], policy=RetryPolicy())
+    assert played.result == StartedExport("e-1", adopted=False)
+    assert played.operations.count(EXPORT) == 2
