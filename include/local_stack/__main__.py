@@ -23,7 +23,7 @@ def up() -> int:
     """Start a stack that stays, unless it runs already; print where it is."""
     stack = attach(UP)
     if stack is None:
-        stack = LocalStack(StackOptions(name=UP, keep_state=True, detached=True))
+        stack = LocalStack(StackOptions(name=UP, keep_state=True, detached=True, scheduled=True))
         stack.start(lambda what: print(f"  {what} …", flush=True))
         stack.wait_for_dag()
         stack.airflow.unpause(DAG_ID)

@@ -55,9 +55,8 @@ def run_demo(options: StackOptions, console: Console | None = None) -> int:
             stack.start(display.step)
             display.step("waiting until Airflow has read the DAG")
             stack.wait_for_dag()
-            # Triggered while paused: the daily schedule must not come first.
-            run_id = stack.airflow.trigger_run(DAG_ID)
             stack.airflow.unpause(DAG_ID)
+            run_id = stack.airflow.trigger_run(DAG_ID)
             display.step(f"{DAG_ID}, run {run_id}, in {stack.site.base_url}")
 
             def show() -> None:
@@ -76,7 +75,7 @@ def run_demo(options: StackOptions, console: Console | None = None) -> int:
         console.print(failure, markup=False, highlight=False)
         return 1
     for outcome in outcomes:
-        console.print(outcome_table(outcome))
+        console.print(outcome_text(outcome), markup=False, highlight=False)
     if not outcomes or not all(outcome.identical for outcome in outcomes):
         console.print("The saved file is NOT the exported package.", style="bold red")
         return 1
@@ -166,18 +165,17 @@ def task_table(tasks: Sequence[TaskInstance]) -> Table:
     return table
 
 
-def outcome_table(outcome: Outcome) -> Table:
-    """Return the table of one export.
+def outcome_text(outcome: Outcome) -> str:
+    """Return the facts of one export, a line each: a table would break the path that is to be copied.
 
     :param outcome: what to show.
     """
-    table = Table(show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("Execution id", outcome.execution_id)
-    table.add_row("Saved file", str(outcome.saved["name"]))
-    table.add_row("Size", f"{outcome.found.size_bytes:,} bytes")
-    table.add_row("quickXorHash", str(outcome.saved["quick_xor_hash"]))
-    table.add_row("SHA-256", outcome.found.sha256)
-    table.add_row("Open it", str(outcome.path))
-    return table
+    facts = {
+        "Execution id": outcome.execution_id,
+        "Saved file": outcome.saved["name"],
+        "Size": f"{outcome.found.size_bytes:,} bytes",
+        "quickXorHash": outcome.saved["quick_xor_hash"],
+        "SHA-256": outcome.found.sha256,
+        "Open it": outcome.path,
+    }
+    return "\n".join(f"  {name:14}{value}" for name, value in facts.items())

@@ -37,6 +37,7 @@ class StackOptions:
     :param package_size: size of each package, as the emulator takes it ("64MiB"); as small as it comes when None.
     :param emulator_arguments: further arguments of the emulator, such as a scenario.
     :param scheduler_idle_seconds: pause of an idle scheduler.
+    :param scheduled: let the DAGs' schedules start runs too; a DAG that is unpaused runs its last interval at once.
     :param settings: further `AIRFLOW__SECTION__KEY` values.
     :param environment: further variables, for emulator and Airflow.
     :param keep_state: go on with the database that an earlier stack of this name left.
@@ -48,6 +49,7 @@ class StackOptions:
     package_size: str | None = None
     emulator_arguments: Sequence[str] = ()
     scheduler_idle_seconds: float = 0.1
+    scheduled: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     keep_state: bool = False
@@ -89,7 +91,7 @@ class LocalStack:
             keys=Keys.load_or_create(self.directory / "keys.json"),
             api_port=free_port(PREFERRED_API_PORT if self.options.detached else 0),
             scheduler_idle_seconds=self.options.scheduler_idle_seconds,
-            settings=self.options.settings,
+            settings={"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(self.options.scheduled), **self.options.settings},
         )
 
     @cached_property
@@ -198,6 +200,10 @@ class LocalStack:
 
     def stop(self) -> None:
         """Stop both, Airflow first; harmless when they do not run."""
+        for client in ("airflow", "emulator"):
+            # A server that is told to stop waits for its clients to hang up.
+            if client in self.__dict__:
+                self.__dict__.pop(client).close()
         for process in reversed(self._processes):
             process.stop()
         self._processes.clear()
@@ -244,8 +250,16 @@ class LocalStack:
 
         :param marker: only those whose command line contains this, such as "triggerer".
         """
-        members = [member for process in self._processes if process.name == "Airflow" for member in process.members()]
-        return [member for member in members if marker in " ".join(member.cmdline())]
+        found = []
+        for process in self._processes:
+            for member in process.members() if process.name == "Airflow" else ():
+                try:
+                    command_line = " ".join(member.cmdline())
+                except psutil.NoSuchProcess:
+                    continue
+                if command_line and marker in command_line:
+                    found.append(member)
+        return found
 
 
 def attach(name: str) -> LocalStack | None:
