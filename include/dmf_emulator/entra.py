@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import time
 import uuid
 from typing import Any
@@ -23,6 +24,7 @@ from .errors import EmulatorError
 from .exchange import Exchange, Handler
 from .http_message import Refusal, Response, json_response
 from .state import World
+from .token_scopes import parse_scopes
 from .tokens import Principal
 
 APP_OBJECT_ID = "0bb1ec7a-0000-4000-8000-000000000001"
@@ -119,7 +121,7 @@ class EntraService:
         if grant == "client_credentials":
             self._check_client(form, tenant)
             audience = self._audience(form, v2=v2, must_be_default=True)
-            return self._granted(audience, app, settings.application_roles)
+            return self._granted(audience, app, settings.application_roles, form, v2=v2)
         if grant == "password":
             return self._password(form, v2=v2)
         if grant == "refresh_token":
@@ -141,7 +143,7 @@ class EntraService:
             )
         user = Principal(settings.client_id, USER_OBJECT_ID, settings.user_principal_name)
         audience = self._audience(form, v2=v2, must_be_default=False)
-        return self._granted(audience, user, (), refreshable=True)
+        return self._granted(audience, user, (), form, v2=v2)
 
     def _refresh(self, form: dict[str, str], *, v2: bool) -> Response:
         held = self._refresh_tokens.get(form.get("refresh_token", ""))
@@ -152,25 +154,43 @@ class EntraService:
         principal, audience = held
         if form.get("scope" if v2 else "resource"):
             audience = self._audience(form, v2=v2, must_be_default=False)
-        return self._granted(audience, principal, (), refreshable=True)
+        return self._granted(audience, principal, (), form, v2=v2)
 
     def _granted(
-        self, audience: str, principal: Principal, roles: tuple[str, ...], *, refreshable: bool = False
+        self, audience: str, principal: Principal, roles: tuple[str, ...], form: dict[str, str], *, v2: bool
     ) -> Response:
         lifetime_seconds = int(self._world.settings.token_lifetime_seconds)
         body: dict[str, Any] = {
             "token_type": "Bearer",
             "expires_in": lifetime_seconds,
             "ext_expires_in": lifetime_seconds,
-            "expires_on": str(int(self._world.clock.timestamp()) + lifetime_seconds),
-            "resource": audience,
             "access_token": self._world.tokens.issue(audience, principal, roles),
         }
-        if refreshable:
+        if not v2:
+            expires = int(self._world.clock.timestamp()) + lifetime_seconds
+            body |= {"expires_on": str(expires), "resource": audience}
+        if principal.user_principal_name:
             token = f"emulator-refresh-token-{uuid.uuid4().hex}"
             self._refresh_tokens[token] = (principal, audience)
-            body |= {"refresh_token": token, "scope": f"{audience}/.default"}
+            body |= {"refresh_token": token, **self._user_answer(principal, form)}
         return json_response(200, body, {"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"})
+
+    def _user_answer(self, principal: Principal, form: dict[str, str]) -> dict[str, str]:
+        """Return what tells a client who signed in; msal finds no account for its refresh token without it.
+
+        Source: "OpenID Connect on the Microsoft identity platform"; `client_info` is what msal asks for.
+        """
+        tenant_id = self._world.settings.tenant_id
+        answer: dict[str, str] = {}
+        scopes = parse_scopes(form.get("scope", ""))
+        if scopes is not None:
+            answer["scope"] = scopes.granted
+            if "openid" in scopes.openid:
+                answer["id_token"] = self._world.tokens.issue_id_token(principal)
+        if form.get("client_info") == "1":
+            facts = json.dumps({"uid": principal.object_id, "utid": tenant_id})
+            answer["client_info"] = base64.urlsafe_b64encode(facts.encode()).decode().rstrip("=")
+        return answer
 
     def _check_tenant(self, tenant: str) -> None:
         if tenant.lower() not in {self._world.settings.tenant_id.lower(), "emulator.onmicrosoft.example"}:
@@ -191,8 +211,8 @@ class EntraService:
         scope = form.get("scope", "").strip()
         if not scope:
             raise Refusal(self._missing("scope"))
-        wanted = [each for each in scope.split() if each not in {"openid", "profile", "offline_access", "email"}]
-        if len(wanted) != 1 or (must_be_default and not wanted[0].endswith("/.default")):
+        wanted = parse_scopes(scope)
+        if wanted is None or (must_be_default and not wanted.is_default):
             raise Refusal(
                 self._error(
                     400, "invalid_scope", 70011,
@@ -200,8 +220,7 @@ class EntraService:
                     f"parameter 'scope' is not valid. The scope {scope} is not valid.",
                 )
             )  # fmt: skip
-        # `https://host//.default` asks for the audience `https://host/`, which the environment then refuses.
-        return self._known(wanted[0].rpartition("/")[0] or wanted[0], scope)
+        return self._known(wanted.resource, scope)
 
     def _known(self, resource: str, shown: str) -> str:
         if resource.rstrip("/").lower() in {known.lower() for known in self._world.known_resources}:
