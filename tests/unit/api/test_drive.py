@@ -1,0 +1,194 @@
+"""Graph's drive calls: what is asked, and what the answers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.scripted import answer, play
+
+from talent_dmf.api import drive
+from talent_dmf.api.drive import DriveTarget
+from talent_dmf.api.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DestinationError,
+    NameConflictError,
+    PermissionDeniedError,
+    ProtocolError,
+    RequestRefusedError,
+)
+from talent_dmf.api.models import Destination
+from talent_dmf.api.steps import Response
+
+RAW_DRIVE = {"id": "b!1", "name": "OneDrive", "webUrl": "https://x/", "quota": {"remaining": 5}}
+RAW_ITEM = {
+    "id": "I1",
+    "name": "a.zip",
+    "size": 3,
+    "webUrl": "https://x/a.zip",
+    "eTag": '"1"',
+    "file": {"hashes": {"quickXorHash": "AAA="}},
+}
+
+
+def graph_refusal(status: int, *codes: str, spelling: str = "innerError") -> Response:
+    error: dict[str, Any] = {}
+    for code in reversed(codes):
+        error = {"code": code, "message": f"about {code}", **({spelling: error} if error else {})}
+    return answer(status, json={"error": error}, request_id="R-1")
+
+
+@pytest.mark.parametrize(
+    ("target", "urls"),
+    [
+        (DriveTarget(drive_id="b!1"), ["/drives/b!1"]),
+        (DriveTarget(user="a.b@c.example"), ["/users/a.b@c.example/drive"]),
+        (DriveTarget(user="g_x#EXT#@c.example"), ["/users/g_x%23EXT%23@c.example/drive"]),
+        (DriveTarget(group="g-1"), ["/groups/g-1/drive"]),
+        (DriveTarget(site="h.example,1,2"), ["/sites/h.example,1,2/drive"]),
+        (DriveTarget(site="h.example:/sites/HR & Pay"), ["/sites/h.example:/sites/HR%20%26%20Pay", "/sites/S/drive"]),
+        (DriveTarget(site="h.example"), ["/sites/h.example", "/sites/S/drive"]),
+    ],
+)
+def test_resolves_a_target(target: DriveTarget, urls: list[str]) -> None:
+    answers = [answer(json={"id": "S"})] * (len(urls) - 1) + [answer(json=RAW_DRIVE)]
+    played = play(drive.resolve_drive(target), answers)
+    assert [request.url for request in played.requests] == urls
+    assert played.result is not None
+    assert (played.result.id, played.result.name, played.result.remaining_bytes) == ("b!1", "OneDrive", 5)
+
+
+def test_resolves_a_library_by_name_over_pages() -> None:
+    first = answer(json={"value": [{"id": "1", "name": "Documents"}], "@odata.nextLink": "https://g/next"})
+    second = answer(json={"value": [{"id": "2", "name": "Payroll"}]})
+    target = DriveTarget(site="h.example,1,2", library="payroll")
+    played = play(drive.resolve_drive(target), [first, second])
+    assert [request.url for request in played.requests] == ["/sites/h.example,1,2/drives", "https://g/next"]
+    assert played.result is not None
+    assert played.result.id == "2"
+    assert played.result.remaining_bytes is None
+
+
+def test_an_unknown_library_names_those_that_exist() -> None:
+    listed = answer(json={"value": [{"id": "1", "name": "Documents"}, {"id": "2", "name": "Archive"}]})
+    played = play(drive.resolve_drive(DriveTarget(group="g", library="Pay")), [listed])
+    assert isinstance(played.error, DestinationError)
+    assert "It has: Archive, Documents" in str(played.error)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{}, {"user": "a", "site": "b"}, {"drive_id": "d", "library": "x"}, {"user": "", "group": None}],
+)
+def test_a_target_is_one_thing(chosen: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        DriveTarget(**chosen)
+
+
+def test_an_item_by_path() -> None:
+    played = play(drive.get_item("b!1", "/A b/50% #1/a.zip"), [answer(json=RAW_ITEM)])
+    assert played.requests[0].url == "/drives/b!1/root:/A%20b/50%25%20%231/a.zip"
+    item = played.result
+    assert item is not None
+    assert (item.id, item.name, item.size_bytes, item.etag, item.quick_xor_hash) == ("I1", "a.zip", 3, '"1"', "AAA=")
+    assert item.is_folder is False
+
+
+@pytest.mark.parametrize(
+    ("raw", "size_bytes", "is_folder"),
+    [
+        ({"id": "1"}, -1, False),
+        ({"id": "1", "file": {"hashes": {}}, "size": 0}, 0, False),
+        ({"id": "1", "folder": {}}, -1, True),
+    ],
+)
+def test_an_item_without_a_hash(raw: dict[str, Any], size_bytes: int, is_folder: bool) -> None:
+    item = drive.read_item(raw)
+    assert (item.quick_xor_hash, item.size_bytes, item.is_folder) == (None, size_bytes, is_folder)
+
+
+def test_no_item() -> None:
+    assert play(drive.get_item("d", "a"), [graph_refusal(404, "itemNotFound")]).result is None
+    assert play(drive.get_item_by_id("d", "I"), [graph_refusal(404, "itemNotFound")]).result is None
+
+
+def test_children() -> None:
+    page = answer(json={"value": [RAW_ITEM]})
+    played = play(drive.list_children("d", "A/B"), [page])
+    assert played.requests[0].url == "/drives/d/root:/A/B:/children"
+    assert [item.name for item in played.result or []] == ["a.zip"]
+    assert play(drive.list_children("d", ""), [page]).requests[0].url == "/drives/d/root/children"
+    assert play(drive.list_children("d", "gone"), [answer(404)]).result == []
+
+
+def test_folders_are_made_segment_by_segment() -> None:
+    answers = [graph_refusal(409, "nameAlreadyExists"), answer(201, json={"id": "F"})]
+    played = play(drive.ensure_folder("d", "A/B"), answers)
+    assert played.error is None
+    assert [(request.url, request.json["name"]) for request in played.requests] == [
+        ("/drives/d/root/children", "A"),
+        ("/drives/d/root:/A:/children", "B"),
+    ]
+    assert all(request.json["@microsoft.graph.conflictBehavior"] == "fail" for request in played.requests)
+
+
+def test_rename() -> None:
+    played = play(drive.rename_item("d", "I1", "b.zip", "replace"), [answer(json=RAW_ITEM)])
+    request = played.requests[0]
+    assert (request.method, request.url) == ("PATCH", "/drives/d/items/I1")
+    assert request.json == {"name": "b.zip", "@microsoft.graph.conflictBehavior": "replace"}
+
+
+@pytest.mark.parametrize("given", [answer(204), graph_refusal(404, "itemNotFound")])
+def test_delete_is_done_when_it_is_gone(given: Response) -> None:
+    assert play(drive.delete_item("d", "I"), [given]).error is None
+
+
+def test_delete_refused() -> None:
+    assert isinstance(play(drive.delete_item("d", "I"), [graph_refusal(423, "locked")]).error, DestinationError)
+
+
+def test_small_upload() -> None:
+    played = play(drive.put_small("d", Destination("A", "r.json", "fail"), b"{}"), [answer(201, json=RAW_ITEM)])
+    request = played.requests[0]
+    assert request.url == "/drives/d/root:/A/r.json:/content?%40microsoft.graph.conflictBehavior=fail"
+    assert (request.method, request.content, request.idempotent) == ("PUT", b"{}", False)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        (graph_refusal(401, "InvalidAuthenticationToken"), AuthenticationError, "refused the token"),
+        (graph_refusal(403, "accessDenied"), PermissionDeniedError, r"Files.ReadWrite.All.*Sites.Selected"),
+        (graph_refusal(404, "itemNotFound"), DestinationError, "does not exist"),
+        (graph_refusal(409, "nameAlreadyExists"), NameConflictError, "name is taken"),
+        (graph_refusal(412, "preconditionFailed"), DestinationError, "changed by somebody else"),
+        (graph_refusal(423, "resourceLocked"), DestinationError, "locked"),
+        (graph_refusal(507, "quotaLimitReached"), DestinationError, "full"),
+        (graph_refusal(400, "invalidRequest", "quotaLimitReached"), DestinationError, "full"),
+        (graph_refusal(413, "x"), DestinationError, "larger than"),
+        (graph_refusal(400, "invalidRequest", "invalidPath", spelling="innererror"), DestinationError, "name or path"),
+        (graph_refusal(400, "invalidRequest"), RequestRefusedError, "about invalidRequest"),
+        (answer(400, body="<html><style>p{}</style><p>No way</p></html>"), RequestRefusedError, "No way"),
+        (answer(200, body="<html>Sign in</html>"), ProtocolError, "none of Microsoft Graph's"),
+        (answer(302), ProtocolError, "none of Microsoft Graph's"),
+    ],
+)
+def test_refusals_are_one_clear_sentence(given: Response, kind: type[Exception], words: str) -> None:
+    error = play(drive.rename_item("d", "I", "a.zip", "fail"), [given]).error
+    assert type(error) is kind
+    assert isinstance(error, kind)
+    with pytest.raises(kind, match=words):
+        raise error
+    assert "a.zip" in str(error)
+
+
+def test_request_ids_are_kept_for_support() -> None:
+    error = play(drive.get_drive("d"), [graph_refusal(403, "accessDenied")]).error
+    assert "request-id=R-1" in str(error)
+
+
+def test_the_innermost_message_is_quoted() -> None:
+    error = play(drive.get_drive("d"), [graph_refusal(403, "accessDenied", "sharingDisabled")]).error
+    assert "about sharingDisabled" in str(error)

@@ -1,0 +1,83 @@
+"""Names and paths that OneDrive does not accept are refused before anything is sent, with the rule they break."""
+
+from __future__ import annotations
+
+import pytest
+
+from talent_dmf.api.drive_names import check_destination, check_name, folder_segments, safe_name
+from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.models import Destination
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "words"),
+    [
+        ("Exports", 'a"b.zip', "contains '\"'"),
+        ("Exports", "a*b.zip", r"contains '\*'"),
+        ("Exports", "a:b.zip", "contains ':'"),
+        ("Exports", "a<b.zip", "contains '<'"),
+        ("Exports", "a>b.zip", "contains '>'"),
+        ("Exports", "a?b.zip", r"contains '\?'"),
+        ("Exports", "a/b.zip", "contains '/'"),
+        ("Exports", "a\\b.zip", "contains"),
+        ("Exports", "a|b.zip", r"contains '\|'"),
+        ("Exports", "a\nb.zip", "contains"),
+        ("Exports", "a\ud800.zip", "contains"),
+        ("Exports", "", "is empty"),
+        ("Exports", " a.zip", "begins or ends with a space"),
+        ("Exports", "a.zip ", "begins or ends with a space"),
+        ("Exports", "~$a.zip", "begins with '~'"),
+        ("Exports", "Con", "reserved"),
+        ("Exports", "lpt0", "reserved"),
+        ("Exports", "Desktop.ini", "reserved"),
+        ("Exports", ".lock", "reserved"),
+        ("Exports", "..", "reserved"),
+        ("Exports", "a_VTI_b.zip", "_vti_"),
+        ("", "Forms", "root of a library"),
+        ("forms/x", "a.zip", "folder name 'forms'.*root of a library"),
+        ("a//b", "a.zip", "folder name ''.*is empty"),
+        ("a/../b", "a.zip", "folder name '..'.*reserved"),
+        ("a/b.", "a.zip", "folder name 'b.'.*ends with '.'"),
+        ("x" * 396, "a.zip", "402 characters.*at most 400"),
+    ],
+)
+def test_refused_with_the_rule(folder: str, name: str, words: str) -> None:
+    with pytest.raises(DestinationError, match=words):
+        check_destination(Destination(folder, name))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("", "workers.zip"),
+        ("/Exports/2026/", "workers 2026-11-23T06.00Z.zip"),
+        ("Forms of yesterday", "forms"),
+        ("100% & more #1", "Größe – €.zip"),
+        ("x" * 394, "a.zip"),
+        ("a", "ends with a dot."),
+        ("a", "console"),
+    ],
+)
+def test_accepted(folder: str, name: str) -> None:
+    check_destination(Destination(folder, name))
+
+
+def test_segments() -> None:
+    assert folder_segments("/a/b c/") == ["a", "b c"]
+    assert folder_segments("/") == folder_segments("") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Country/regions", "Country_regions"),
+        (" ~$Workers ", "$Workers"),
+        ("con", "_con"),
+        ("a_vti_b", "a_b"),
+        ("???", "___"),
+        ("~", "_"),
+    ],
+)
+def test_safe_name_is_accepted(text: str, expected: str) -> None:
+    assert safe_name(text) == expected
+    check_name(safe_name(text), at_root=True)
