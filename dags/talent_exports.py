@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, get_parsing_context
-from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
 from talent_dmf import dag_parts as parts
 from talent_dmf.catalogue import ExportSpec, load_catalogue
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
+from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
 
 def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
@@ -30,6 +30,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=spec.talent_dmf_conn_id,
         deferrable=spec.deferrable,
         execution_timeout=spec.time_limit + timedelta(minutes=15),
+        # One legal entity after the other: two exports of one data project at a time disturb each other.
         max_active_tis_per_dagrun=1,
     )
     wait_for_export = TalentDmfExecutionStatusSensor(

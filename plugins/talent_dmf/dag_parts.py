@@ -61,8 +61,6 @@ def default_args(spec: ExportSpec) -> dict[str, Any]:
         "retry_delay": spec.retry_delay,
         "retry_exponential_backoff": True,
         "max_retry_delay": spec.max_retry_delay,
-        # Several legal entities go one after the other: two exports of one data project disturb each other.
-        "max_active_tis_per_dagrun": 1,
     }
 
 

@@ -1,0 +1,315 @@
+"""What holds for every DAG of the project, and for the one of the tutorial."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.definitions.deadline import DeadlineReference
+from airflow.sdk.definitions.taskgroup import MappedTaskGroup
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+from tests.dags.conftest import REPOSITORY
+
+from talent_dmf.notifications import deadline_sentence, report_missed_deadline
+
+FOUR_TASKS = ["trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive"]
+ONE = "data_project: Export Workers\nlegal_entities: USMF\n"
+SEVERAL = "data_project: Export Workers\nlegal_entities: [USMF, DEMF]\n"
+PARAMS = {
+    "data_project": "Export Workers",
+    "legal_entity": "USMF",
+    "package_name": "talent_package.zip",
+    "folder": "Exports/Workers",
+    "file_name": "{project}.zip",
+    "conflict_behavior": "fail",
+    "time_limit_minutes": 240,
+}
+
+
+@pytest.fixture
+def dag(shipped: DagBag) -> DAG:
+    """The tutorial's DAG."""
+    return shipped.dags["talent_export_workers"]
+
+
+def every_dag(shipped: DagBag, bag: Callable[..., DagBag]) -> list[DAG]:
+    made = bag(one=ONE, several=SEVERAL)
+    assert not made.import_errors
+    return [*shipped.dags.values(), *made.dags.values()]
+
+
+def test_the_shipped_dags_are_imported_without_errors(shipped: DagBag) -> None:
+    assert shipped.import_errors == {}
+    assert "talent_export_workers" in shipped.dags
+
+
+def test_every_dag_follows_the_policy(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
+    for dag in every_dag(shipped, bag):
+        assert "talent-dmf" in dag.tags
+        assert dag.catchup is False
+        assert dag.max_active_runs == 1
+        assert dag.start_date is not None
+        assert dag.start_date.utcoffset() == timedelta(0)
+        assert dag.doc_md
+        assert len(dag.deadline) == 1
+
+
+def test_every_task_retries_with_growing_pauses_and_ends_in_time(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
+    tasks = [task for dag in every_dag(shipped, bag) for task in dag.tasks]
+    assert len(tasks) == 4 + 4 + 5
+    for task in tasks:
+        assert task.retries >= 2, task
+        assert task.retry_exponential_backoff, task
+        assert task.retry_delay >= timedelta(seconds=30), task
+        assert task.max_retry_delay >= task.retry_delay, task
+        assert task.execution_timeout is not None, task
+        assert task.owner != "airflow", task
+
+
+def test_every_template_is_in_a_field_that_is_rendered(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
+    seen = 0
+    for dag in every_dag(shipped, bag):
+        for task in dag.tasks:
+            templates = {name for name, value in vars(task).items() if isinstance(value, str) and "{{" in value}
+            seen += len(templates)
+            assert templates <= set(task.template_fields), task
+    assert seen > 20
+
+
+def test_the_tutorials_dag_is_four_plain_tasks_in_a_row(dag: DAG) -> None:
+    assert [task.task_id for task in dag.topological_sort()] == FOUR_TASKS
+    assert not any(isinstance(child, MappedTaskGroup) for child in dag.task_group.children.values())
+    first, *rest = FOUR_TASKS
+    for upstream, downstream in zip([first, *rest], rest, strict=False):
+        assert downstream in dag.get_task(upstream).downstream_task_ids
+
+
+def test_the_tutorials_dag_runs_daily_with_an_interval_of_a_day(dag: DAG) -> None:
+    from airflow.timetables.base import TimeRestriction
+
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    restriction = TimeRestriction(earliest=datetime(2026, 11, 22, tzinfo=UTC), latest=None, catchup=True)
+    info = stored.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
+    assert info.run_after == datetime(2026, 11, 22, tzinfo=UTC)
+    assert info.data_interval.start == datetime(2026, 11, 21, tzinfo=UTC)
+    assert info.data_interval.end == datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def test_several_legal_entities_are_the_same_four_tasks_mapped_one_export_at_a_time(
+    bag: Callable[..., DagBag],
+) -> None:
+    dag = bag(several=SEVERAL).dags["talent_export_several"]
+    assert [task.task_id for task in dag.topological_sort()] == [
+        "legal_entities",
+        *(f"export.{task_id}" for task_id in FOUR_TASKS),
+    ]
+    assert isinstance(dag.task_group.get_child_by_label("export"), MappedTaskGroup)
+    assert dag.get_task("export.trigger_export").max_active_tis_per_dagrun == 1
+    handed_on = dag.get_task("legal_entities").execute({"params": {"legal_entities": ["USMF", "DEMF"]}})
+    assert handed_on == ["USMF", "DEMF"]
+    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_task("export.save_to_onedrive")
+
+
+def test_the_saved_package_is_an_asset(dag: DAG) -> None:
+    (asset,) = dag.get_task("save_to_onedrive").outlets
+    assert (asset.name, asset.uri) == ("talent_workers_package", "x-talent-dmf://workers/package")
+
+
+def test_the_catalogues_choices_reach_the_operators(bag: Callable[..., DagBag]) -> None:
+    text = (
+        ONE
+        + "partial_success: accept\non_empty: skip\nbusy: fail\nreceipt: true\ndeferrable: no\nretries: 5\n"
+        + "retry_delay: 2 min\ntime_limit: 30 min\ntransfer_time_limit: 3 h\npoke_interval: 20 s\nsla: 15 min\n"
+        + "pool: dynamics\nowner: hr-team\ntags: [hr]\ndrive: {site: 'contoso.sharepoint.com:/sites/hr'}\n"
+        + "talent_dmf_conn_id: uat\nonedrive_conn_id: share\nschedule: {cron: '30 6 * * 1', timezone: Europe/Berlin}\n"
+    )
+    dag = bag(chosen=text).dags["talent_export_chosen"]
+    export, wait, package, save = (dag.get_task(task_id) for task_id in FOUR_TASKS)
+    assert (export.busy, export.deferrable, export.busy_timeout) == ("fail", False, timedelta(minutes=30))
+    assert (wait.partial_success, wait.on_empty, wait.deferrable) == ("accept", "skip", False)
+    assert (wait.poke_interval, wait.sla_after) == (20, timedelta(minutes=15))
+    assert (save.receipt, save.site, save.user) == (True, "contoso.sharepoint.com:/sites/hr", None)
+    assert save.execution_timeout == timedelta(hours=3)
+    assert {task.talent_dmf_conn_id for task in dag.tasks} == {"uat"}
+    assert save.onedrive_conn_id == "share"
+    assert {(task.pool, task.owner, task.retries) for task in dag.tasks} == {("dynamics", "hr-team", 5)}
+    assert package.retry_delay == timedelta(minutes=2)
+    assert dag.deadline[0].interval == timedelta(minutes=15)
+    assert dag.tags == {"talent-dmf", "hr"}
+    assert (dag.timetable.expression, str(dag.timetable.timezone)) == ("30 6 * * 1", "Europe/Berlin")
+
+
+def test_the_forms_time_limit_becomes_the_sensors_timeout(dag: DAG) -> None:
+    wait = deepcopy(dag.get_task("wait_for_export"))
+    wait._pre_execute_hook({"task": wait, "params": {"time_limit_minutes": 7}})
+    assert wait.timeout == 420
+
+
+def rendered(task: BaseOperator, **context: Any) -> BaseOperator:
+    copied = deepcopy(task)
+    for name in ("execution_id", "package", "export_result"):
+        if hasattr(copied, name):
+            setattr(copied, name, None)
+    copied.render_template_fields(context)
+    return copied
+
+
+def test_the_forms_values_reach_the_operators_also_in_a_run_without_a_date(dag: DAG) -> None:
+    params = {**PARAMS, "data_project": "Other", "legal_entity": "DEMF", "conflict_behavior": "rename", "folder": "x/y"}
+    export = rendered(dag.get_task("trigger_export"), params=params)
+    save = rendered(dag.get_task("save_to_onedrive"), params=params)
+    assert (export.definition_group_id, export.legal_entity_id, export.package_name) == (
+        "Other",
+        "DEMF",
+        "talent_package.zip",
+    )
+    assert (save.folder, save.file_name, save.conflict_behavior) == ("x/y", "{project}.zip", "rename")
+    assert (save.definition_group_id, save.legal_entity_id) == ("Other", "DEMF")
+
+
+def test_the_form_has_a_title_a_help_and_a_section_for_every_field(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
+    for dag in every_dag(shipped, bag):
+        fields = {name: dag.params.get_param(name) for name in dag.params}
+        assert set(fields) - {"legal_entities"} == set(PARAMS) - (
+            {"legal_entity"} if "legal_entities" in fields else set()
+        )
+        for name, field in fields.items():
+            assert field.schema["title"], name
+            assert field.schema["section"], name
+            assert field.description or field.schema.get("description_md"), name
+
+
+@pytest.mark.parametrize(
+    ("export", "conf", "accepted"),
+    [
+        ("one", {}, True),
+        ("one", {"legal_entity": "dat", "time_limit_minutes": 1}, True),
+        ("one", {"conflict_behavior": "replace", "folder": ""}, True),
+        ("one", {"conflict_behavior": "overwrite"}, False),
+        ("one", {"legal_entity": "USMFX"}, False),
+        ("one", {"legal_entity": ""}, False),
+        ("one", {"legal_entity": None}, False),
+        ("one", {"data_project": ""}, False),
+        ("one", {"data_project": 7}, False),
+        ("one", {"package_name": "package"}, False),
+        ("one", {"folder": "a?b"}, False),
+        ("one", {"file_name": "a/b.zip"}, False),
+        ("one", {"time_limit_minutes": 0}, False),
+        ("one", {"time_limit_minutes": "10"}, False),
+        ("one", {"time_limit_minutes": 10081}, False),
+        ("several", {"legal_entities": ["DEMF"]}, True),
+        ("several", {"legal_entities": []}, False),
+        ("several", {"legal_entities": ["DEMF", "DEMF"]}, False),
+        ("several", {"legal_entities": ["not a code"]}, False),
+        ("several", {"legal_entities": "DEMF"}, False),
+    ],
+)
+def test_airflow_refuses_bad_values_of_the_form(
+    bag: Callable[..., DagBag], export: str, conf: Mapping[str, Any], accepted: bool
+) -> None:
+    dag = bag(one=ONE, several=SEVERAL).dags[f"talent_export_{export}"]
+    params = deepcopy(DagSerialization.from_dict(DagSerialization.to_dict(dag)).params)
+    params = params.deep_merge(conf)
+    if accepted:
+        params.validate()
+    else:
+        with pytest.raises(ParamValidationError):
+            params.validate()
+
+
+def test_the_page_says_what_a_reader_must_know(dag: DAG) -> None:
+    page = dag.doc_md
+    assert "A backfill exports today's data" in page
+    assert "docs/how-to/run-book.md" in page
+    assert "include/exports/workers.yaml" in page
+    assert (REPOSITORY / "docs" / "how-to" / "run-book.md").exists()
+
+
+def test_the_deadline_counts_from_the_queue_and_its_callback_is_found_by_the_triggerer(dag: DAG) -> None:
+    (alert,) = dag.deadline
+    assert isinstance(alert.reference, type(DeadlineReference.DAGRUN_QUEUED_AT))
+    assert alert.interval == timedelta(hours=2)
+    module, _, name = alert.callback.path.rpartition(".")
+    callback = getattr(importlib.import_module(module), name)
+    assert inspect.iscoroutinefunction(callback)
+    inspect.signature(callback).bind(context={}, **alert.callback.kwargs)
+
+
+@pytest.mark.parametrize(
+    ("state", "level", "words"),
+    [
+        ("running", "ERROR", "not finished 2 h after it was queued"),
+        ("queued", "ERROR", "not finished 2 h after it was queued"),
+        ("failed", "INFO", "failed before its deadline"),
+        ("success", "INFO", "succeeded, but not within 2 h"),
+    ],
+)
+def test_a_missed_deadline_is_told_by_the_runs_state(
+    caplog: pytest.LogCaptureFixture, state: str, level: str, words: str
+) -> None:
+    caplog.set_level("INFO", logger="talent_dmf.notifications")
+    context = {"dag_run": {"dag_run_id": "scheduled__1", "state": state}, "deadline": {"id": "1"}}
+    asyncio.run(report_missed_deadline(context=context, export="workers", sla="2 h"))
+    (record,) = caplog.records
+    assert record.levelname == level
+    assert words in record.message
+    assert "scheduled__1" in record.message
+
+
+def test_a_deadline_without_a_known_run_is_still_told() -> None:
+    assert "state: unknown" in deadline_sentence({}, export="workers", sla="2 h")[1]
+
+
+def test_nothing_secret_is_written_in_the_dags_and_the_catalogue() -> None:
+    texts = [path.read_text() for folder in ("dags", "include/exports") for path in (REPOSITORY / folder).glob("*.*")]
+    assert texts
+    for text in texts:
+        assert not re.search(r"password|secret|token|Variable\.get|get_connection|sig=", text, re.IGNORECASE)
+
+
+def imported_by(statement: str) -> set[str]:
+    """The modules that a statement adds to what ``airflow.sdk`` brings anyway."""
+    program = (
+        "import sys; import airflow.sdk; from airflow.sdk import BaseOperator, BaseSensorOperator, DAG, Param\n"
+        f"before = set(sys.modules)\n{statement}\nprint('\\n'.join(set(sys.modules) - before))"
+    )
+    path = f"{REPOSITORY / 'plugins'}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {path!r})\n{program}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+HEAVY = {"msal", "requests", "cryptography", "openpyxl", "fastapi", "airflow.models", "airflow.providers.standard"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"import runpy; runpy.run_path({str(REPOSITORY / 'dags' / 'talent_exports.py')!r})",
+        f"import runpy; runpy.run_path({str(REPOSITORY / 'dags' / 'talent_exports_check.py')!r})",
+        "import talent_dmf_ui",
+        "import talent_dmf.notifications",
+    ],
+    ids=["dag-file", "check-file", "plugin", "notifications"],
+)
+def test_what_every_component_imports_stays_light(statement: str) -> None:
+    imported = imported_by(statement)
+    assert any(name.startswith("talent_dmf") for name in imported)
+    assert not imported & HEAVY
+    assert not {name for name in imported if name.startswith(("talent_dmf.drivers", "talent_dmf.credentials"))}
