@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,7 @@ def test_definition(length: int) -> None:
 def test_any_division_gives_the_same_hash(data: bytes, cuts: list[int]) -> None:
     running = QuickXor()
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         running.update(memoryview(data)[start:end])
     assert running.length_bytes == len(data)
     assert running.base64() == by_definition(data)

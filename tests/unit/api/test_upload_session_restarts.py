@@ -1,0 +1,384 @@
+"""The upload across sessions, against a small model of the service: whatever breaks, the file is right or absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.api.drive_model import DriveModel, OpenSession, StoredFile
+from tests.unit.scripted import answer, play
+
+from talent_dmf.api.errors import (
+    DestinationError,
+    NameConflictError,
+    ProtocolError,
+    TalentDmfError,
+    TransferMismatchError,
+    TransportError,
+    UploadSessionLostError,
+)
+from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
+from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.upload import ResumableUpload
+from talent_dmf.api.upload_record import UploadRecord
+from talent_dmf.api.upload_result import store_empty
+from talent_dmf.api.upload_session import Completed
+
+DATA = bytes((index * 7 + index // 13) % 256 for index in range(1000))
+HASH = QuickXor(DATA).base64()
+CHUNK = 160
+PATIENT = RetryPolicy(max_attempts=8)
+
+
+def new_upload(policy: ConflictBehavior = "fail", folder: str = "A") -> ResumableUpload:
+    destination = Destination(folder, "p.zip", policy)
+    return ResumableUpload("d", destination, len(DATA), unique="u1", policy=PATIENT, jitter=lambda: 0.0)
+
+
+def send_all(model: DriveModel, upload: ResumableUpload, position: int, most_ranges: int = 500) -> DriveItem:
+    """What the pump does: feed from wherever the upload says, until it is complete; then verify."""
+    for _ in range(most_ranges):
+        data = DATA[position : position + CHUNK]
+        whole_hash = HASH if position + len(data) == len(DATA) else None
+        outcome = model.run(upload.feed(position, data, whole_hash))
+        if isinstance(outcome, Completed):
+            return model.run(upload.finish(outcome.item, HASH))
+        position = outcome.next_offset
+    raise AssertionError("the upload does not end")
+
+
+def transfer(model: DriveModel, policy: ConflictBehavior = "fail") -> DriveItem:
+    upload = new_upload(policy)
+    return send_all(model, upload, model.run(upload.begin()))
+
+
+def existing(data: bytes = b"old") -> dict[str, StoredFile]:
+    return {"a/p.zip": StoredFile("OLD", "p.zip", data)}
+
+
+def test_all_goes_well() -> None:
+    model = DriveModel()
+    item = transfer(model)
+    assert model.files["a/p.zip"].data == DATA
+    assert (item.name, item.size_bytes, item.quick_xor_hash) == ("p.zip", len(DATA), HASH)
+    assert (model.created, model.sent_bytes, model.pauses) == (1, len(DATA), [])
+
+
+FAULTS = ["", "cut", "partial", "hidden", "503", "423", "404", "lost", "416", "vague", "back", "bodyless"]
+
+
+@given(faults=st.lists(st.sampled_from(FAULTS), max_size=14), policy=st.sampled_from(["fail", "replace", "rename"]))
+def test_whatever_breaks_the_file_is_right_or_absent(faults: Sequence[str], policy: ConflictBehavior) -> None:
+    model = DriveModel(iter(faults))
+    failure: TalentDmfError | None = None
+    try:
+        transfer(model, policy)
+    except TalentDmfError as error:
+        failure = error
+    saved = {path: file.data for path, file in model.files.items()}
+    if failure is not None:
+        assert failure.retryable
+        assert saved == {}
+    else:
+        assert saved == {"a/p.zip": DATA}
+        assert model.sessions == {}
+
+
+@given(
+    faults=st.lists(st.sampled_from(FAULTS), max_size=8),
+    stop=st.integers(0, 7),
+    policy=st.sampled_from(["fail", "replace", "rename"]),
+)
+def test_a_second_try_goes_on_where_the_server_stands(
+    faults: Sequence[str], stop: int, policy: ConflictBehavior
+) -> None:
+    model = DriveModel(iter(faults))
+    first = new_upload(policy)
+    position = model.run(first.begin())
+    try:
+        for _ in range(stop):
+            data = DATA[position : position + CHUNK]
+            outcome = model.run(first.feed(position, data, HASH if position + len(data) == len(DATA) else None))
+            if isinstance(outcome, Completed):
+                break
+            position = outcome.next_offset
+    except TalentDmfError:
+        pass
+    record = UploadRecord.from_json(first.record('"E"', (0, "0")).to_json())
+    assert record is not None
+    model.faults = iter(())
+    second = new_upload(policy)
+    offset = model.run(second.resume(record))
+    if offset is None:
+        item = model.run(second.find_finished(HASH))
+        second = second if item is not None else new_upload(policy)
+        item = (
+            model.run(second.finish(item, HASH))
+            if item is not None
+            else send_all(model, second, model.run(second.begin()))
+        )
+    else:
+        before = model.sent_bytes
+        item = send_all(model, second, offset)
+        assert model.sent_bytes - before == len(DATA) - offset, "nothing is sent twice"
+    assert {path: file.data for path, file in model.files.items()} == {"a/p.zip": DATA}
+    assert item.name == "p.zip"
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [("replace", {"a/p.zip": DATA}), ("rename", {"a/p.zip": b"old", "a/p 1.zip": DATA})],
+)
+def test_a_taken_name_by_policy(policy: ConflictBehavior, expected: dict[str, bytes]) -> None:
+    model = DriveModel(files=existing())
+    transfer(model, policy)
+    assert {path: file.data for path, file in model.files.items()} == expected
+
+
+def test_a_taken_name_fails_before_a_byte_moves() -> None:
+    model = DriveModel(files=existing())
+    with pytest.raises(NameConflictError, match="exists in OneDrive already"):
+        transfer(model)
+    assert (model.created, model.sent_bytes) == (0, 0)
+
+
+def test_an_equal_file_of_before_is_not_taken_for_ours() -> None:
+    """A lost last answer, and an identical file there already: only a new version of it is ours."""
+    model = DriveModel(iter([""] * 6 + ["lost"]), files=existing(DATA))
+    transfer(model, "replace")
+    assert model.files["a/p.zip"].version == 2
+    assert model.created == 2
+
+
+def test_a_lost_last_answer_is_found_out_under_any_name() -> None:
+    model = DriveModel(iter([""] * 6 + ["hidden"]), files=existing())
+    item = transfer(model, "rename")
+    assert item.name == "p 1.zip"
+    assert (model.created, model.sent_bytes) == (1, len(DATA))
+
+
+@pytest.mark.parametrize("policy", ["fail", "replace", "rename"])
+def test_a_session_that_nobody_knows_is_gone_around(policy: ConflictBehavior) -> None:
+    """The 409 of a stale session is neither waited out nor taken for a name conflict."""
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    upload = new_upload(policy)
+    position = model.run(upload.begin())
+    assert upload.placed.name == "p.zip.u1.partial"
+    model.on_complete = lambda _: model.sessions.pop("stale", None) and None
+    item = send_all(model, upload, position)
+    assert item.name == "p.zip"
+    assert {path: file.data for path, file in model.files.items()} == {"a/p.zip": DATA}
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("replace", {"a/p.zip": DATA}),
+        ("rename", {"a/p.zip": b"old", "a/p 1.zip": DATA}),
+        ("fail", {"a/p.zip": b"old"}),
+    ],
+)
+def test_the_policy_holds_for_a_file_uploaded_beside(policy: ConflictBehavior, expected: dict[str, bytes]) -> None:
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+
+    def somebody_saves(_: StoredFile) -> None:
+        model.sessions.pop("stale", None)
+        model.files.setdefault("a/p.zip", StoredFile("OLD", "p.zip", b"old"))
+
+    model.on_complete = somebody_saves
+    if policy == "fail":
+        with pytest.raises(NameConflictError):
+            transfer(model, policy)
+    else:
+        transfer(model, policy)
+    assert {path: file.data for path, file in model.files.items()} == expected
+
+
+def test_a_name_that_stays_blocked_is_a_matter_of_time() -> None:
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    with pytest.raises(UploadSessionLostError, match="15 minutes"):
+        transfer(model)
+    assert model.files == {}
+
+
+def test_a_cancelled_session_of_ours_may_block_for_a_moment() -> None:
+    model = DriveModel()
+    upload = new_upload()
+    model.run(upload.begin())
+    model.run(upload.cancel())
+    blocked = answer(409, json={"error": {"code": "nameAlreadyExists"}})
+    created = answer(json={"uploadUrl": "https://up.example/session/2"})
+    drive = answer(json={"id": "d"})
+    played = play(upload.begin(), [answer(404), drive, blocked, answer(404), created])
+    assert played.seconds == [2.0]
+    assert upload.placed.name == "p.zip"
+    upload.session = None
+    played = play(upload.begin(), [answer(404), drive, *[blocked, answer(404)] * 3, created])
+    assert played.seconds == [2.0, 5.0]
+    assert upload.placed.name == "p.zip.u1.partial"
+
+
+def test_sessions_lost_again_and_again_end() -> None:
+    model = DriveModel(iter(["lost"] * 100))
+    with pytest.raises(UploadSessionLostError):
+        transfer(model)
+    assert model.created == 6
+
+
+def test_going_back_again_and_again_ends() -> None:
+    model = DriveModel(iter(["", "", "back"] * 100))
+    with pytest.raises(TalentDmfError) as caught:
+        transfer(model)
+    assert caught.value.retryable
+
+
+def test_a_persistent_500_on_the_last_range_gives_the_session_up() -> None:
+    model = DriveModel()
+    upload = new_upload()
+    position = model.run(upload.begin())
+    model.faults = iter([""] * 6 + ["503"] * 50)
+    with pytest.raises(TransportError):
+        send_all(model, upload, position)
+    assert model.sessions == {}
+    assert upload.session is None
+
+
+ITEM = {"id": "I1", "name": "p.zip", "size": len(DATA), "webUrl": "https://x", "eTag": '"1"'}
+
+
+def hashed(value: str | None, size: int = len(DATA)) -> dict[str, object]:
+    return {**ITEM, "size": size, "file": {"hashes": {"quickXorHash": value} if value else {}}}
+
+
+def item_of(raw: dict[str, object]) -> DriveItem:
+    hashes = raw["file"]["hashes"]  # type: ignore[index]
+    return DriveItem("I1", "p.zip", int(str(raw["size"])), "https://x", '"1"', hashes.get("quickXorHash"))
+
+
+def test_a_late_hash_is_waited_for() -> None:
+    steps = new_upload().finish(item_of(hashed(None)), HASH)
+    played = play(steps, [answer(json=hashed(None)), answer(json=hashed(None)), answer(json=hashed(HASH))])
+    assert played.result is not None
+    assert played.result.quick_xor_hash == HASH
+    assert played.seconds == [1.0, 2.0]
+
+
+def test_a_hash_that_never_comes_leaves_the_file_for_a_later_try() -> None:
+    played = play(new_upload().finish(item_of(hashed(None)), HASH), [answer(json=hashed(None))] * 8)
+    assert type(played.error) is ProtocolError
+    assert {request.method for request in played.requests} == {"GET"}
+    steps = new_upload().finish(item_of(hashed(None)), HASH, require_hash=False)
+    assert play(steps, [answer(json=hashed(None))] * 8).error is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "looks"),
+    [(hashed("AAAAAAAAAAAAAAAAAAAAAAAAAAA="), 0), (hashed(HASH, len(DATA) - 1), 3)],
+    ids=["wrong hash", "wrong size"],
+)
+def test_a_wrong_file_is_deleted(raw: dict[str, object], looks: int) -> None:
+    played = play(new_upload().finish(item_of(raw), HASH), [answer(json=raw)] * looks + [answer(204)])
+    assert type(played.error) is TransferMismatchError
+    assert (played.requests[-1].method, played.requests[-1].url) == ("DELETE", "/drives/d/items/I1")
+
+
+def test_a_wrong_version_of_a_file_of_before_is_not_deleted_with_it() -> None:
+    model = DriveModel(files=existing())
+
+    def corrupt(file: StoredFile) -> None:
+        file.data = file.data[:-1] + b"?"
+
+    model.on_complete = corrupt
+    with pytest.raises(TransferMismatchError, match="version history"):
+        transfer(model, "replace")
+    assert "a/p.zip" in model.files
+
+
+def test_a_missing_folder_is_made_once() -> None:
+    created = answer(json={"uploadUrl": "https://up.example/session/1", "nextExpectedRanges": ["0-"]})
+    drive = answer(json={"id": "d"})
+    answers = [answer(404), drive, answer(404), answer(201, json={"id": "F"}), created]
+    played = play(new_upload().begin(), answers)
+    assert played.result == 0
+    assert [request.url for request in played.requests][3] == "/drives/d/root/children"
+    gone = play(new_upload().begin(), [answer(404), drive, answer(404), answer(201, json={"id": "F"}), answer(404)])
+    assert type(gone.error) is DestinationError
+
+
+@pytest.mark.parametrize("left", [len(DATA) - 1, 0])
+def test_a_full_drive_is_noticed_before_a_byte_moves(left: int) -> None:
+    drive = answer(json={"id": "d", "name": "D", "quota": {"remaining": left}})
+    played = play(new_upload().begin(), [answer(404), drive])
+    assert type(played.error) is DestinationError
+    assert f"{left} bytes left" in str(played.error)
+
+
+def test_a_folder_of_that_name_is_never_replaced() -> None:
+    played = play(new_upload("replace").begin(), [answer(json={"id": "F", "name": "p.zip", "folder": {}})])
+    assert "is a folder" in str(played.error)
+
+
+def test_a_locked_file_is_waited_for_with_patience() -> None:
+    start = [answer(404), answer(json={"id": "d"})]
+    locked = answer(423, json={"error": {"code": "resourceLocked"}})
+    created = answer(json={"uploadUrl": "https://up.example/session/1"})
+    assert play(new_upload().begin(), [*start, locked, locked, created]).result == 0
+    ended = play(new_upload().begin(), [*start, *[locked] * PATIENT.max_attempts])
+    assert type(ended.error) is DestinationError
+    assert "locked" in str(ended.error)
+
+
+def test_the_name_taken_at_the_last_range() -> None:
+    taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
+    model = DriveModel()
+    upload = new_upload()
+    model.run(upload.begin())
+    played = play(upload.feed(0, DATA, HASH), [taken, answer(204)])
+    assert type(played.error) is NameConflictError
+    assert played.requests[-1].method == "DELETE"
+
+
+def test_nothing_secret_is_shown() -> None:
+    model = DriveModel()
+    upload = new_upload()
+    model.run(upload.begin())
+    record = upload.record('"E"', (0, "0"))
+    assert "up.example/session" in record.upload_url
+    assert "session/1" not in repr(record)
+    done = record.finished(DriveItem("I", "p.zip", 1, ""), HASH)
+    assert "up.example" not in str(done.to_json())
+
+
+def test_a_record_fits_its_own_transfer_only() -> None:
+    record = new_upload().record('"E"', (0, "0"))
+    destination = Destination("A", "p.zip", "fail")
+    assert record.fits("d", destination, '"E"', len(DATA))
+    assert not record.fits("d2", destination, '"E"', len(DATA))
+    assert not record.fits("d", replace(destination, name="q.zip"), '"E"', len(DATA))
+    assert not record.fits("d", replace(destination, conflict_behavior="replace"), '"E"', len(DATA))
+    assert not record.fits("d", destination, '"F"', len(DATA))
+    assert not record.fits("d", destination, '"E"', 1)
+    assert not replace(record, source_etag="").fits("d", destination, "", len(DATA)), "an unknown version fits nothing"
+
+
+@pytest.mark.parametrize("raw", [None, [], {}, {"version": 2}, {"version": 1}, {"version": 1, "hash_state": 3}])
+def test_a_foreign_record_is_none(raw: object) -> None:
+    assert UploadRecord.from_json(raw) is None
+
+
+def test_no_bytes_at_all() -> None:
+    empty = answer(201, json={**ITEM, "size": 0})
+    destination = Destination("A", "p.zip", "fail")
+    assert play(store_empty("d", destination), [answer(404), empty]).error is None
+    made = [answer(404), answer(404), answer(201, json={"id": "F"}), empty]
+    assert play(store_empty("d", destination), made).error is None
+    lost = [answer(404), TransportError("cut"), answer(json={**ITEM, "size": 0})]
+    assert play(store_empty("d", destination), lost).error is None
+    never = [answer(404), TransportError("cut"), answer(404)]
+    assert type(play(store_empty("d", destination), never).error) is TransportError
+    wrong = [answer(404), answer(201, json={**ITEM, "size": 5})]
+    assert type(play(store_empty("d", destination), wrong).error) is TransferMismatchError
