@@ -54,9 +54,7 @@ def refusal(status: int, code: str = "x", **headers: str) -> Response:
 
 
 def test_create_sends_exactly_what_business_accepts() -> None:
-    created = answer(
-        json={"uploadUrl": URL, "expirationDateTime": "2026-03-01T06:15:00Z", "nextExpectedRanges": ["0-"]}
-    )
+    body = {"uploadUrl": URL, "expirationDateTime": "2026-03-01T06:15:00Z", "nextExpectedRanges": ["0-"]}
     steps = create_session("b!1", Destination("A b", "a.zip", "rename"), SIZE, Patience(POLICY, lambda: 1.0))
     played = play(steps, [answer(json=body)])
     request = played.requests[0]
