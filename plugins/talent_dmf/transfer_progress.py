@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 _MEGABYTE = 1_000_000
 
@@ -37,6 +37,14 @@ class Progress:
         )
 
 
+class LineLog(Protocol):
+    """Whatever writes a line: a logger of :mod:`logging`, or Airflow's task logger."""
+
+    def info(self, message: str, /, *args: Any) -> Any:
+        """Write a line."""
+        ...
+
+
 class ProgressLog:
     """Writes a progress line when one is due.
 
@@ -45,9 +53,7 @@ class ProgressLog:
     :param clock: monotonic seconds.
     """
 
-    def __init__(
-        self, log: logging.Logger, every_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, log: LineLog, every_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._log, self._every, self._clock = log, every_seconds, clock
         self._last = clock()
 
