@@ -1,0 +1,183 @@
+"""The DAGs from end to end: ``dag.test()`` against the emulator, over sockets, with a real metadata database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.dags import run_dags
+from tests.dags.conftest import REPOSITORY
+from tests.integration.conftest import drive_connection, environment_connection
+
+from dmf_emulator import Emulator, Settings
+
+SETTINGS = Settings(seed=3, not_found_seconds=0.2, not_run_seconds=0.1, executing_seconds=0.2, url_delay_seconds=0.2)
+EXPORTS = {
+    "workers": (REPOSITORY / "include" / "exports" / "workers.yaml").read_text(),
+    "companies": "data_project: Export Workers\nlegal_entities: [USMF, DEMF]\nfolder: Companies\n",
+    "fixed": "data_project: Export Workers\nlegal_entities: USMF\nfolder: Fixed\nfile_name: talent_package.zip\n",
+    "site": "data_project: Export Workers\nlegal_entities: USMF\ndrive: {site: SITE}\nreceipt: true\n",
+}
+FOUR_TASKS = ("trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive")
+
+
+@dataclass
+class Story:
+    """What several runs did, and everything they wrote."""
+
+    emulator: Emulator
+    runs: dict[str, dict[str, Any]]
+    output: str
+    home: Path
+
+    def files(self, folder: str, drive: str = "user_drive_dir") -> list[str]:
+        """Names of the files that were saved in a folder."""
+        return sorted(path.name for path in self.folder(folder, drive).iterdir())
+
+    def folder(self, folder: str, drive: str = "user_drive_dir") -> Path:
+        return Path(self.emulator.connection_info()[drive]) / folder
+
+
+PLAN: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "20 November": ("workers", "2026-11-20T00:00:00+00:00", {}),
+    "21 November": ("workers", "2026-11-21T00:00:00+00:00", {}),
+    "without a date": ("workers", None, {"legal_entity": "DEMF", "folder": "By hand"}),
+    "two companies": ("companies", "2026-11-20T00:00:00+00:00", {}),
+    "fixed name": ("fixed", "2026-11-20T00:00:00+00:00", {}),
+    "fixed name again": ("fixed", "2026-11-21T00:00:00+00:00", {}),
+    "fixed name replaced": ("fixed", "2026-11-22T00:00:00+00:00", {"conflict_behavior": "replace"}),
+    "unknown project": ("workers", "2026-11-22T00:00:00+00:00", {"data_project": "No such project"}),
+    "site": ("site", "2026-11-20T00:00:00+00:00", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Run the whole plan once, in an Airflow of its own."""
+    root = tmp_path_factory.mktemp("project")
+    home = root / "airflow"
+    home.mkdir()
+    (root / "include" / "exports").mkdir(parents=True)
+    (root / "dags").symlink_to(REPOSITORY / "dags")
+    with Emulator(SETTINGS) as emulator:
+        for name, text in EXPORTS.items():
+            text = text.replace("SITE", f'"{emulator.connection_info()["site_id"]}"')
+            (root / "include" / "exports" / f"{name}.yaml").write_text(text)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "PYTHONPATH": str(REPOSITORY / "plugins"),
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_CONN_TALENT_DMF_DEFAULT": json.dumps(environment_connection(emulator)),
+            "AIRFLOW_CONN_ONEDRIVE_DEFAULT": json.dumps(drive_connection(emulator)),
+        }
+        subprocess.run(
+            [sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True
+        )
+        plan = [
+            {"dag_id": f"talent_export_{name}", "logical_date": date, "conf": conf}
+            for name, date, conf in PLAN.values()
+        ]
+        done = subprocess.run(
+            [sys.executable, run_dags.__file__],
+            env=environment,
+            input=json.dumps(plan),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        marked = [line for line in done.stdout.splitlines() if line.startswith(run_dags.MARK)]
+        assert marked, output[-4000:]
+        results = json.loads(marked[-1].removeprefix(run_dags.MARK))
+        yield Story(emulator, dict(zip(PLAN, results, strict=True)), output, home)
+
+
+def test_the_tutorials_export_ends_as_a_file_in_onedrive(story: Story) -> None:
+    run = story.runs["20 November"]
+    assert run["state"] == "success"
+    assert run["tasks"] == {f"{task}[-1]": "success" for task in FOUR_TASKS}
+    saved = run["xcoms"]["save_to_onedrive[-1].return_value"]
+    path = story.folder("Exports/Workers") / saved["name"]
+    assert path.stat().st_size == saved["size"]
+    with zipfile.ZipFile(path) as package:
+        assert {"Manifest.xml", "PackageHeader.xml"} < set(package.namelist())
+        assert package.testzip() is None
+    execution_id = run["xcoms"]["trigger_export[-1].return_value"]
+    assert execution_id.startswith("airflow-Export-Workers-USMF-")
+    assert run["xcoms"]["get_package_url[-1].return_value"]["execution_id"] == execution_id
+
+
+def test_two_days_are_two_exports_and_two_files(story: Story) -> None:
+    ids = {story.runs[day]["xcoms"]["trigger_export[-1].return_value"] for day in ("20 November", "21 November")}
+    assert len(ids) == 2
+    names = story.files("Exports/Workers")
+    assert len(names) == 2
+    assert [name.split("_")[2] for name in names] == ["2026-11-19", "2026-11-20"]
+
+
+def test_a_run_without_a_date_takes_its_values_from_the_form(story: Story) -> None:
+    run = story.runs["without a date"]
+    assert run["state"] == "success"
+    (name,) = story.files("By hand")
+    assert name.startswith("Export Workers_DEMF_manual_")
+
+
+def test_several_legal_entities_are_several_files(story: Story) -> None:
+    run = story.runs["two companies"]
+    assert run["state"] == "success"
+    mapped = {f"export.{task}[{index}]": "success" for task in FOUR_TASKS for index in (0, 1)}
+    assert run["tasks"] == {"legal_entities[-1]": "success", **mapped}
+    assert [name.split("_")[1] for name in story.files("Companies")] == ["DEMF", "USMF"]
+
+
+def test_a_taken_name_fails_at_once_and_nothing_is_overwritten(story: Story) -> None:
+    assert story.runs["fixed name"]["state"] == "success"
+    again = story.runs["fixed name again"]
+    assert again["state"] == "failed"
+    assert again["tasks"]["get_package_url[-1]"] == "success"
+    assert again["tasks"]["save_to_onedrive[-1]"] == "failed"
+    assert again["tries"]["save_to_onedrive[-1]"] == 1
+    assert story.runs["fixed name replaced"]["state"] == "success"
+    assert story.files("Fixed") == ["talent_package.zip"]
+
+
+def test_an_unknown_data_project_is_a_verdict_that_costs_no_retries(story: Story) -> None:
+    run = story.runs["unknown project"]
+    assert run["state"] == "failed"
+    assert run["tasks"]["trigger_export[-1]"] == "failed"
+    assert run["tries"]["trigger_export[-1]"] == 1
+    assert {run["tasks"][f"{task}[-1]"] for task in FOUR_TASKS[1:]} == {"upstream_failed"}
+    assert "No such project" in story.output
+
+
+def test_the_catalogue_chooses_the_drive(story: Story) -> None:
+    assert story.runs["site"]["state"] == "success"
+    saved = story.runs["site"]["xcoms"]["save_to_onedrive[-1].return_value"]["name"]
+    assert {saved, f"{saved}.receipt.json"} <= set(story.files("", drive="site_drive_dir"))
+
+
+def test_each_undertaking_made_one_export(story: Story) -> None:
+    accepted = [run for run in story.runs.values() if run["state"] == "success"]
+    asked = story.emulator.recorder.requests(action="ExportToPackage")
+    # Two companies make two; the project that does not exist is asked for once, and not again.
+    assert len(asked) == len(accepted) + 1 + 1 + 1
+
+
+def test_nothing_secret_was_written(story: Story) -> None:
+    info = story.emulator.connection_info()
+    written = [story.output.encode(), *(path.read_bytes() for path in story.home.rglob("*") if path.is_file())]
+    assert sum(len(content) for content in written) > 100_000
+    for secret in (info["client_secret"], "sig=", "tempauth", "eyJ"):
+        assert not any(secret.encode() in content for content in written), secret
