@@ -1,0 +1,107 @@
+"""What Airflow learns about this package: the provider, its connection form, its links."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import entry_points
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
+
+from talent_dmf.credentials import AUTH_TYPES
+from talent_dmf.get_provider_info import get_provider_info
+from talent_dmf.hooks.talent_dmf import TalentDmfHook
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, OneDriveItemLink, TalentDmfJobPageLink
+from talent_dmf.operators.talent_dmf import JOB_PAGE_KEY, TalentDmfExportToPackageOperator
+from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
+
+(CONNECTION_TYPE,) = get_provider_info()["connection-types"]
+FIELDS: dict[str, dict[str, Any]] = CONNECTION_TYPE["conn-fields"]
+
+
+def test_the_metadata_obeys_airflows_schema() -> None:
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text())
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_the_entry_point_names_the_distribution_that_the_metadata_name() -> None:
+    (found,) = [
+        point
+        for point in entry_points(group="apache_airflow_provider")
+        if point.value == "talent_dmf.get_provider_info:get_provider_info"
+    ]
+    assert found.dist is not None
+    assert found.dist.name == get_provider_info()["package-name"]
+
+
+def test_the_connection_type_is_the_hooks() -> None:
+    module, _, name = CONNECTION_TYPE["hook-class-name"].rpartition(".")
+    assert getattr(importlib.import_module(module), name) is TalentDmfHook
+    assert CONNECTION_TYPE["connection-type"] == TalentDmfHook.conn_type
+    assert CONNECTION_TYPE["hook-name"] == TalentDmfHook.hook_name
+
+
+def test_connections_of_other_providers_are_left_to_them() -> None:
+    assert [each["connection-type"] for each in get_provider_info()["connection-types"]] == ["talent_dmf"]
+
+
+def test_the_form_offers_every_way_to_sign_in() -> None:
+    assert tuple(FIELDS["auth_type"]["schema"]["enum"]) == AUTH_TYPES
+
+
+def test_every_field_has_a_label_a_help_and_a_valid_schema() -> None:
+    for name, field in FIELDS.items():
+        assert field["label"], name
+        assert field["description"], name
+        jsonschema.Draft7Validator.check_schema(field["schema"])
+
+
+def test_airflow_masks_every_field_that_holds_a_secret() -> None:
+    secret = {name for name, field in FIELDS.items() if field["schema"].get("format") == "password"}
+    assert secret == {"private_key", "client_secret"}
+    assert all(should_hide_value_for_key(name) for name in secret)
+
+
+@pytest.mark.parametrize("path", get_provider_info()["extra-links"])
+def test_the_links_can_be_imported(path: str) -> None:
+    module, _, name = path.rpartition(".")
+    assert getattr(importlib.import_module(module), name)().name.startswith("Open in ")
+
+
+def test_the_operators_carry_their_links() -> None:
+    assert [link.name for link in TalentDmfExportToPackageOperator.operator_extra_links] == ["Open in Dynamics 365"]
+    assert [link.name for link in TalentDmfToOneDriveOperator.operator_extra_links] == ["Open in OneDrive"]
+
+
+@pytest.mark.parametrize(
+    ("link", "key", "pushed", "address"),
+    [
+        (TalentDmfJobPageLink(), JOB_PAGE_KEY, "https://env.example/?ExecutionId=1", "https://env.example/?ExecutionId=1"),
+        (TalentDmfJobPageLink(), JOB_PAGE_KEY, None, ""),
+        (TalentDmfJobPageLink(), JOB_PAGE_KEY, "javascript:alert(1)", ""),
+        (OneDriveItemLink(), "return_value", {"web_url": "https://drive.example/x"}, "https://drive.example/x"),
+        (OneDriveItemLink(), "return_value", {"web_url": ""}, ""),
+        (OneDriveItemLink(), "return_value", {}, ""),
+        (OneDriveItemLink(), "return_value", None, ""),
+    ],
+)  # fmt: skip
+def test_a_link_is_what_the_task_has_pushed_if_it_is_an_address(
+    monkeypatch: pytest.MonkeyPatch, link: Any, key: str, pushed: Any, address: str
+) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    def get_value(*, ti_key: Any, key: str) -> Any:
+        return pushed if (ti_key.task_id, key) == ("task", wanted) else pytest.fail(f"asked for {key}")
+
+    wanted = key
+    monkeypatch.setattr(XCom, "get_value", get_value)
+    assert link.get_link(None, ti_key=SimpleNamespace(task_id="task")) == address
+
+
+def test_the_export_operator_and_its_link_mean_the_same_xcom() -> None:
+    assert JOB_PAGE_XCOM_KEY == JOB_PAGE_KEY
