@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 import psutil
 
-GRACE_SECONDS = 6.0
+GRACE_SECONDS = 4.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 

@@ -124,6 +124,7 @@ class LocalStack:
         if not self.options.keep_state:
             shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o700)  # keys, passwords, connections, logs
         try:
             self._start(progress)
         except BaseException:
