@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, Rig, sha256
+from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.download_range import probe
+from talent_dmf.api.errors import (
+    DestinationError,
+    NameConflictError,
+    PackageLinkExpiredError,
+    PermissionDeniedError,
+    TransferError,
+    TransportError,
+)
+from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.package import PackageContents, read_package
+from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
-from talent_dmf.transfer import run_with_link
+from talent_dmf.sealing import SealedSessionStore, Sealer
+from talent_dmf.transfer import Progress, ProgressLog, run_with_link
 
 PACKAGE_BYTES = 7 * CHUNK_BYTES + 12_345
 SETTINGS = Settings(
@@ -77,3 +90,264 @@ def test_reads_what_the_package_holds_by_ranges(rig: Rig) -> None:
     assert contents.definition_group_id == "Export Workers"
     ranges = [record.range for record in rig.emulator.recorder.requests(origin="blob") if record.method == "GET"]
     assert 1 <= len([asked for asked in ranges if asked]) <= 4
+
+
+def test_the_upload_url_sees_no_bearer_and_no_range_twice(rig: Rig) -> None:
+    rig.pump("wire.zip").run()
+    sent = rig.emulator.recorder.requests(action="uploadRange")
+    assert not any(record.has_header("authorization") for record in sent)
+    assert [record.content_range for record in sent] == rig.ranges(PACKAGE_BYTES)
+    assert [record.range for record in rig.emulator.recorder.requests(origin="blob") if record.method == "GET"] == [
+        f"bytes={each.removeprefix('bytes ').partition('/')[0]}" for each in rig.ranges(PACKAGE_BYTES)
+    ]
+
+
+@pytest.mark.parametrize("chunk_bytes", [2 * CHUNK_BYTES, 32 * CHUNK_BYTES])
+def test_any_size_of_ranges(rig: Rig, chunk_bytes: int) -> None:
+    name = f"chunks {chunk_bytes}.zip"
+    result = rig.pump(name, chunk_bytes=chunk_bytes).run()
+    assert rig.saved(name) == rig.package()
+    assert len(rig.ranges_sent()) == -(-PACKAGE_BYTES // chunk_bytes)
+    assert result.item.quick_xor_hash == result.quick_xor_hash
+
+
+def test_folders_are_made(rig: Rig) -> None:
+    rig.pump("a.zip", folder="Deep/er #1/100%").run()
+    assert rig.saved("a.zip", "Deep/er #1/100%") == rig.package()
+
+
+@pytest.mark.parametrize("policy", ["replace", "rename"])
+def test_a_taken_name_by_policy(rig: Rig, policy: ConflictBehavior) -> None:
+    name = f"taken {policy}.zip"
+    first = rig.pump(name).run()
+    rig.export(str(uuid.uuid4()))
+    second = rig.pump(name, policy).run()
+    assert (second.item.id == first.item.id) == (policy == "replace")
+    assert second.item.name == {"replace": name, "rename": f"taken {policy} 1.zip"}[policy]
+    assert rig.saved(second.item.name) == rig.package()
+
+
+def test_a_taken_name_fails_before_a_byte_moves(rig: Rig) -> None:
+    rig.pump("once.zip").run()
+    before = rig.saved("once.zip")
+    rig.emulator.recorder.clear()
+    with pytest.raises(NameConflictError, match="exists in OneDrive already"):
+        rig.pump("once.zip").run()
+    assert rig.ranges_sent() == []
+    assert rig.saved("once.zip") == before
+
+
+@pytest.mark.parametrize(("folder", "name"), [("Exports", "a:b.zip"), ("a/../b", "a.zip"), ("Exports", "CON")])
+def test_an_impossible_name_fails_before_any_request(rig: Rig, folder: str, name: str) -> None:
+    rig.emulator.recorder.clear()
+    with pytest.raises(DestinationError, match="does not accept"):
+        rig.pump(name, folder=folder)
+    assert rig.emulator.recorder.requests() == []
+
+
+def test_a_drive_that_does_not_exist(rig: Rig) -> None:
+    with pytest.raises(DestinationError, match="does not exist"):
+        rig.pump("a.zip", drive_id="b!nowhere").run()
+
+
+def test_the_second_try_goes_on_where_the_server_stands(rig: Rig) -> None:
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("resumed.zip", session_store=store, progress=fail_at(3, KeyboardInterrupt)).run()
+    assert rig.saved("resumed.zip") is None
+    first = rig.ranges_sent()
+    rig.emulator.recorder.clear()
+    result = rig.pump("resumed.zip", session_store=store).run()
+    assert len(rig.emulator.recorder.requests(origin="blob")) == 1 + 5, "nothing is read again for the hash"
+    assert rig.saved("resumed.zip") == rig.package()
+    assert result.resumed_from_bytes == 3 * CHUNK_BYTES
+    assert result.bytes_sent == PACKAGE_BYTES - 3 * CHUNK_BYTES
+    assert first + rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
+
+
+def test_the_state_kept_may_be_older_than_the_session(rig: Rig) -> None:
+    """After kill -9 the store holds what was saved some seconds before: here, the very beginning."""
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("killed.zip", session_store=store, progress=fail_at(5, KeyboardInterrupt)).run()
+    del store.kept[1:]
+    assert store.kept[0].hash_state == (0, "0")
+    result = rig.pump("killed.zip", session_store=store, sha256=True).run()
+    assert rig.saved("killed.zip") == rig.package()
+    assert result.bytes_sent == PACKAGE_BYTES - 5 * CHUNK_BYTES
+    assert result.sha256 == sha256(rig.package())
+
+
+def test_the_second_try_after_success_finds_it_done(rig: Rig) -> None:
+    store = MemoryStore()
+    first = rig.pump("done.zip", session_store=store).run()
+    assert "tempauth" not in str(store.kept[-1].to_json())
+    rig.emulator.recorder.clear()
+    second = rig.pump("done.zip", session_store=store, sha256=True).run()
+    assert second.already_there
+    assert (second.item, second.quick_xor_hash, second.bytes_sent) == (first.item, first.quick_xor_hash, 0)
+    assert second.sha256 == sha256(rig.package())
+    assert rig.ranges_sent() == []
+
+
+def test_a_completed_upload_whose_news_was_lost_is_found(rig: Rig) -> None:
+    """Killed between the last range and the record of success: the session is gone, the file is there."""
+    store = MemoryStore()
+    first = rig.pump("lost.zip", session_store=store).run()
+    del store.kept[1:]
+    assert store.kept[0].upload_url
+    rig.emulator.recorder.clear()
+    second = rig.pump("lost.zip", session_store=store).run()
+    assert second.already_there
+    assert second.item.id == first.item.id
+    assert rig.ranges_sent() == []
+
+
+def test_a_session_for_another_package_is_cancelled(rig: Rig) -> None:
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("other.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
+    rig.export(str(uuid.uuid4()))
+    result = rig.pump("other.zip", session_store=store).run()
+    assert (result.resumed_from_bytes, result.item.name) == (0, "other.zip")
+    assert rig.saved("other.zip") == rig.package()
+    assert rig.open_sessions() == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, TransportError("the network is down")])
+def test_without_a_store_a_session_is_cancelled(rig: Rig, error: type[BaseException] | BaseException) -> None:
+    with pytest.raises(type(error) if isinstance(error, BaseException) else error):
+        rig.pump("given up.zip", progress=fail_at(2, error)).run()
+    assert rig.open_sessions() == []
+    assert rig.saved("given up.zip") is None
+
+
+def test_a_verdict_cancels_the_session_and_forgets_it(rig: Rig) -> None:
+    store = MemoryStore()
+    with pytest.raises(PermissionDeniedError):
+        rig.pump("verdict.zip", session_store=store, progress=fail_at(2, PermissionDeniedError("no"))).run()
+    assert rig.open_sessions() == []
+    assert store.kept == []
+
+
+def test_cancelled_from_outside_keeps_the_session(rig: Rig) -> None:
+    store, told = MemoryStore(), []
+    pump = rig.pump("stopped.zip", session_store=store, progress=told.append, cancelled=lambda: len(told) >= 2)
+    with pytest.raises(TransferError, match="cancelled"):
+        pump.run()
+    assert len(rig.open_sessions()) == 1
+    assert rig.pump("stopped.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
+
+
+def test_an_expired_link_is_renewed_in_the_middle() -> None:
+    # Graph's token and the upload session live by the same clock: the session goes on, the token is renewed.
+    with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6})) as slow:
+        patient = Rig(slow)
+        patient.export(str(uuid.uuid4()))
+
+        def expire_there(progress: Progress) -> None:
+            if progress.done_bytes == 3 * CHUNK_BYTES:
+                slow.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
+
+        result = patient.pump("renewed.zip", progress=expire_there).run()
+        assert patient.saved("renewed.zip") == patient.package()
+        assert patient.links == 2
+        assert result.resumes == 1
+        assert result.bytes_sent == PACKAGE_BYTES
+        patient.close()
+
+
+def test_a_link_that_is_never_accepted_ends(rig: Rig) -> None:
+    store = MemoryStore()
+    bad = rig.mint().reveal().replace("sig=", "sig=x")
+    with pytest.raises(PackageLinkExpiredError) as caught:
+        rig.pump("never.zip", mint_url=lambda: SecretUrl(bad), size_bytes=PACKAGE_BYTES, etag='"x"').run()
+    assert "sig=" not in str(caught.value)
+    assert rig.open_sessions() == []
+    assert store.kept == []
+
+
+def test_a_package_that_changed_is_read_from_the_beginning(rig: Rig) -> None:
+    """The version given is not the one there: no byte of one is ever combined with the other."""
+    result = rig.pump("changed.zip", size_bytes=PACKAGE_BYTES, etag='"0x0"').run()
+    assert rig.saved("changed.zip") == rig.package()
+    assert result.source_etag != '"0x0"'
+    assert rig.open_sessions() == []
+
+
+def test_a_package_that_changes_in_the_middle(rig: Rig) -> None:
+    """The link that is fetched when the first one expires leads to another package."""
+    first, second = rig.execution_id, str(uuid.uuid4())
+    rig.export(second)
+    links: list[str] = []
+
+    def mint() -> SecretUrl:
+        rig.execution_id = first if len(links) < 1 else second
+        links.append(rig.execution_id)
+        return rig.mint()
+
+    def spoil(progress: Progress) -> None:
+        if progress.done_bytes == 3 * CHUNK_BYTES and links == [first]:
+            rig.emulator.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
+
+    result = rig.pump("swapped.zip", progress=spoil, mint_url=mint).run()
+    assert rig.execution_id == second
+    assert rig.saved("swapped.zip") == rig.package()
+    assert result.quick_xor_hash == QuickXor(rig.package()).base64()
+    assert rig.open_sessions() == []
+
+
+def test_sealed_state_survives_in_a_text(rig: Rig) -> None:
+    kept: dict[str, str | None] = {}
+    writes: list[str] = []
+
+    def write(text: str | None) -> None:
+        kept["x"] = text
+        writes.append(text or "")
+
+    def store(secret: str, context: str = "onedrive_default/save") -> SealedSessionStore:
+        return SealedSessionStore(lambda: kept.get("x"), write, Sealer(secret, context))
+
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("sealed.zip", session_store=store("s3cret"), progress=fail_at(4, KeyboardInterrupt)).run()
+    assert writes
+    assert not any("tempauth" in text or "sealed.zip" in text or "http" in text for text in writes)
+    assert store("another").load() is None
+    assert store("s3cret", "another task").load() is None
+    result = rig.pump("sealed.zip", session_store=store("s3cret")).run()
+    assert result.resumed_from_bytes == 4 * CHUNK_BYTES
+    assert rig.saved("sealed.zip") == rig.package()
+
+
+def test_a_tampered_state_starts_anew(rig: Rig) -> None:
+    store = SealedSessionStore(lambda: "gAAAAA" + "A" * 80, lambda _: None, Sealer("s3cret", "x"))
+    assert store.load() is None
+    assert rig.pump("tampered.zip", session_store=store).run().resumed_from_bytes == 0
+
+
+def test_no_bytes_at_all() -> None:
+    """An upload session cannot carry a file of no bytes."""
+    with Emulator(SETTINGS) as running:
+        rig = Rig(running)
+        rig.export(str(uuid.uuid4()))
+        result = rig.pump("empty.bin", size_bytes=0, etag='"x"', sha256=True).run()
+        assert rig.saved("empty.bin") == b""
+        assert (result.item.size_bytes, result.quick_xor_hash) == (0, "AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+        assert result.sha256 == sha256(b"")
+        rig.close()
+
+
+def test_what_is_logged_holds_no_secret(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("quiet.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
+    rig.pump("quiet.zip", session_store=store, progress=ProgressLog(logging.getLogger("t"), 0.0)).run()
+    assert "Saving in OneDrive: " in caplog.text
+    queries = [urlsplit(url).query for url in (rig.mint().reveal(), store.kept[0].upload_url)]
+    secrets = [
+        parse_qs(queries[0])["sig"][0],
+        quote(parse_qs(queries[0])["sig"][0]),
+        parse_qs(queries[1])["tempauth"][0],
+    ]
+    assert not [secret for secret in [*secrets, "eyJ"] if secret in caplog.text]

@@ -19,7 +19,7 @@ from talent_dmf.api.upload_record import UploadRecord
 from talent_dmf.api.upload_session import FRAGMENT_UNIT_BYTES
 from talent_dmf.drivers import SyncDriver
 from talent_dmf.tls import TlsSettings
-from talent_dmf.transfer import PackagePump
+from talent_dmf.transfer import PackagePump, Progress
 
 CHUNK_BYTES = FRAGMENT_UNIT_BYTES
 # Real waits would make the tests slow: pauses are counted, not slept.
@@ -138,6 +138,15 @@ class Rig:
         path = Path(self.info["user_drive_dir"]) / folder
         return {each.name for each in path.iterdir()} if path.exists() else set()
 
+    def open_sessions(self) -> list[str]:
+        return [session.name for session in self.emulator.state.uploads.all()]
+
+    @staticmethod
+    def ranges(size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> list[str]:
+        """The ranges of an undisturbed upload."""
+        starts = range(0, size_bytes, chunk_bytes)
+        return [f"bytes {start}-{min(start + chunk_bytes, size_bytes) - 1}/{size_bytes}" for start in starts]
+
     def ranges_sent(self) -> list[str]:
         records = self.emulator.recorder.requests(action="uploadRange")
         return [record.content_range for record in records]
@@ -147,13 +156,13 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def once(act: Callable[[], None]) -> Callable[..., None]:
-    """A callback that acts at its first call only."""
-    calls: list[None] = []
+def fail_at(count: int, error: type[BaseException] | BaseException) -> Callable[[Progress], None]:
+    """A progress callback that raises at its n-th call."""
+    calls: list[Progress] = []
 
-    def callback(*_: Any) -> None:
-        if not calls:
-            calls.append(None)
-            act()
+    def callback(progress: Progress) -> None:
+        calls.append(progress)
+        if len(calls) == count:
+            raise error
 
     return callback
