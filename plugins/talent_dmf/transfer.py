@@ -30,6 +30,7 @@ from talent_dmf.drivers import SyncDriver
 from talent_dmf.sealing import SessionStore
 from talent_dmf.transfer_attempt import Attempt, Job, Tally, run_with_link
 from talent_dmf.transfer_progress import Progress, ProgressLog
+from talent_dmf.transfer_reader import OpenReader, Reader
 
 __all__ = ["PackagePump", "Progress", "ProgressLog", "TransferResult", "run_with_link"]
 
@@ -87,6 +88,8 @@ class PackagePump:
     :param policy: how patient with ranges that come to nothing.
     :param jitter: random numbers from 0 to 1.
     :param clock: monotonic seconds.
+    :param open_reader: reads a file inside of the package instead of the package; ``size_bytes`` and ``etag`` are then
+        those of this file, and a package that changes ends the transfer.
     :raises DestinationError: OneDrive does not accept the folder or the name.
     :raises ConfigurationError: the chunk size cannot work.
     """
@@ -110,6 +113,7 @@ class PackagePump:
         policy: RetryPolicy | None = None,
         jitter: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
+        open_reader: OpenReader = Reader,
     ) -> None:
         check_destination(destination)
         self._size_bytes, self._etag = size_bytes, etag
@@ -128,6 +132,7 @@ class PackagePump:
             policy=policy or RetryPolicy(),
             jitter=jitter,
             clock=clock,
+            open_reader=open_reader,
         )
 
     def run(self) -> TransferResult:
@@ -146,7 +151,7 @@ class PackagePump:
                 item = attempt.run()
             except SourceChangedError:
                 versions += 1
-                if versions > _MAX_VERSIONS:
+                if versions > _MAX_VERSIONS or job.open_reader is not Reader:
                     raise
                 log.warning("The package changed while it was read: starting over with its present version.")
                 source = run_with_link(job.source, job.mint_url, probe)

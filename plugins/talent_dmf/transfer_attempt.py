@@ -29,7 +29,7 @@ from talent_dmf.api.upload_session import Completed, UploadSession
 from talent_dmf.drivers import SyncDriver
 from talent_dmf.sealing import SessionStore
 from talent_dmf.transfer_progress import Progress
-from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, Reader
+from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, OpenReader, Reader
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class Job:
     policy: RetryPolicy
     jitter: Callable[[], float]
     clock: Callable[[], float]
+    open_reader: OpenReader = Reader
 
 
 @dataclass(slots=True)
@@ -270,7 +271,7 @@ class Attempt:
 
     def _reader(self, position: int) -> Reader:
         self._hash_state = self._digests.quick_xor.state()
-        return Reader(
+        return self._job.open_reader(
             self._job.source,
             self._source,
             self._digests,

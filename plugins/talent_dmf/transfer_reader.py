@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from talent_dmf.api.download_range import Source, read_range
 from talent_dmf.api.quickxor import QuickXor
@@ -147,14 +148,35 @@ class Reader:
                 if buffer is None or self._stopped.is_set():
                     return
                 data = memoryview(buffer)[: min(wanted, self._source.size_bytes - offset)]
-                self._driver.run(read_range(self._source, offset, data, self._policy, random.random))
+                self._fill(offset, data)
                 self._digests.fold(offset, data)
                 self._filled.put(self._chunk(offset, data, buffer))
                 offset, wanted = offset + len(data), self._chunk_bytes
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for the chunk
             self._filled.put(error)
 
+    def _fill(self, offset: int, data: memoryview) -> None:
+        self._driver.run(read_range(self._source, offset, data, self._policy, random.random))
+
     def _chunk(self, offset: int, data: memoryview, buffer: bytearray) -> Chunk:
         quick_xor = self._digests.quick_xor
         whole = quick_xor.base64() if quick_xor.length_bytes == self._source.size_bytes else None
         return Chunk(offset, data, quick_xor.state(), whole, buffer)
+
+
+class OpenReader(Protocol):
+    """Makes a reader; :class:`Reader` itself is one. Another one may read a file inside of the source."""
+
+    def __call__(
+        self,
+        driver: SyncDriver,
+        source: Source,
+        digests: Digests,
+        buffers: list[bytearray],
+        *,
+        start: int,
+        align: int,
+        policy: RetryPolicy,
+    ) -> Reader:
+        """Begin to read; the parameters are those of :class:`Reader`."""
+        ...
