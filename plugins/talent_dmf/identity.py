@@ -84,7 +84,7 @@ class Identity:
             missing.append("extra `certificate_path` or `certificate_data`")
         if missing:
             raise ConfigurationError(
-                f"The connection cannot sign in with {self.auth_type}: {' and '.join(missing)} "
+                f"The connection cannot sign in with {self.auth_type}, because {' and '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing."
             )
 

@@ -78,7 +78,9 @@ class Patience:
         pause = failure.retry_after_seconds
         if not pause:
             pause = self.policy.backoff_seconds(self.attempts, self.jitter())
-        allowed = self.policy.max_attempts if failure.sent else self.policy.max_unsent_attempts
+        allowed = self.policy.max_attempts
+        if not failure.sent:
+            allowed = min(allowed, self.policy.max_unsent_attempts)
         if self.attempts >= allowed or self.spent_seconds + pause > self.policy.budget_seconds:
             raise failure
         self.spent_seconds += pause
