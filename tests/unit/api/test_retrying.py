@@ -186,6 +186,12 @@ def test_an_abandoned_protocol_is_closed():
     assert closed == [True]
 
 
+@pytest.mark.parametrize(("unsent", "tries"), [(2, 2), (9, 5)])
+def test_a_host_that_cannot_be_reached_is_told_sooner(unsent, tries):
+    policy = RetryPolicy(max_attempts=5, max_unsent_attempts=unsent)
+    assert len(play(send(GET), [NEVER_SENT] * tries, policy=policy).requests) == tries
+
+
 def test_progress_renews_patience():
     patience = Patience(POLICY, lambda: 1)
     for _ in range(4):
