@@ -7,8 +7,10 @@ range header" and "Specifying conditional headers".
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from xml.sax.saxutils import escape
@@ -23,7 +25,8 @@ from .state import World
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 _VERSION = "2014-02-14"
-# Storage computes Content-MD5 for blobs that were written in one piece; larger ones have none.
+# Storage computes Content-MD5 for blobs that were written in one piece; larger ones have none. It is also the limit of
+# a range whose own MD5 is asked for.
 _MD5_LIMIT_BYTES = 4 * 1024 * 1024
 
 
@@ -186,11 +189,22 @@ class BlobService:
             headers["x-ms-blob-content-md5"] = md5
         headers["Content-Range"] = f"bytes {first}-{last}/{package.size}"
         length = last - first + 1
+        if request.headers.get("x-ms-range-get-content-md5", "").lower() == "true":
+            if length > _MD5_LIMIT_BYTES:
+                return blob_error(self._world, 400, "OutOfRangeInput", "One of the request inputs is out of range.")
+            headers["Content-MD5"] = _md5(package.read(first, length))
         return Response(206, headers, stream=package.read(first, length), length_bytes=length)
 
 
 def _etag_listed(header: str, etag: str) -> bool:
     return header.strip() == "*" or etag in {part.strip() for part in header.split(",")}
+
+
+def _md5(blocks: Iterable[bytes | memoryview]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in blocks:
+        digest.update(block)
+    return base64.b64encode(digest.digest()).decode()
 
 
 def _moment(header: str | None) -> datetime | None:
