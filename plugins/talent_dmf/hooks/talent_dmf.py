@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import weakref
 from functools import cached_property
@@ -13,9 +14,10 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
 from talent_dmf.api.diagnosis import check_environment, why_refused
-from talent_dmf.api.download_range import probe
+from talent_dmf.api.download_range import Source, probe
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
 from talent_dmf.api.models import EntityOutcome, ExportRequest, PackageReference, StartedExport
+from talent_dmf.api.package import PackageContents, read_package
 from talent_dmf.api.package_link import reference_to, wait_for_link
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.reporting import ExportReport, export_report
@@ -127,8 +129,8 @@ class TalentDmfHook(BaseHook):
             return first.pop() if first else self.fresh_package_url(execution_id)
 
         with self.blob_driver() as blob:
-            source = run_with_link(blob, mint, probe)
-        return reference_to(execution_id, source, ())
+            source, contents = run_with_link(blob, mint, _look_into)
+        return reference_to(execution_id, source, tuple(entity.file_name for entity in contents.entities))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.
@@ -154,6 +156,12 @@ class TalentDmfHook(BaseHook):
                 )
         except (TalentDmfError, AirflowNotFoundException) as error:
             return False, str(error)
+
+
+def _look_into(url: SecretUrl) -> Steps[tuple[Source, PackageContents]]:
+    source = yield from probe(url)
+    contents = yield from read_package(source, RetryPolicy(), random.random)
+    return source, contents
 
 
 # A wait in the triggerer holds no slot: it sits out an outage of half an hour before a retry of the task is spent.
