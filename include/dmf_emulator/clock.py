@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from .errors import EmulatorError
 
+# Dates of zip entries and of HTTP have room until then, whatever is added to them.
+_LAST_SECONDS = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+
 
 class VirtualClock:
     """UTC time that runs with the real one until it is moved or frozen.
@@ -43,6 +46,8 @@ class VirtualClock:
         if not 0 <= step_seconds < 1e10:
             raise EmulatorError(f"the clock moves forward only: {step_seconds:g} seconds is no step it can take")
         with self._lock:
+            if self._timestamp() + step_seconds > _LAST_SECONDS:
+                raise EmulatorError("the clock cannot move beyond the year 2099")
             self._base_seconds += step_seconds
         return self.now()
 
@@ -72,6 +77,8 @@ class VirtualClock:
 def _timestamp(moment: datetime) -> float:
     if moment.tzinfo is None:
         raise EmulatorError("the clock needs a time with a time zone, such as 2026-11-22T00:00:00Z")
+    if not 1980 <= moment.year <= 2099:
+        raise EmulatorError(f"the clock cannot start in {moment.year}: choose a year from 1980 to 2099")
     return moment.timestamp()
 
 

@@ -22,6 +22,7 @@ from .entra import EntraService
 from .errors import EmulatorError
 from .exchange import Service
 from .executions import ExecutionStore
+from .fault_catalogue import CATALOGUE
 from .faults import FaultSet
 from .graph import DriveApi
 from .projects import ProjectStore
@@ -51,7 +52,7 @@ class Emulator:
         self.settings = settings
         self.clock = VirtualClock(None if scenario is None else scenario.clock)
         self.recorder = Recorder(settings.recorder_limit)
-        self.faults = FaultSet(settings.seed)
+        self.faults = FaultSet(CATALOGUE, settings.seed)
         if scenario is not None:
             scenario.switch_on(self.faults)
         self._listeners: dict[str, Listener] = {}

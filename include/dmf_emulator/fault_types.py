@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Parameters = Mapping[str, Any]
 AnswerEffect = Callable[["World", Exchange, Parameters], Response | None]
 ReplyEffect = Callable[["World", Exchange, Response, Parameters], Response]
+Condition = Callable[["World", Exchange, Parameters], bool]
 PlanEffect = Callable[[ExecutionPlan, Parameters], ExecutionPlan]
 Stage = Literal["answer", "reply", "plan", "probe"]
 
@@ -46,6 +47,7 @@ class Mode:
     :param parameters: names and default values; the default's type is the type.
     :param times: how often it fires by default; None for always.
     :param final_only: only for the last range of an upload.
+    :param applies: a further condition, checked before a request is counted.
     :param on_success: a `reply` is changed only when the service answered without error.
     """
 
@@ -56,6 +58,7 @@ class Mode:
     times: int | None = None
     final_only: bool = False
     on_success: bool = True
+    applies: Condition | None = None
     answer: AnswerEffect | None = None
     reply: ReplyEffect | None = None
     plan: PlanEffect | None = None

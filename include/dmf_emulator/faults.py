@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .errors import EmulatorError
 from .exchange import Exchange
 from .executions import ExecutionPlan
-from .fault_catalogue import CATALOGUE
 from .fault_types import Choice, FaultDefinition, Mode, Parameters, Stage
 from .http_message import Response
 from .settings import ORIGINS
@@ -149,10 +148,12 @@ class FaultRule:
 class FaultSet:
     """The faults that are switched on now; without any, every service behaves.
 
+    :param catalogue: the faults that there are.
     :param seed: makes probabilities repeatable.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, catalogue: Sequence[FaultDefinition], seed: int) -> None:
+        self.catalogue = tuple(catalogue)
         self._seed = seed
         self._lock = threading.Lock()
         self._rules: tuple[FaultRule, ...] = ()
@@ -189,8 +190,8 @@ class FaultSet:
         :param parameters: values of the mode's parameters.
         :raises EmulatorError: when any of it is unknown or impossible.
         """
-        definition = find_definition(name)
-        mode_name = definition.default_mode if mode is None else mode
+        definition = self.find(name)
+        mode_name = definition.default_mode if mode is None else str(mode)
         if mode_name not in definition.modes:
             raise EmulatorError(
                 f"fault {definition.name} has no mode {mode_name!r}: choose among {', '.join(definition.modes)}"
@@ -206,7 +207,7 @@ class FaultSet:
                 raise EmulatorError(f"fault {definition.name}: {what} must be a whole number, not {number!r}")
         if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
             raise EmulatorError(f"fault {definition.name}: probability must be between 0 and 1, not {probability!r}")
-        if per not in _SCOPES:
+        if str(per) not in _SCOPES:
             raise EmulatorError(f"fault {definition.name}: per must be one of {', '.join(_SCOPES)}, not {per!r}")
         rule_arguments: dict[str, Any] = {
             "definition": definition,
@@ -225,6 +226,19 @@ class FaultSet:
             self._next_id += 1
             self._rules += (rule,)
         return rule
+
+    def find(self, name: str) -> FaultDefinition:
+        """Return a fault of the catalogue by number or alias.
+
+        :raises EmulatorError: when there is none.
+        """
+        for definition in self.catalogue:
+            if name in {definition.name, definition.alias}:
+                return definition
+        raise EmulatorError(
+            f"unknown fault {name!r}: `python -m dmf_emulator --list-faults` shows dmf.F1 to dmf.F28 and "
+            "drive.F1 to drive.F20 with their readable names"
+        )
 
     def remove(self, rule: FaultRule | int) -> None:
         """Switch one fault off.
@@ -293,21 +307,14 @@ class FaultSet:
         return self._world
 
     def _firing(self, stage: Stage, exchange: Exchange) -> Iterable[FaultRule]:
-        return (rule for rule in self._rules if rule.mode.stage == stage and rule.fires(exchange))
-
-
-def find_definition(name: str) -> FaultDefinition:
-    """Return a fault of the catalogue by number or alias.
-
-    :raises EmulatorError: when there is none.
-    """
-    for definition in CATALOGUE:
-        if name in {definition.name, definition.alias}:
-            return definition
-    raise EmulatorError(
-        f"unknown fault {name!r}: `python -m dmf_emulator --list-faults` shows dmf.F1 to dmf.F28 and "
-        "drive.F1 to drive.F20 with their readable names"
-    )
+        for rule in self._rules:
+            applies = rule.mode.applies
+            if (
+                rule.mode.stage == stage
+                and (applies is None or applies(self._here, exchange, rule.parameters))
+                and rule.fires(exchange)
+            ):
+                yield rule
 
 
 def _match(fault: str, values: Mapping[str, Any]) -> FaultMatch:

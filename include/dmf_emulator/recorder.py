@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -72,12 +72,24 @@ class Recorder:
         self._lock = threading.Lock()
         self._records: deque[Record] = deque(maxlen=limit)
         self._sequence = 0
+        self._in_flight: Counter[str] = Counter()
 
-    def next_sequence(self) -> int:
-        """Return the number of the next request."""
+    def begin(self, origin: str) -> int:
+        """Return the number of a request that has just arrived, and count it as in flight."""
         with self._lock:
             self._sequence += 1
+            self._in_flight[origin] += 1
             return self._sequence
+
+    def end(self, origin: str) -> None:
+        """Count a request as answered."""
+        with self._lock:
+            self._in_flight[origin] -= 1
+
+    def in_flight(self, origin: str) -> int:
+        """Return how many requests of an origin are being answered now."""
+        with self._lock:
+            return self._in_flight[origin]
 
     def add(self, exchange: Exchange, response: Response, monotonic_seconds: float) -> None:
         """Remember a request and its answer.

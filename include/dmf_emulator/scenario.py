@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from .errors import EmulatorError
-from .faults import FaultSet
+from .fault_catalogue import CATALOGUE
+from .faults import FaultRule, FaultSet
 
 _FAULT_KEYS = {"fault", "mode", "match", "times", "after", "request_index", "probability", "per", "parameters"}
 
@@ -66,7 +67,8 @@ class Scenario:
             raise EmulatorError(
                 f"unknown key {sorted(map(str, unknown))[0]!r}: a scenario has settings, clock and faults"
             )
-        settings, faults = content.get("settings") or {}, content.get("faults") or []
+        settings = {} if content.get("settings") is None else content["settings"]
+        faults = [] if content.get("faults") is None else content["faults"]
         if not isinstance(settings, dict) or not isinstance(faults, list):
             raise EmulatorError("settings must be a mapping and faults a list")
         scenario = cls(
@@ -75,7 +77,7 @@ class Scenario:
             faults=tuple(_fault(number, each) for number, each in enumerate(faults, start=1)),
         )
         # Unknown names must be found now, not when the file is half applied.
-        scenario.switch_on(FaultSet(0))
+        scenario.switch_on(FaultSet(CATALOGUE, 0))
         return scenario
 
     def switch_on(self, faults: FaultSet) -> None:
@@ -84,26 +86,42 @@ class Scenario:
         :raises EmulatorError: when one of them is unknown or impossible.
         """
         for number, each in enumerate(self.faults, start=1):
-            arguments = {key: value for key, value in each.items() if key not in {"fault", "parameters"}}
             try:
-                faults.add(each["fault"], **arguments, **each.get("parameters", {}))
+                switch_on_entry(faults, each)
             except EmulatorError as error:
                 raise EmulatorError(f"fault {number}: {error}") from error
+
+
+def switch_on_entry(faults: FaultSet, entry: Mapping[str, Any]) -> FaultRule:
+    """Switch one fault on as a scenario or the admin API writes it.
+
+    :param entry: `fault` and any of `mode`, `match`, `times`, `after`, `request_index`, `probability`, `per` and
+        `parameters`.
+    :raises EmulatorError: when it is unknown or impossible.
+    """
+    name = entry.get("fault")
+    if not isinstance(name, str):
+        raise EmulatorError("a fault is a mapping with the key fault")
+    unknown = set(entry) - _FAULT_KEYS
+    if unknown:
+        raise EmulatorError(f"unknown key {min(map(str, unknown))!r}; a fault has {', '.join(sorted(_FAULT_KEYS))}")
+    for key in ("match", "parameters"):
+        value = entry.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value):
+            raise EmulatorError(f"{key} must be a mapping")
+    parameters = entry.get("parameters", {})
+    reserved = sorted((_FAULT_KEYS | {"name"}) & set(parameters))
+    if reserved:
+        raise EmulatorError(f"{reserved[0]} is no parameter: write it beside fault, not below parameters")
+    arguments = {key: value for key, value in entry.items() if key not in {"fault", "parameters"}}
+    return faults.add(name, **arguments, **parameters)
 
 
 def _fault(number: int, entry: object) -> Mapping[str, Any]:
     if isinstance(entry, str):
         return {"fault": entry}
-    if not isinstance(entry, dict) or not isinstance(entry.get("fault"), str):
+    if not isinstance(entry, dict):
         raise EmulatorError(f"fault {number}: write a name, or a mapping with the key fault")
-    unknown = set(entry) - _FAULT_KEYS
-    if unknown:
-        known = ", ".join(sorted(_FAULT_KEYS))
-        raise EmulatorError(f"fault {number}: unknown key {sorted(map(str, unknown))[0]!r}; it has {known}")
-    for key in ("match", "parameters"):
-        value = entry.get(key, {})
-        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-            raise EmulatorError(f"fault {number}: {key} must be a mapping")
     return entry
 
 

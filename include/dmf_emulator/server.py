@@ -176,7 +176,7 @@ class Listener:
             origin=self.origin,
             request=request,
             connection_id=connection_id,
-            sequence=world.recorder.next_sequence(),
+            sequence=world.recorder.begin(self.origin),
             timestamp=world.clock.timestamp(),
         )
         try:
@@ -194,6 +194,8 @@ class Listener:
             traceback.print_exc(file=sys.stderr)
             response = json_response(500, {"error": {"code": "emulatorDefect", "message": "See its error output."}})
             response.verdict = "emulator-defect"
+        finally:
+            world.recorder.end(self.origin)
         if self.origin != "admin":
             world.recorder.add(exchange, response, arrived_seconds)
         return response
@@ -235,7 +237,8 @@ class Listener:
                 before = transport.stall_after_bytes - sent_bytes
                 if 0 <= before < len(view):
                     sock.sendall(view[:before])
-                    self._stop.wait(transport.stall_seconds)
+                    if not self._withhold(sock, transport.stall_seconds):
+                        return False
                     sent_bytes, view = sent_bytes + before, view[before:]
             if transport.cut_after_bytes is not None and sent_bytes + len(view) >= transport.cut_after_bytes:
                 sock.sendall(view[: transport.cut_after_bytes - sent_bytes])

@@ -63,10 +63,11 @@ def upload_url(world: World, session: UploadSession, existing: Item | None) -> s
     """Return the session's address, in the form captured in gd#5155."""
     item_id = existing.item_id if existing is not None else session.parent.item_id
     replaces = session.conflict_behavior == "replace"
+    base = f"{world.urls['sharepoint']}{session.drive.site_path}/_api/v2.0"
+    resource = f"drives/{quote(session.drive.drive_id, safe='!')}/items/{item_id}/uploadSession"
     return (
-        f"{world.urls['sharepoint']}{session.drive.site_path}/_api/v2.0/drives/"
-        f"{quote(session.drive.drive_id, safe='!')}/items/{item_id}/uploadSession?guid='{session.session_id}'&path='~tmp{session.session_id[:2]}_"
-        f"{quote(session.name)}'&overwrite={replaces}&rename={session.conflict_behavior == 'rename'}"
+        f"{base}/{resource}?guid='{session.session_id}'&path='~tmp{session.session_id[:2]}_{quote(session.name)}'"
+        f"&overwrite={replaces}&rename={session.conflict_behavior == 'rename'}"
         f"&dc={int(session.defer_commit)}&tempauth={session.token}"
     )
 

@@ -17,7 +17,7 @@ from .drive_items import etag, item_json
 from .drive_store import Item
 from .exchange import Exchange, Handler
 from .graph import DriveApi
-from .graph_answers import drive_error, invalid_request, item_not_found, session_not_found
+from .graph_answers import drive_error, invalid_request, item_not_found, name_exists, session_not_found
 from .http_message import BLOCK_BYTES, Refusal, Response, json_response
 from .range_reception import Range, receive
 from .state import World
@@ -120,6 +120,8 @@ class SharePointService:
 
     def _save(self, exchange: Exchange, session: UploadSession) -> Response:
         world = self._world
+        if world.faults.probe(exchange, "drive.F11") is not None:
+            raise Refusal(name_exists("sharepoint"))
         with world.drives.lock:
             # A name that was taken meanwhile ends in 409 and keeps the session (CUS, "Handle upload errors").
             name = chosen_name("sharepoint", session.parent, session.name, session.conflict_behavior)

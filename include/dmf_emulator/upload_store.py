@@ -80,6 +80,8 @@ class UploadStore:
         self._sessions: dict[str, UploadSession] = {}
         if not settings.discard_uploads:
             folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob("*.part"):
+                leftover.unlink()
 
     def create(self, parent: Item, name: str, conflict_behavior: str, *, defer_commit: bool = False) -> UploadSession:
         """Open a session; the caller has made sure that it may."""

@@ -69,7 +69,7 @@ def test_not_found_has_the_reported_body(start: Start) -> None:
 )
 def test_all_three_roots_export(wire: Wire, root: str, resource: str) -> None:
     places = {"root": wire.info[root], "resource": wire.info[resource]}
-    body = {"packageName": "p", "executionId": "", "reExecute": False, "legalEntityId": "USMF"}
+    body: dict[str, Any] = {"packageName": "p", "executionId": "", "reExecute": False, "legalEntityId": "USMF"}
     execution_id = wire.action("ExportToPackage", definitionGroupId="Export Workers", **body, **places).json()["value"]
     assert wire.action("GetExecutionSummaryStatus", executionId=execution_id, **places).json()["value"] == "Succeeded"
 
