@@ -178,10 +178,16 @@ def rename_item(drive_id: str, item_id: str, name: str, conflict_behavior: Confl
     return read_item(_object("rename the upload to", response, name))
 
 
-def delete_item(drive_id: str, item_id: str) -> Steps[None]:
-    """Delete an item, to the recycle bin; well done also if it is gone already."""
+def delete_item(drive_id: str, item_id: str, *, etag: str = "") -> Steps[None]:
+    """Delete an item, to the recycle bin; well done also if it is gone already.
+
+    :param drive_id: the drive.
+    :param item_id: the item.
+    :param etag: its version, if no other one may be deleted.
+    """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
-    response = yield from send(Request("DELETE", url, operation="delete"))
+    headers = {"If-Match": etag} if etag else {}
+    response = yield from send(Request("DELETE", url, operation="delete", headers=headers))
     if not response.ok and response.status != 404:
         raise graph_error("delete", response, item_id)
 
@@ -249,6 +255,7 @@ def _drive(raw: Mapping[str, Any]) -> Drive:
         name=str(raw.get("name", "")),
         web_url=str(raw.get("webUrl", "")),
         remaining_bytes=remaining if isinstance(remaining, int) and remaining >= 0 else None,
+        drive_type=str(raw.get("driveType", "")),
     )
 
 

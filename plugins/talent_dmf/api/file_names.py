@@ -56,7 +56,15 @@ class FileNameFacts:
             "execution_id": self.execution_id,
             "run": self.run,
         }
-        return {name: safe_name(_AWKWARD.sub("_", value)) for name, value in values.items()}
+        return {name: part_of_name(value) for name, value in values.items()}
+
+
+def part_of_name(text: str) -> str:
+    """The part of a file name that comes closest to a text.
+
+    :param text: any text.
+    """
+    return safe_name(_AWKWARD.sub("_", text))
 
 
 def check_file_name_template(template: str) -> str:
@@ -66,7 +74,7 @@ def check_file_name_template(template: str) -> str:
     :raises ConfigurationError: unknown placeholder or unbalanced braces.
     :raises DestinationError: OneDrive would refuse the name.
     """
-    _fill(template, dict.fromkeys(PLACEHOLDERS, "x"))
+    fill_template(template, dict.fromkeys(PLACEHOLDERS, "x"))
     return template
 
 
@@ -78,11 +86,18 @@ def render_file_name(template: str, facts: FileNameFacts) -> str:
     :raises ConfigurationError: unknown placeholder, unbalanced braces, or too long.
     :raises DestinationError: OneDrive would refuse the name.
     """
-    return _fill(template, facts.values())
+    return fill_template(template, facts.values())
 
 
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    allowed = ", ".join("{" + name + "}" for name in PLACEHOLDERS)
+def fill_template(template: str, values: Mapping[str, str]) -> str:
+    """Fill the placeholders of a template and check the name that comes out.
+
+    :param template: text with placeholders.
+    :param values: what each placeholder stands for, fit for a file name; no other is known.
+    :raises ConfigurationError: unknown placeholder, unbalanced braces, or too long.
+    :raises DestinationError: OneDrive would refuse the name.
+    """
+    allowed = ", ".join("{" + name + "}" for name in values)
     if "{{" in template or "{%" in template:
         raise ConfigurationError(
             f"File name {template!r} contains Jinja, which is not rendered here; use placeholders: {allowed}."

@@ -138,12 +138,14 @@ class Drive:
     """A document library, as Graph describes it.
 
     :param remaining_bytes: what its quota leaves, or ``None`` if the service does not say.
+    :param drive_type: ``business`` is somebody's OneDrive, ``documentLibrary`` the library of a site or group.
     """
 
     id: str
     name: str
     web_url: str
     remaining_bytes: int | None = None
+    drive_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,17 @@ class PackageEntry:
 
     :param size_bytes: its length, unpacked.
     :param compressed_bytes: its length in the package.
+    :param header_offset: where its local header begins.
+    :param method: how it is packed: 0 stored, 8 deflated.
+    :param crc32: its checksum, unpacked.
     """
 
     name: str
     size_bytes: int
     compressed_bytes: int
+    header_offset: int = -1
+    method: int = -1
+    crc32: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,12 @@ def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> Pa
         entities.append(
             PackageEntity(named.name, named.target_entity, named.file_name, named.source_format, size_bytes=size)
         )
-    entries = tuple(PackageEntry(info.filename, info.file_size, info.compress_size) for info in infos)
+    entries = tuple(
+        PackageEntry(
+            info.filename, info.file_size, info.compress_size, info.header_offset, info.compress_type, info.CRC
+        )
+        for info in infos
+    )
     return PackageContents(manifest.definition_group_id, tuple(entities), entries)
 
 
