@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .display import TaskInstance, display_for, meaning, task_name
-from .emulator import Digest, digest_of
+from .emulator import Digest, EmulatorAdmin, digest_of
 from .processes import StackError
 from .stack import DAG_ID, LocalStack, StackOptions
 
@@ -57,10 +57,10 @@ def run_demo(options: StackOptions, console: Console | None = None) -> int:
             stack.wait_for_dag()
             stack.airflow.unpause(DAG_ID)
             run_id = stack.airflow.trigger_run(DAG_ID)
-            display.step(f"{DAG_ID}, run {run_id}, in {stack.site.base_url}")
+            display.step(f"run {run_id} of {DAG_ID}")
 
             def show() -> None:
-                display.tasks(tasks_in_order(stack, run_id), emulator_view(stack.emulator.requests()))
+                display.tasks(tasks_in_order(stack, run_id), emulator_view(stack.emulator))
 
             run = stack.airflow.wait_for_run(DAG_ID, run_id, timeout_seconds=RUN_TIMEOUT_SECONDS, on_poll=show)
             show()
@@ -97,15 +97,18 @@ def tasks_in_order(stack: LocalStack, run_id: str) -> list[TaskInstance]:
     return sorted(stack.airflow.task_instances(DAG_ID, run_id), key=position)
 
 
-def emulator_view(requests: Sequence[dict[str, Any]]) -> str:
-    """Say in one line what the emulator saw.
+def emulator_view(emulator: EmulatorAdmin) -> str:
+    """Say in one line what the emulator does.
 
-    :param requests: all requests it received, in order.
+    :param emulator: a running one.
     """
+    executions, requests = emulator.state()["executions"], emulator.requests(limit=1)
     if not requests:
         return "the emulator waits for its first request"
-    last = requests[-1]
-    return f"the emulator answered {len(requests)} requests, last {last['origin']} {last['action']}: {last['status']}"
+    last = f"{requests[-1]['sequence']} requests, last {requests[-1]['origin']} {requests[-1]['action']}"
+    if not executions:
+        return f"emulator: {last}"
+    return f"emulator: export {executions[-1]['execution_id']} is {executions[-1]['status']}; {last}"
 
 
 def failed_task_log(stack: LocalStack, run_id: str, tasks: Sequence[TaskInstance]) -> str:

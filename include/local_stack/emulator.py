@@ -48,9 +48,31 @@ class EmulatorAdmin:
         """Close the connections."""
         self._client.close()
 
-    def requests(self) -> list[dict[str, Any]]:
-        """Return all requests the emulator received, in order, without their secrets."""
-        return list(self._get_json(f"{self.facts['admin_url']}/_emu/requests")["requests"])
+    def requests(self, limit: int = 100_000, **match: str) -> list[dict[str, Any]]:
+        """Return the requests the emulator received, in order, without their secrets.
+
+        :param limit: only so many of the last ones.
+        :param match: filters of the emulator, such as `execution_id`.
+        """
+        url = f"{self.facts['admin_url']}/_emu/requests"
+        return list(self._get_json(url, params={"limit": str(limit), **match})["requests"])
+
+    def state(self) -> dict[str, Any]:
+        """Return the emulator's executions and drives."""
+        return self._get_json(f"{self.facts['admin_url']}/_emu/state")
+
+    def add_fault(self, fault: str, mode: str, *, times: int = 1, **parameters: Any) -> None:
+        """Switch a fault on.
+
+        :param fault: its number or name, see `python -m dmf_emulator --list-faults`.
+        :param mode: its mode.
+        :param times: how often it happens.
+        :param parameters: of the mode.
+        """
+        body = {"fault": fault, "mode": mode, "times": times, "parameters": parameters}
+        answer = self._client.post(f"{self.facts['admin_url']}/_emu/faults", json=body)
+        if answer.is_error:
+            raise StackError(f"the emulator refused fault {fault}: {answer.text[:300]}")
 
     def exported_package(self, execution_id: str) -> Digest:
         """Return size and hash of the package of an execution, downloaded anew.
@@ -109,8 +131,10 @@ class EmulatorAdmin:
             raise StackError(f"the emulator issues no token for {scope}: {answer.text[:300]}")
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
-    def _get_json(self, url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        answer = self._client.get(url, headers=dict(headers or {}))
+    def _get_json(
+        self, url: str, headers: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        answer = self._client.get(url, headers=dict(headers or {}), params=dict(params or {}))
         if answer.is_error:
             raise StackError(f"the emulator answered {answer.status_code} to {url}: {answer.text[:300]}")
         return dict(answer.json())

@@ -1,0 +1,125 @@
+"""One real Airflow beside one emulator for all system tests, and the runs they look at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import certifi
+import pytest
+
+from local_stack import LocalStack
+from local_stack.stack import DAG_ID, StackOptions
+
+TASK_IDS = ["trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive"]
+PROJECT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A DAG run that is over, with what the API says about it."""
+
+    stack: LocalStack
+    run: dict[str, Any]
+    tasks: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, stack: LocalStack, run: dict[str, Any]) -> FinishedRun:
+        tasks = {task["task_id"]: task for task in stack.airflow.task_instances(DAG_ID, run["dag_run_id"])}
+        return cls(stack, run, tasks)
+
+    @property
+    def states(self) -> dict[str, Any]:
+        return {task_id: task["state"] for task_id, task in self.tasks.items()}
+
+    def xcoms(self, task_id: str) -> dict[str, Any]:
+        return self.stack.airflow.xcoms(DAG_ID, self.run["dag_run_id"], task_id)
+
+    def log(self, task_id: str, try_number: int = 1) -> str:
+        return self.stack.airflow.task_log(DAG_ID, self.run["dag_run_id"], task_id, try_number=try_number)
+
+    @property
+    def execution_id(self) -> str:
+        return str(self.xcoms("trigger_export")["return_value"])
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        return dict(self.xcoms("save_to_onedrive")["return_value"])
+
+    @property
+    def saved_path(self) -> Path:
+        return self.stack.emulator.saved_path(self.saved["drive_item_id"])
+
+
+def run_by_hand(stack: LocalStack, conf: dict[str, Any] | None = None) -> FinishedRun:
+    run_id = stack.airflow.trigger_run(DAG_ID, conf)
+    return FinishedRun.read(stack, stack.airflow.wait_for_run(DAG_ID, run_id))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    # What many companies set for all programs; the connections' own `verify` has to win over it.
+    bundle = {name: certifi.where() for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")}
+    with LocalStack(StackOptions(name="system-tests", export_seconds=2, environment=bundle)) as running:
+        running.wait_for_dag()
+        running.airflow.unpause(DAG_ID)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def run_with_params(stack: LocalStack) -> FinishedRun:
+    return run_by_hand(
+        stack,
+        {
+            "legal_entity": "DEMF",
+            "folder": "Exports/By hand",
+            "file_name": "{legal_entity} by hand.zip",
+            "conflict_behavior": "fail",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class DeferredRun:
+    finished: FinishedRun
+    states_seen: list[str]
+
+
+@pytest.fixture(scope="session")
+def deferred_run(stack: LocalStack) -> DeferredRun:
+    """An export that waits in the batch queue for longer than the worker is willing to wait for it."""
+    stack.emulator.add_fault("long-not-run", "queue", not_run_seconds=18)
+    run_id = stack.airflow.trigger_run(DAG_ID)
+    seen: list[str] = []
+
+    def look() -> None:
+        for task in stack.airflow.task_instances(DAG_ID, run_id):
+            if task["task_id"] == "wait_for_export" and task["state"] and task["state"] not in seen[-1:]:
+                seen.append(task["state"])
+
+    run = stack.airflow.wait_for_run(DAG_ID, run_id, on_poll=look)
+    return DeferredRun(FinishedRun.read(stack, run), seen)
+
+
+@pytest.fixture(scope="session")
+def backfilled_runs(stack: LocalStack) -> list[FinishedRun]:
+    done = stack.command(
+        "backfill", "create", "--dag-id", DAG_ID, "--from-date", "2026-11-16", "--to-date", "2026-11-18"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    deadline = time.monotonic() + 180
+    while True:
+        runs = stack.airflow.runs(DAG_ID, run_type="backfill")
+        if len(runs) == 3 and all(run["state"] in {"success", "failed"} for run in runs):
+            return [FinishedRun.read(stack, run) for run in sorted(runs, key=lambda run: run["logical_date"])]
+        assert time.monotonic() < deadline, runs
+        time.sleep(0.3)
