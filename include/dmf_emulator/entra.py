@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 from cryptography import x509
@@ -50,7 +50,7 @@ class EntraService:
             return lambda: self._discovery(segments[0], v2=tail.startswith("v2.0"))
         if method == "GET" and tail == "discovery/instance":
             exchange.action = "instance-discovery"
-            return self._instance_discovery
+            return lambda: self._instance_discovery(exchange.request.parameters.get("authorization_endpoint", ""))
         if method == "GET" and tail in {"discovery/keys", "discovery/v2.0/keys"}:
             exchange.action = "keys"
             return lambda: json_response(200, self._world.tokens.public_key_set())
@@ -72,7 +72,11 @@ class EntraService:
             200,
             {
                 "token_endpoint": f"{base}/oauth2{version}/token",
-                "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+                "token_endpoint_auth_methods_supported": [
+                    "client_secret_post",
+                    "private_key_jwt",
+                    "client_secret_basic",
+                ],
                 "jwks_uri": f"{base}/discovery{version}/keys",
                 "response_modes_supported": ["query", "fragment", "form_post"],
                 "subject_types_supported": ["pairwise"],
@@ -86,12 +90,16 @@ class EntraService:
             },
         )
 
-    def _instance_discovery(self) -> Response:
-        base = f"{self._world.urls['entra']}/{self._world.settings.tenant_id}"
+    def _instance_discovery(self, authorization_endpoint: str) -> Response:
+        """Say where an authority is described: the tenant asked about, which need not exist."""
+        segments = [each for each in urlsplit(authorization_endpoint).path.split("/") if each]
+        tenant = segments[0] if segments else self._world.settings.tenant_id
+        version = "/v2.0" if "v2.0" in segments else ""
         return json_response(
             200,
             {
-                "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
+                "tenant_discovery_endpoint": f"{self._world.urls['entra']}/{tenant}{version}/"
+                ".well-known/openid-configuration",
                 "api-version": "1.1",
                 "metadata": [],
             },
