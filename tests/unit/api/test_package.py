@@ -1,0 +1,220 @@
+"""What is refused as a package, and how little of it is read to know."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from collections.abc import Callable
+
+import pytest
+
+from talent_dmf.api.download_range import Source
+from talent_dmf.api.errors import PackageInvalidError
+from talent_dmf.api.package import PackageContents, read_package
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Request, Response
+
+NAMESPACE = "http://schemas.microsoft.com/dynamics/2015/01/DataManagement"
+HEADER = (
+    f'<DataManagementPackageHeader xmlns="{NAMESPACE}"><Description/><PackageVersion>2</PackageVersion>'
+    "</DataManagementPackageHeader>"
+)
+
+
+def manifest(*entities: tuple[str, str], root: str = "DataManagementPackageManifest") -> str:
+    listed = "".join(
+        "<DataManagementPackageEntityData><Disable>false</Disable><EntityMapList><EntityMap><EntityField>NAME"
+        f"</EntityField></EntityMap></EntityMapList><EntityName>{name}</EntityName><InputFilePath>{file}</InputFilePath>"
+        f"<SourceFormat>EXCEL</SourceFormat><TargetEntity>{name}Entity</TargetEntity></DataManagementPackageEntityData>"
+        for name, file in entities
+    )
+    return (
+        f'<{root} xmlns="{NAMESPACE}"><DefinitionGroupName>Export &amp; Workers</DefinitionGroupName>'
+        f"<PackageEntityList>{listed}</PackageEntityList></{root}>"
+    )
+
+
+ONE = manifest(("Workers", "Workers.xlsx"))
+
+
+def utf16(text: str) -> bytes:
+    return b"\xff\xfe" + text.encode("utf-16-le")
+
+
+def package(
+    files: dict[str, bytes] | None = None,
+    *,
+    manifest_xml: bytes | None = None,
+    header_xml: bytes | None = None,
+    comment: bytes = b"",
+    zip64: bool = False,
+) -> bytes:
+    """A package; ``b""`` in the place of an XML file leaves it out."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in ({"Workers.xlsx": b"x" * 5000} if files is None else files).items():
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=zip64) as file:
+                file.write(data)
+        for name, xml in (
+            ("Manifest.xml", utf16(ONE) if manifest_xml is None else manifest_xml),
+            ("PackageHeader.xml", utf16(HEADER) if header_xml is None else header_xml),
+        ):
+            if xml:
+                archive.writestr(name, xml)
+        archive.comment = comment
+    return made.getvalue()
+
+
+def read(data: bytes, size_bytes: int | None = None) -> tuple[PackageContents, int]:
+    """Read a package from memory; the contents, and how many bytes were asked for."""
+    source = Source(SecretUrl("https://a.blob.example/p?sig=SECRET"), size_bytes or len(data), '"E"')
+    flow = read_package(source, RetryPolicy(max_attempts=2), lambda: 0.0)
+    asked = 0
+    try:
+        effect = next(flow)
+        while True:
+            assert isinstance(effect, Request)
+            assert effect.into is not None
+            first, last = (int(number) for number in effect.headers["Range"].removeprefix("bytes=").split("-"))
+            part = data[first : last + 1]
+            effect.into[: len(part)] = part
+            asked += len(part)
+            headers = {"content-range": f"bytes {first}-{last}/{len(data)}", "etag": '"E"'}
+            effect = flow.send(Response(206, headers, b"", len(part)))
+    except StopIteration as stop:
+        return stop.value, asked
+
+
+def test_contents() -> None:
+    contents, _ = read(package())
+    assert contents.definition_group_id == "Export & Workers"
+    assert [entry.name for entry in contents.entries] == ["Workers.xlsx", "Manifest.xml", "PackageHeader.xml"]
+    (entity,) = contents.entities
+    assert (entity.name, entity.target_entity, entity.file_name) == ("Workers", "WorkersEntity", "Workers.xlsx")
+    assert (entity.source_format, entity.size_bytes, entity.is_empty) == ("EXCEL", 5000, False)
+
+
+def test_a_large_package_is_hardly_read() -> None:
+    data = package({"Workers.xlsx": bytes(range(256)) * 40_000}, zip64=True)
+    big = package({"Workers.xlsx": random.Random(1).randbytes(3_000_000)})
+    assert read(data)[0].entities[0].size_bytes == 256 * 40_000
+    assert len(big) > 3_000_000
+    assert read(big)[1] < 200_000
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        utf16(ONE),
+        b"\xfe\xff" + ONE.encode("utf-16-be"),
+        ONE.encode("utf-16-le"),
+        ONE.encode(),
+        b"\xef\xbb\xbf" + ONE.encode(),
+        b'<?xml version="1.0" encoding="utf-8"?>' + ONE.encode(),
+        utf16('<?xml version="1.0" encoding="utf-8"?>' + ONE),
+    ],
+    ids=["as exported", "big endian", "no mark", "UTF-8", "UTF-8 with mark", "declared", "declared otherwise"],
+)
+def test_encodings(encoded: bytes) -> None:
+    assert read(package(manifest_xml=encoded))[0].entities[0].name == "Workers"
+
+
+def test_names_in_other_letters_and_a_comment() -> None:
+    data = package({"WORKERS.XLSX": b"x"}, comment=b"c" * 60_000)
+    assert read(data)[0].entities[0].size_bytes == 1
+
+
+def test_an_empty_data_file() -> None:
+    assert read(package({"Workers.xlsx": b""}))[0].entities[0].is_empty
+
+
+def test_many_files() -> None:
+    names = [f"Entity {number}" for number in range(1500)]
+    xml = utf16(manifest(*((name, f"{name}.xlsx") for name in names)))
+    data = package({f"{name}.xlsx": b"x" * 300 for name in names}, manifest_xml=xml)
+    assert len(read(data)[0].entities) == 1500
+
+
+def broken(change: Callable[[bytearray], object]) -> bytes:
+    data = bytearray(package({"Workers.xlsx": random.Random(2).randbytes(300_000)}))
+    change(data)
+    return bytes(data)
+
+
+def encrypted(data: bytearray) -> None:
+    directory = data.find(b"PK\x01\x02")
+    data[directory + 8] |= 1
+
+
+def drop_middle(data: bytearray) -> None:
+    del data[1000:2000]
+
+
+def drop_beginning(data: bytearray) -> None:
+    del data[:500]
+
+
+def garble_manifest(data: bytearray) -> None:
+    at = data.find(b"Manifest.xml") + 20
+    data[at : at + 40] = bytes(40)
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>' + ONE.replace("Workers", "&a;", 1)
+SLIP = utf16(manifest(("W", "../W.xlsx")))
+EXTERNAL = '<!DOCTYPE x SYSTEM "file:///etc/passwd">' + ONE
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(b"", "has 0 bytes and is no zip file", id="empty"),
+        pytest.param(b"<html>Sign in</html>" * 50, "truncated or damaged", id="a web page"),
+        pytest.param(package()[:-30], "truncated or damaged", id="end cut off"),
+        pytest.param(package()[:3000], "truncated or damaged", id="half"),
+        pytest.param(broken(drop_middle), "truncated or damaged", id="middle missing"),
+        pytest.param(broken(drop_beginning), "truncated or damaged", id="beginning missing"),
+        pytest.param(broken(garble_manifest), "truncated or damaged", id="manifest garbled"),
+        pytest.param(broken(encrypted), "encrypted", id="encrypted"),
+        pytest.param(package({"../Workers.xlsx": b"x"}), "overwrite files elsewhere", id="zip slip"),
+        pytest.param(package({"a\\Workers.xlsx": b"x"}), "plain file names only", id="backslash"),
+        pytest.param(package({"C:Workers.xlsx": b"x"}), "plain file names only", id="drive letter"),
+        pytest.param(package({"/Workers.xlsx": b"x"}), "plain file names only", id="absolute"),
+        pytest.param(package({"folder/": b""}), "plain file names only", id="folder"),
+        pytest.param(package({"Workers.xlsx": b"x", "WORKERS.xlsx": b"y"}), "two files named", id="twice"),
+        pytest.param(package(manifest_xml=b""), "no Manifest.xml", id="no manifest"),
+        pytest.param(package(header_xml=b""), "no PackageHeader.xml", id="no header"),
+        pytest.param(package({}), "'Workers.xlsx' for the entity 'Workers'.*does not hold it", id="data file missing"),
+        pytest.param(package(manifest_xml=utf16(manifest())), "names no entity", id="no entities"),
+        pytest.param(package(manifest_xml=SLIP), "no plain file name", id="slip in manifest"),
+        pytest.param(package(manifest_xml=utf16(manifest(("W", "")))), "no plain file name", id="no file named"),
+        pytest.param(package(manifest_xml=utf16(ONE[:-20])), "Manifest.xml of the package is damag", id="XML cut off"),
+        pytest.param(package(manifest_xml=b"PK"), "Manifest.xml of the package is damag", id="no XML"),
+        pytest.param(package(manifest_xml=utf16(manifest(root="Other"))), "begins with <Other>", id="another XML"),
+        pytest.param(package(header_xml=utf16(ONE)), "begins with <DataManagementPackageM", id="header is none"),
+        pytest.param(package(manifest_xml=utf16(BOMB)), "declares a document type", id="entity expansion"),
+        pytest.param(package(manifest_xml=utf16(EXTERNAL)), "declares a document type", id="external entity"),
+        pytest.param(package(manifest_xml=b"<a>" * 80), "begins with <a>", id="deep"),
+        pytest.param(
+            package(manifest_xml=utf16("<DataManagementPackageManifest>" + "<a>" * 80)), "nested deeper", id="too deep"
+        ),
+    ],
+)  # fmt: skip
+def test_refused_with_one_clear_sentence(data: bytes, words: str) -> None:
+    with pytest.raises(PackageInvalidError, match=words) as caught:
+        read(data)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_manifest_that_unpacks_to_more_than_it_says_is_not_unpacked() -> None:
+    data = bytearray(package(manifest_xml=utf16(ONE + " " * 5_000_000)))
+    at = data.rfind(b"Manifest.xml") - 46
+    real = int.from_bytes(data[at + 24 : at + 28], "little")
+    assert real > 10_000_000
+    data[at + 24 : at + 28] = (100 << 20).to_bytes(4, "little")
+    with pytest.raises(PackageInvalidError, match="larger than 64 MiB"):
+        read(bytes(data))
+    data[at + 24 : at + 28] = (1000).to_bytes(4, "little")
+    with pytest.raises(PackageInvalidError, match="damaged"):
+        read(bytes(data))
