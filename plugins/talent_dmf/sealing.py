@@ -97,7 +97,10 @@ class SealedSessionStore:
                 "What an earlier try left of its upload cannot be opened (was the secret rotated?): starting anew."
             )
             return None
-        return UploadRecord.from_json(json.loads(text))
+        try:
+            return UploadRecord.from_json(json.loads(text))
+        except ValueError:
+            return None
 
     def save(self, record: UploadRecord) -> None:
         """Keep this for the next try."""

@@ -30,7 +30,8 @@ class Progress:
     def __str__(self) -> str:
         share = 100 * self.done_bytes / self.total_bytes if self.total_bytes else 100.0
         left = "" if self.eta_seconds is None else f", {format_seconds(self.eta_seconds)} left"
-        resumed = f", resumed {self.resumes} times" if self.resumes else ""
+        times = "once" if self.resumes == 1 else f"{self.resumes} times"
+        resumed = f", resumed {times}" if self.resumes else ""
         return (
             f"{self.done_bytes / _MEGABYTE:.1f} of {self.total_bytes / _MEGABYTE:.1f} MB ({share:.0f} %), "
             f"{self.bytes_per_second / _MEGABYTE:.1f} MB/s{left}{resumed}"

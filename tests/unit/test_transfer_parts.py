@@ -1,0 +1,133 @@
+"""The parts of the transfer that need no network: sealing, hashes while bytes pass, progress in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.upload_record import UploadRecord
+from talent_dmf.sealing import SealedSessionStore, Sealer
+from talent_dmf.transfer_progress import Progress, ProgressLog, format_seconds
+from talent_dmf.transfer_reader import Digests
+
+RECORD = UploadRecord(
+    "d", "A", "p.zip", "fail", '"E"', 10, upload_url="https://x/?tempauth=SECRET", hash_state=(3, "ab")
+)
+
+
+class Slot:
+    """A place for one text."""
+
+    def __init__(self) -> None:
+        self.text: str | None = None
+
+    def store(self, secret: str | bytes, context: str = "c") -> SealedSessionStore:
+        def write(text: str | None) -> None:
+            self.text = text
+
+        return SealedSessionStore(lambda: self.text, write, Sealer(secret, context))
+
+
+def test_what_is_sealed_opens_with_the_same_secret_only() -> None:
+    slot = Slot()
+    assert slot.store("s").load() is None
+    slot.store("s").save(RECORD)
+    assert slot.text is not None
+    assert "SECRET" not in slot.text
+    assert slot.store("s").load() == slot.store(b"s").load() == RECORD
+    assert slot.store("t").load() is None
+    assert slot.store("s", "other").load() is None
+    slot.store("s").clear()
+    assert slot.text is None
+
+
+@pytest.mark.parametrize("text", ["", "no token", "gAAAAABm", "ü"])
+def test_whatever_else_lies_there_is_none(text: str) -> None:
+    slot = Slot()
+    slot.text = text
+    assert slot.store("s").load() is None
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "no json", json.dumps({**RECORD.to_json(), "version": 99})])
+def test_a_seal_of_another_release_is_none(content: str) -> None:
+    slot = Slot()
+    slot.text = Sealer("s", "c").seal(content)
+    assert slot.store("s").load() is None
+
+
+@pytest.mark.parametrize("secret", ["", b""])
+def test_no_secret_no_seal(secret: str | bytes) -> None:
+    with pytest.raises(ConfigurationError, match="secret of its own"):
+        Sealer(secret, "c")
+
+
+def test_the_same_text_is_sealed_differently_each_time() -> None:
+    sealer = Sealer("s", "c")
+    assert sealer.seal("x") != sealer.seal("x")
+
+
+DATA = bytes(range(256)) * 4
+
+
+def test_bytes_that_are_read_twice_are_hashed_once() -> None:
+    digests = Digests(sha256=True)
+    for offset, end in ((0, 300), (100, 200), (0, 301), (250, 700), (700, len(DATA))):
+        digests.fold(offset, memoryview(DATA)[offset:end])
+    assert digests.folded_bytes == len(DATA)
+    assert digests.quick_xor.base64() == QuickXor(DATA).base64()
+    assert digests.sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+def test_bytes_in_between_cannot_be_missing() -> None:
+    digests = Digests(QuickXor(DATA[:10]))
+    with pytest.raises(ValueError, match="Bytes 10 to 11"):
+        digests.fold(11, memoryview(DATA)[11:20])
+    digests.fold(5, memoryview(DATA)[5:20])
+    assert digests.quick_xor.base64() == QuickXor(DATA[:20]).base64()
+    assert digests.sha256 is None
+
+
+def test_sha256_begins_at_the_beginning() -> None:
+    assert Digests(QuickXor(DATA), sha256=True).folded_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (Progress(0, 2_000_000, 0.0, None, 0), "0.0 of 2.0 MB (0 %), 0.0 MB/s"),
+        (Progress(1_000_000, 2_000_000, 500_000, 2.0, 0), "1.0 of 2.0 MB (50 %), 0.5 MB/s, 2 s left"),
+        (Progress(1_000_000, 2_000_000, 500_000, 2.0, 1), "1.0 of 2.0 MB (50 %), 0.5 MB/s, 2 s left, resumed once"),
+        (Progress(2_000_000, 2_000_000, 1e6, 0.0, 3), "2.0 of 2.0 MB (100 %), 1.0 MB/s, 0 s left, resumed 3 times"),
+        (Progress(0, 0, 0.0, None, 0), "0.0 of 0.0 MB (100 %), 0.0 MB/s"),
+    ],
+)
+def test_progress_in_words(progress: Progress, words: str) -> None:
+    assert str(progress) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (185, "3 min 05 s"), (3600, "1 h 00 min"), (7325, "2 h 02 min")],
+)
+def test_durations_for_people(seconds: float, words: str) -> None:
+    assert format_seconds(seconds) == words
+
+
+def test_a_line_when_it_is_due() -> None:
+    lines: list[str] = []
+    moment = [100.0]
+
+    class Log:
+        def info(self, message: str, /, *args: Any) -> None:
+            lines.append(message % args)
+
+    progress_log = ProgressLog(Log(), 5.0, lambda: moment[0])
+    for second in (101, 104.9, 105, 106, 109.9, 120):
+        moment[0] = second
+        progress_log(Progress(int(second), 200, 1.0, None, 0))
+    assert [line.rpartition("(")[2].partition(" ")[0] for line in lines] == ["52", "60"]
