@@ -116,7 +116,7 @@ class Wire:
     ) -> TalentDmfError:
         host = _host(url)
         reasons = list(_causes(error, before))
-        if any(isinstance(reason, _NO_ADDRESS) for reason in reasons):
+        if not host or any(isinstance(reason, _NO_ADDRESS) for reason in reasons):
             return ConfigurationError(
                 f"{request.operation}: {redact_url(url)!r} is not an address that can be called; check the "
                 "connection's host.",
@@ -186,11 +186,11 @@ _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 
 
 def _host(url: str) -> str:
-    """Host and port of a URL, without user info."""
+    """Host and port of a URL, without user info; nothing if it has none."""
     try:
-        return urlsplit(url).netloc.rpartition("@")[2] or "no host"
+        return urlsplit(url).netloc.rpartition("@")[2]
     except ValueError:
-        return "no host"
+        return ""
 
 
 def _is_handshake(reason: BaseException) -> bool:

@@ -242,6 +242,12 @@ def test_an_address_that_cannot_be_called_is_a_mistake_in_the_connection(bench, 
     assert bench.slept == []
 
 
+def test_a_signed_url_that_is_none_is_named_without_its_query(bench):
+    with pytest.raises(ConfigurationError, match="not an address that can be called") as caught:
+        bench.run(send(Request("GET", "https://[broken/p.zip?sig=S3cr3t", operation="read", authorize=False)))
+    assert "S3cr3t" not in f"{caught.value} {caught.value.detail}"
+
+
 def test_a_redirect_is_an_answer(bench):
     with serve([answer(302, location="/elsewhere")]) as server:
         response = bench.run(send(GET), server.url, token=Tokens())

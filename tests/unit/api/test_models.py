@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from talent_dmf.api.errors import ProtocolError
-from talent_dmf.api.models import Destination, DriveItem, ExecutionEvent
+from talent_dmf.api.errors import ConfigurationError, ProtocolError
+from talent_dmf.api.models import Destination, DriveItem, ExecutionEvent, PackageReference
 
 FINISHED = ExecutionEvent("e-1", "finished", "2026-03-01T06:00:00+00:00", status="Succeeded")
 
@@ -57,3 +57,20 @@ def test_a_drive_item_speaks_the_readers_words():
     assert item.to_json() == {
         "drive_item_id": "1", "name": "a.zip", "size": 7, "web_url": "https://x", "quick_xor_hash": "h",
     }  # fmt: skip
+
+
+PACKAGE = PackageReference(
+    "e-1", "b.example", "/c/p.zip", 7, "etag", "2026-03-01T06:00:00Z", entities=("Workers.xlsx",)
+)
+
+
+def test_a_package_reference_survives_json():
+    raw = json.loads(json.dumps(PACKAGE.to_json()))
+    assert PackageReference.from_json({**raw, "of_a_later_release": 1}) == PACKAGE
+    assert PackageReference.from_json({**raw, "entities": None}).entities == ()
+
+
+@pytest.mark.parametrize("raw", [None, "https://b/p.zip", [], {}, {"execution_id": "e-1"}, {"entities": 5}])
+def test_what_is_no_package_reference_is_refused(raw):
+    with pytest.raises(ConfigurationError, match="its XCom"):
+        PackageReference.from_json(raw)
