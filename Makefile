@@ -40,16 +40,19 @@ test-unit: $(STAMP) ## Run the unit tests (seconds)
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
 
-# $(call check,name,command): one line when it passes, the whole output when it does not.
-check = @if out=$$($(2) 2>&1); then echo "ok      $(1)"; else echo "failed  $(1)"; echo "$$out"; exit 1; fi
-
-lint: $(STAMP) ## Style, types, layers, compose file, pins
-	$(call check,ruff check,$(BIN)/ruff check --quiet .)
-	$(call check,ruff format,$(BIN)/ruff format --check --quiet .)
-	$(call check,mypy --strict,$(BIN)/mypy)
-	$(call check,layers (import-linter),PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache)
-	$(call check,docker-compose.yaml,$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml)
-	$(call check,requirements in step,$(BIN)/pytest -q tests/unit/test_requirements.py)
+lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that passes
+	@failed=0; \
+	check() { \
+	    name=$$1; shift; \
+	    if out=$$("$$@" 2>&1); then echo "ok      $$name"; else echo "failed  $$name"; echo "$$out"; failed=1; fi; \
+	}; \
+	check "ruff check" $(BIN)/ruff check --quiet .; \
+	check "ruff format" $(BIN)/ruff format --check --quiet .; \
+	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p dmf_emulator -p local_stack; \
+	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
+	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
+	check "pins" $(BIN)/pytest -q tests/unit/test_requirements.py; \
+	exit $$failed
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make requirements"
 
