@@ -102,6 +102,11 @@ def _connection_fields() -> dict[str, Any]:
             "description": "Empty or true, or the path of a CA bundle (PEM). It wins over REQUESTS_CA_BUNDLE.",
             "schema": _TEXT,
         },
+        "data_project": {
+            "label": "Data project to test with",
+            "description": "The Test button looks whether this project exists. Nothing else uses it.",
+            "schema": _TEXT,
+        },
         "proxies": {
             "label": "Proxies",
             "description": 'JSON object, such as {"https": "http://proxy.example.com:8080"}.',

@@ -1,0 +1,133 @@
+"""The documents say what is so: examples run, links lead somewhere, sentences are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+
+from talent_dmf.api.file_names import PLACEHOLDERS
+from talent_dmf.catalogue import ExportSpec, load_export
+from talent_dmf.get_provider_info import get_provider_info
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+ADD_AN_EXPORT = REPOSITORY / "docs" / "how-to" / "add-an-export.md"
+RUN_BOOK = REPOSITORY / "docs" / "how-to" / "run-book.md"
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def first_column(document: Path) -> Iterator[str]:
+    """First cells of the tables' rows, without heads."""
+    lines = document.read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("|") and not line.startswith(("|-", "|--")) and not following.startswith("|-"):
+            yield line.split("|")[1].strip()
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (document.parent / path).resolve() if path else document
+        assert linked.exists(), target
+        if anchor:
+            heads = [head.lower() for head in re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)]
+            assert anchor in {re.sub(r"[^\w -]", "", head).replace(" ", "-") for head in heads}, target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
+def test_every_make_target_exists(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    text = document.read_text()
+    named = re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
+    assert set(named) <= targets
+
+
+def test_the_example_dag_of_the_readme_is_one_and_short() -> None:
+    (example,) = blocks(REPOSITORY / "README.md", "python")
+    statements = example[example.index("with DAG") :]
+    assert len(statements.splitlines()) <= 15
+    scope: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), scope)  # noqa: S102 - it is our own example
+    save = scope["save"]
+    dag = getattr(save, "dag", None)
+    assert isinstance(dag, DAG)
+    order = [task.task_id for task in dag.topological_sort()]
+    assert order == ["export", "wait", "package", "save"]
+
+
+@pytest.mark.parametrize("document", [REPOSITORY / "README.md", ADD_AN_EXPORT], ids=ids)
+def test_the_example_exports_are_valid(document: Path, tmp_path: Path) -> None:
+    examples = blocks(document, "yaml")
+    assert examples
+    for example in examples:
+        path = tmp_path / "example.yaml"
+        path.write_text(example)
+        load_export(path)
+
+
+def test_every_key_of_the_catalogue_is_documented_and_no_other() -> None:
+    table = ADD_AN_EXPORT.read_text().partition("## All keys")[2].partition("### File names")[0]
+    named = {name for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert named == set(ExportSpec.model_fields) - {"name"}
+
+
+def test_the_documented_defaults_are_the_defaults() -> None:
+    table = ADD_AN_EXPORT.read_text().partition("## All keys")[2].partition("### File names")[0]
+    spec = ExportSpec(name="x", data_project="x", legal_entities=("USMF",))
+    for names, default in re.findall(r"^\| (`.+?) \| (`.+?) \|", table, re.MULTILINE):
+        keys, values = re.findall(r"`(\w+)`", names), re.findall(r"`([^`]+)`", default)
+        for key, value in zip(keys, values, strict=False):
+            documented = ExportSpec.model_validate({**spec.model_dump(), key: value})
+            assert getattr(documented, key) == getattr(spec, key), key
+
+
+def test_every_placeholder_is_documented() -> None:
+    named = {name for cell in first_column(ADD_AN_EXPORT) for name in re.findall(r"^`\{(\w+)\}`$", cell)}
+    assert named == set(PLACEHOLDERS)
+
+
+def test_every_field_of_the_connection_form_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "how-to" / "connect-a-tenant.md").read_text()
+    (connection,) = get_provider_info()["connection-types"]
+    for name in connection["conn-fields"]:
+        assert f"`{name}`" in text, name
+
+
+@cache
+def sentences_of_the_code() -> str:
+    """All texts of the package, with a mark where a value is filled in."""
+    found: list[str] = []
+    for path in (REPOSITORY / "plugins" / "talent_dmf").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "\x00" for part in node.values)
+                found.append("".join(str(part) for part in parts))
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("cell", [cell for cell in first_column(RUN_BOOK) if cell.startswith("*")])
+def test_the_run_book_quotes_what_the_code_says(cell: str) -> None:
+    for quote in re.findall(r"\*([^*]+)\*", cell):
+        for piece in re.split(r"…|`talent_dmf_default`|`onedrive_default`", quote):
+            words = piece.strip().strip("`'").strip()
+            if words and words not in {"The conn_id", "isn't defined"}:
+                found = words in sentences_of_the_code()
+                assert found, words
