@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
-from . import dmf_answers
-from .blob import authentication_failed, blob_missing, expired
-from .clock import iso_utc
-from .exchange import Exchange
-from .executions import FOREVER, OUTCOMES, SUCCEEDED, ZERO_ID, ExecutionPlan
-from .fault_effects import cut, gateway_after, gateway_instead, reset_instead, retry_after, withhold
+from . import dmf_fault_effects as effects
+from .executions import FOREVER, OUTCOMES
+from .fault_effects import cut, gateway_after, gateway_instead, reset_instead, withhold
 from .fault_quota import over_quota, quota_refused
-from .fault_types import EXPORT_ACTIONS, Choice, FaultDefinition, Mode, Parameters
-from .http_message import Response
-
-if TYPE_CHECKING:
-    from .state import World
+from .fault_types import EXPORT_ACTIONS, Choice, FaultDefinition, Mode
 
 _BLOB_READS = ("GetBlob",)
 _URL = ("GetExportedPackageUrl",)
-
-
-def _nested(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
-    body = json.loads(response.body)
-    response.body = json.dumps({**body, "value": {"value": body["value"]}}).encode()
-    return response
-
-
-def _zero_id(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    response = dmf_answers.action_value(world.urls["dmf"], ZERO_ID)
-    response.verdict = "not-accepted"
-    return response
-
-
-def _not_found(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    return dmf_answers.execution_not_found(exchange.action, exchange.execution_id)
-
-
-def _invalid_model(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    return dmf_answers.model_state_invalid()
-
-
-def _project_missing(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    return dmf_answers.project_missing(exchange.action, exchange.definition_group_id)
-
-
-def _export_failed(verdict: str, world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    payload = exchange.payload
-    return dmf_answers.export_failed(
-        exchange.definition_group_id,
-        str(payload.get("packageName", "")),
-        exchange.execution_id,
-        payload.get("reExecute") is True,
-        verdict,
-    )
-
-
-def _changed(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
-    """Put the parameters into the plan under their own names."""
-    return replace(plan, **parameters)
 
 
 def _fixed(**changes: object) -> Mode:
@@ -69,55 +20,7 @@ def _fixed(**changes: object) -> Mode:
 
 
 def _plan(**parameters: object) -> Mode:
-    return Mode(stage="plan", actions=EXPORT_ACTIONS, parameters=parameters, plan=_changed)
-
-
-def _with_outcome(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
-    has_package = parameters["outcome"] in {SUCCEEDED, "PartiallySucceeded"}
-    return replace(plan, **parameters, package_exists=plan.package_exists and has_package)
-
-
-def _with_broken_errors(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
-    return replace(plan, broken_errors=True, error_rows=max(plan.error_rows, int(parameters["error_rows"])))
-
-
-def _delta(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
-    return replace(plan, delta=str(parameters["delta"]))
-
-
-def _defect(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
-    return replace(plan, package_defect=str(parameters["defect"]))
-
-
-def _sas_rejected(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    query = exchange.request.parameters
-    if parameters["because"] == "signature":
-        return authentication_failed(world, "Signature did not match.", "sas-invalid")
-    return expired(world, query.get("st", ""), iso_utc(world.clock.timestamp() - 1))
-
-
-def _blob_gone(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    return blob_missing(world)
-
-
-def _throttled(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    return dmf_answers.throttled(retry_after(world, parameters))
-
-
-def _unauthorized(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    authority = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize"
-    return dmf_answers.authentication_failed("app-not-mapped", authority)
-
-
-def _forbidden(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    return dmf_answers.forbidden("forbidden")
-
-
-def _redirect(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    location = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize?client_id=signin"
-    return Response(
-        302, {"Location": location, "Content-Type": "text/html"}, b"<html>Object moved</html>", verdict="redirected"
-    )
+    return Mode(stage="plan", actions=EXPORT_ACTIONS, parameters=parameters, plan=effects.changed)
 
 
 def _answer(effect: object, *actions: str, times: int | None = None, **parameters: object) -> Mode:
@@ -140,7 +43,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "dmf.F1", "nested-value", "answers `value.value` as documented rather than `value`",
         "S-API documentation against practice",
-        {"nested": Mode(stage="reply", actions=(*EXPORT_ACTIONS, *_URL), reply=_nested)},
+        {"nested": Mode(stage="reply", actions=(*EXPORT_ACTIONS, *_URL), reply=effects.nested)},
     ),
     FaultDefinition(
         "dmf.F2", "not-found-after-success", "a new execution is not found for a while, for some polls, or ever",
@@ -153,19 +56,19 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F3", "zero-execution-id", "ExportToPackage answers an all-zero id and starts nothing", "S-AXI",
-        {"zero": _answer(_zero_id, *EXPORT_ACTIONS, times=1)},
+        {"zero": _answer(effects.zero_id, *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
         "dmf.F4", "invalid-model", "400 `InvokeAction - Model state is invalid.`", "docs#1403",
-        {"answer": _answer(_invalid_model, *EXPORT_ACTIONS, times=1)},
+        {"answer": _answer(effects.invalid_model, *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
         "dmf.F5", "project-missing", "400 `Data project X does not exist.`", "S-EDL",
-        {"answer": _answer(_project_missing, *EXPORT_ACTIONS)},
+        {"answer": _answer(effects.project_missing, *EXPORT_ACTIONS)},
     ),
     FaultDefinition(
         "dmf.F6", "export-failed", "400 `Export to package failed for definition group …`", "AXI#89",
-        {"answer": _answer(partial(_export_failed, "export-failed"), *EXPORT_ACTIONS, times=1)},
+        {"answer": _answer(partial(effects.export_failed, "export-failed"), *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
         "dmf.F7", "answer-withheld", "the export begins, but its answer does not come for a long time",
@@ -203,7 +106,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
                     "outcome": Choice(("Failed", *(each for each in OUTCOMES if each != "Failed"))),
                     "error_rows": 2,
                 },
-                plan=_with_outcome,
+                plan=effects.with_outcome,
             )
         },
     ),
@@ -211,7 +114,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         "dmf.F13", "broken-errors", "GetExecutionErrors holds no valid JSON", "S-GOLD",
         {
             "broken": Mode(
-                stage="plan", actions=EXPORT_ACTIONS, parameters={"error_rows": 2}, plan=_with_broken_errors
+                stage="plan", actions=EXPORT_ACTIONS, parameters={"error_rows": 2}, plan=effects.with_broken_errors
             )
         },
     ),
@@ -231,7 +134,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
             "born-expired": _fixed(sas_lifetime_seconds=0.0),
             "short-life": _plan(sas_lifetime_seconds=5.0),
             "rejected": Mode(
-                stage="answer", origins=("blob",), answer=_sas_rejected, times=1,
+                stage="answer", origins=("blob",), answer=effects.sas_rejected, times=1,
                 parameters={"because": Choice(("time", "signature"))},
             ),
         },
@@ -239,9 +142,9 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "dmf.F16", "retention", "the blob is gone, or the execution id is forgotten", "S-API, S-JOB",
         {
-            "blob": Mode(stage="answer", origins=("blob",), answer=_blob_gone),
+            "blob": Mode(stage="answer", origins=("blob",), answer=effects.blob_gone),
             "execution": _answer(
-                _not_found, "GetExecutionSummaryStatus", "GetExportedPackageUrl", "GetExecutionErrors",
+                effects.not_found, "GetExecutionSummaryStatus", "GetExportedPackageUrl", "GetExecutionErrors",
                 "GetEntityExecutionSummaryStatusList", "GetExecutionSummaryPageUrl",
             ),
         },
@@ -249,7 +152,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "dmf.F17", "throttled", "429 with Retry-After in seconds, as a date, or without",
         "S-THR, IX 61578488601, S-EDL",
-        {"answer": _answer(_throttled, times=1, **_RETRY)},
+        {"answer": _answer(effects.throttled, times=1, **_RETRY)},
     ),
     FaultDefinition(
         "dmf.F18", "gateway-error", "502, 503, 504 or 500 with an HTML page, before or after the work is done",
@@ -262,18 +165,18 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "dmf.F19", "unauthorized", "the opaque 401; wrong tokens get it without a fault",
         "S-TSA, S-DEP, AXI#49, S-GOLD",
-        {"answer": _answer(_unauthorized, times=1)},
+        {"answer": _answer(effects.unauthorized, times=1)},
     ),
     FaultDefinition(
         "dmf.F20", "forbidden", "403: the user has no right to the project or company", "RIS#10, #49, S-JOB",
-        {"answer": _answer(_forbidden)},
+        {"answer": _answer(effects.forbidden)},
     ),
     FaultDefinition(
         "dmf.F21", "empty-delta", "an empty delta: header only, a file of no bytes, or no file",
         "S-REC, S-RIS unzip",
         {
             "delta": Mode(
-                stage="plan", actions=EXPORT_ACTIONS, plan=_delta,
+                stage="plan", actions=EXPORT_ACTIONS, plan=effects.delta,
                 parameters={"delta": Choice(("header-only", "zero-byte", "missing-entry"))},
             )
         },
@@ -298,7 +201,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "dmf.F24", "reused-id", "400 for an execution id, as if it were in use; real re-use gets it by default",
         "S-MCPP, low trust",
-        {"answer": _answer(partial(_export_failed, "reused-execution-id"), *EXPORT_ACTIONS, times=1)},
+        {"answer": _answer(partial(effects.export_failed, "reused-execution-id"), *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
         "dmf.F25", "bad-package",
@@ -306,7 +209,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         "hardening",
         {
             "defect": Mode(
-                stage="plan", actions=EXPORT_ACTIONS, plan=_defect,
+                stage="plan", actions=EXPORT_ACTIONS, plan=effects.defect,
                 parameters={"defect": Choice(("truncated", "corrupt", "zip-slip", "missing-manifest"))},
             ),
             "wrong-length": Mode(
@@ -327,6 +230,6 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F28", "redirect", "302 to a sign-in page", "RIS#56",
-        {"answer": _answer(_redirect, times=1)},
+        {"answer": _answer(effects.redirect, times=1)},
     ),
 )  # fmt: skip

@@ -7,20 +7,13 @@ authorization error codes" page.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import time
 import uuid
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-
+from .client_assertions import ClientCertificates
 from .clock import iso_utc
-from .errors import EmulatorError
 from .exchange import Exchange, Handler
 from .http_message import Refusal, Response, json_response
 from .state import World
@@ -37,7 +30,7 @@ class EntraService:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._certificates = _load_certificates(world.settings.client_certificates)
+        self._certificates = ClientCertificates(world.settings.client_certificates)
         self._refresh_tokens: dict[str, tuple[Principal, str]] = {}
 
     def identify(self, exchange: Exchange) -> Handler:
@@ -265,53 +258,15 @@ class EntraService:
         )  # fmt: skip
 
     def _check_assertion(self, assertion: str, tenant: str) -> None:
-        """Check a client assertion: certificate by thumbprint, signature, audience, subject and time.
-
-        Source: Entra "Microsoft identity platform application authentication certificate credentials".
-        """
-        try:
-            header = jwt.get_unverified_header(assertion)
-            claims = jwt.decode(assertion, options={"verify_signature": False})
-        except jwt.PyJWTError as error:
-            raise Refusal(self._error(401, "invalid_client", 50027, "JWT token is invalid or malformed.")) from error
-        thumbprint = str(header.get("x5t#S256") or header.get("x5t") or "").rstrip("=")
-        key = self._certificates.get(thumbprint)
-        try:
-            if key is None:
-                raise jwt.InvalidKeyError
-            jwt.decode(
-                assertion, key, algorithms=["RS256", "PS256"],
-                options={"verify_exp": False, "verify_aud": False, "verify_nbf": False, "verify_iat": False},
-            )  # fmt: skip
-        except jwt.PyJWTError as error:
-            raise Refusal(
-                self._error(
-                    401, "invalid_client", 700027,
-                    "The certificate with identifier used to sign the client assertion is not registered on "
-                    "application. [Reason - The key was not found., Thumbprint of key used by client: "
-                    f"'{_hex_thumbprint(thumbprint)}']",
-                )
-            ) from error  # fmt: skip
         base = f"{self._world.urls['entra']}/"
         audiences = {
             f"{base}{name}{tail}"
             for name in {tenant, self._world.settings.tenant_id}
             for tail in ("/oauth2/v2.0/token", "/oauth2/token", "/v2.0", "", "/")
         }
-        client_id = self._world.settings.client_id
-        if claims.get("aud") not in audiences or client_id not in {claims.get("iss"), claims.get("sub")}:
-            raise Refusal(
-                self._error(
-                    401, "invalid_client", 700023, "Client assertion audience claim does not match Realm issuer."
-                )
-            )
-        # The client signs by its own clock, which nobody has moved.
-        now = time.time()
-        expires = claims.get("exp")
-        if not isinstance(expires, int | float) or not claims.get("nbf", 0) - 300 <= now < expires:
-            raise Refusal(
-                self._error(401, "invalid_client", 700024, "Client assertion is not within its valid time range.")
-            )
+        problem = self._certificates.problem(assertion, audiences, self._world.settings.client_id)
+        if problem is not None:
+            raise Refusal(self._error(401, "invalid_client", problem.number, problem.description))
 
     def _use_basic_credentials(self, authorization: str, form: dict[str, str]) -> None:
         if not authorization.lower().startswith("basic "):
@@ -343,30 +298,3 @@ class EntraService:
             "error_uri": f"{self._world.urls['entra']}/error?code={number}",
         }
         return json_response(status, body, verdict=f"AADSTS{number}")
-
-
-def _load_certificates(pem_certificates: tuple[bytes, ...]) -> dict[str, rsa.RSAPublicKey]:
-    """Return public keys by SHA-1 and SHA-256 thumbprint in the form of `x5t` and `x5t#S256`.
-
-    :raises EmulatorError: when a certificate cannot be read or holds no RSA key.
-    """
-    keys: dict[str, rsa.RSAPublicKey] = {}
-    for pem in pem_certificates:
-        try:
-            certificate = x509.load_pem_x509_certificate(pem)
-        except ValueError as error:
-            raise EmulatorError("a client certificate cannot be read: give it in PEM form") from error
-        key = certificate.public_key()
-        if not isinstance(key, rsa.RSAPublicKey):
-            raise EmulatorError("a client certificate has no RSA key: Entra ID accepts RSA only")
-        der_sha256 = certificate.fingerprint(hashes.SHA256())
-        for digest in (certificate.fingerprint(hashes.SHA1()), der_sha256):  # noqa: S303 - x5t is SHA-1 by definition
-            keys[base64.urlsafe_b64encode(digest).decode().rstrip("=")] = key
-    return keys
-
-
-def _hex_thumbprint(encoded: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).hex().upper()
-    except ValueError:
-        return hashlib.sha256(encoded.encode()).hexdigest()[:40].upper()

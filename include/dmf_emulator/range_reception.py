@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .exchange import Exchange
-from .http_message import ConnectionEnded, Refusal, Response, Transport
+from .http_body import ConnectionEnded
+from .http_message import Refusal, Response, Transport
 from .state import World
 from .upload_store import UploadSession
 

@@ -12,7 +12,8 @@ import yaml
 
 from .errors import EmulatorError
 from .fault_catalogue import CATALOGUE
-from .faults import FaultRule, FaultSet
+from .fault_rules import FaultRule
+from .faults import FaultSet
 
 _FAULT_KEYS = {"fault", "mode", "match", "times", "after", "request_index", "probability", "per", "parameters"}
 

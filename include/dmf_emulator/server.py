@@ -17,18 +17,8 @@ from typing import TYPE_CHECKING
 
 from .errors import EmulatorError
 from .exchange import Exchange, Service
-from .http_message import (
-    BLOCK_BYTES,
-    ConnectionEnded,
-    MalformedRequest,
-    Refusal,
-    Request,
-    Response,
-    Transport,
-    Wire,
-    json_response,
-    parse_head,
-)
+from .http_body import BLOCK_BYTES, ConnectionEnded, MalformedRequest, Wire
+from .http_message import Refusal, Request, Response, Transport, json_response, parse_head
 from .pacing import Pace, Pacer
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from .drive_store import Item
 from .exchange import Exchange, Handler
 from .graph import DriveApi
 from .graph_answers import drive_error, invalid_request, item_not_found, name_exists, session_not_found
-from .http_message import BLOCK_BYTES, Refusal, Response, json_response
+from .http_body import BLOCK_BYTES
+from .http_message import Refusal, Response, json_response
 from .range_reception import Range, receive
 from .state import World
 from .tokens import TokenRefused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import msal
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from dmf_emulator import Emulator, EmulatorError, Settings
@@ -44,6 +45,10 @@ def make_certificate() -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
 
 def sha1_thumbprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA1()).hex()  # noqa: S303 - the thumbprint that Entra shows
+
+
+def encoded_thumbprint(certificate: x509.Certificate) -> str:
+    return base64.urlsafe_b64encode(bytes.fromhex(sha1_thumbprint(certificate))).decode().rstrip("=")
 
 
 def msal_application(wire: Wire, credential: Any) -> msal.ConfidentialClientApplication:
@@ -146,6 +151,55 @@ def test_password_grant_and_refresh_stand_for_the_user(wire: Wire) -> None:
         assert claims_of(token)["upn"] == info["user_principal_name"]
         me = wire.session.get(f"{info['graph_url']}/v1.0/me/drive", headers={"Authorization": f"Bearer {token}"})
         assert me.json()["id"] == info["user_drive_id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "number"),
+    [
+        ({}, None),
+        ({"aud": "https://other.example/token"}, 700023),
+        ({"aud": ["a"]}, 700023),
+        ({"iss": ["x"], "sub": {"y": 1}}, 700023),
+        ({"exp": 1}, 700024),
+        ({"exp": "soon"}, 700024),
+        ({"exp": None}, 700024),
+        ({"nbf": 4_000_000_000}, 700024),
+    ],
+)
+def test_assertions_are_checked(start: Start, change: dict[str, Any], number: int | None) -> None:
+    key, certificate = make_certificate()
+    wire = start(Settings(client_certificates=(certificate.public_bytes(serialization.Encoding.PEM),)))
+    now = time.time()
+    claims = {
+        "aud": f"{wire.info['authority']}/oauth2/v2.0/token",
+        "iss": wire.info["client_id"],
+        "sub": wire.info["client_id"],
+        "exp": now + 60,
+        "nbf": now,
+        **change,
+    }
+    # PyJWT refuses to sign claims of a wrong type, so the token is put together by hand.
+    signed = ".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+        for part in ({"alg": "RS256", "x5t": encoded_thumbprint(certificate)}, claims)
+    )
+    signature = key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    assertion = f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": wire.info["client_id"],
+        "scope": f"{wire.info['dmf_resource']}/.default",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": assertion,
+    }
+    answer = wire.session.post(f"{wire.info['authority']}/oauth2/v2.0/token", data=form)
+    assert answer.json().get("error_codes") == (None if number is None else [number])
+    broken = wire.session.post(
+        f"{wire.info['authority']}/oauth2/v2.0/token", data={**form, "client_assertion": f"{signed}.AAAA"}
+    )
+    assert broken.json()["error_codes"] == [700027]
+    nothing = wire.session.post(f"{wire.info['authority']}/oauth2/v2.0/token", data={**form, "client_assertion": "x.y"})
+    assert nothing.json()["error_codes"] == [50027]
 
 
 @pytest.mark.parametrize("version", ["/v2.0", ""])
