@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from dmf_emulator import Emulator
+from dmf_emulator.recorder import Record
 from talent_dmf.api import actions
 from talent_dmf.api.models import ConflictBehavior, Destination, ExportRequest
 from talent_dmf.api.redaction import SecretUrl
@@ -137,6 +138,10 @@ class Rig:
     def saved_names(self, folder: str = "Exports") -> set[str]:
         path = Path(self.info["user_drive_dir"]) / folder
         return {each.name for each in path.iterdir()} if path.exists() else set()
+
+    def session_requests(self) -> list[Record]:
+        actions = {"uploadRange", "uploadStatus", "uploadCancel"}
+        return [record for record in self.emulator.recorder.requests() if record.action in actions]
 
     def open_sessions(self) -> list[str]:
         return [session.name for session in self.emulator.state.uploads.all()]

@@ -7,7 +7,7 @@ call, and after a lost answer it is looked for before anybody calls again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from talent_dmf.api.actions import (
@@ -16,7 +16,14 @@ from talent_dmf.api.actions import (
     executions_that_look_running,
     export_to_package,
 )
-from talent_dmf.api.errors import ExportBusyError, ExportFailedError, ProtocolError, TransportError
+from talent_dmf.api.errors import (
+    DataProjectNotFoundError,
+    ExportBusyError,
+    ExportFailedError,
+    ProtocolError,
+    RequestRefusedError,
+    TransportError,
+)
 from talent_dmf.api.execution_ids import successor
 from talent_dmf.api.models import ExportRequest, StartedExport
 from talent_dmf.api.status import DmfExecutionStatus
@@ -34,11 +41,14 @@ class StartPolicy:
     :param search_seconds: how long an execution is looked for after its answer was lost.
     :param search_interval_seconds: pause between two looks.
     :param refuse_while_busy: whether to refuse while another execution of the data project is running.
+    :param tried_before: whether an earlier try may have called. A refusal may then mean that its execution exists but
+        is not shown yet: it is looked for as long as after a lost answer.
     """
 
     search_seconds: float = 60.0
     search_interval_seconds: float = 3.0
     refuse_while_busy: bool = True
+    tried_before: bool = False
 
 
 def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
@@ -92,6 +102,15 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
             raise
         found = yield from _search(request.execution_id, policy)
         if not found:
+            raise
+        return StartedExport(request.execution_id, adopted=True)
+    except RequestRefusedError as refused:
+        # How the service refuses an id that is in use is not documented (dmf-package-api.md §2.1), so ask for the id.
+        if isinstance(refused, DataProjectNotFoundError) or not (
+            yield from _search(
+                request.execution_id, policy if policy.tried_before else replace(policy, search_seconds=0.0)
+            )
+        ):
             raise
         return StartedExport(request.execution_id, adopted=True)
     if answered is None:

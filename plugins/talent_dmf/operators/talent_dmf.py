@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from talent_dmf.api.errors import ExportBusyError, ProtocolError, WaitTimeoutError
 from talent_dmf.api.execution_ids import check_legal_entity, mint_execution_id
 from talent_dmf.api.models import ExecutionEvent, ExportRequest
+from talent_dmf.api.starting import StartPolicy
 from talent_dmf.links import TalentDmfJobPageLink
 from talent_dmf.verdicts import verdicts
 
@@ -119,7 +120,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             hook = _hook(self.talent_dmf_conn_id)
             while True:
                 try:
-                    started = hook.start_export(request)
+                    started = hook.start_export(request, StartPolicy(tried_before=context["ti"].try_number > 1))
                     break
                 except ExportBusyError as busy:
                     self._wait_for_other(hook, busy, busy_deadline)
