@@ -106,11 +106,10 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
         return StartedExport(request.execution_id, adopted=True)
     except RequestRefusedError as refused:
         # How the service refuses an id that is in use is not documented (dmf-package-api.md §2.1), so ask for the id.
-        if isinstance(refused, DataProjectNotFoundError) or not (
-            yield from _search(
-                request.execution_id, policy if policy.tried_before else replace(policy, search_seconds=0.0)
-            )
-        ):
+        if isinstance(refused, DataProjectNotFoundError):
+            raise
+        patience = policy if policy.tried_before else replace(policy, search_seconds=0.0)
+        if not (yield from _search(request.execution_id, patience)):
             raise
         return StartedExport(request.execution_id, adopted=True)
     if answered is None:

@@ -101,13 +101,22 @@ def test_an_id_that_is_taken_is_ours():
     ("response", "kind"),
     [
         (odata_error("Data project Export Workers does not exist."), errors.DataProjectNotFoundError),
-        (odata_error("Export to package failed for definition group: X"), errors.RequestRefusedError),
         (answer(403), errors.PermissionDeniedError),
         (answer(302), errors.ProtocolError),
     ],
 )
 def test_a_refusal_is_not_looked_for(response, kind):
     assert type(play(start_export(REQUEST, POLICY), [*FREE, response]).error) is kind
+
+
+@pytest.mark.parametrize(("seen", "adopted"), [([not_found(), rows()], False), ([value("Executing")], True)])
+def test_an_unclear_refusal_is_compared_with_what_exists(seen, adopted):
+    refused = odata_error("Export to package failed for definition group: X")
+    played = play(start_export(REQUEST, POLICY), [*FREE, refused, *seen])
+    if adopted:
+        assert played.result.adopted
+    else:
+        assert type(played.error) is errors.RequestRefusedError
 
 
 OTHER = {"JobId": "other", "StagingStatus": "Executing"}
