@@ -241,3 +241,62 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, number: sig
     finally:
         if process.poll() is None:
             process.kill()
+
+
+def test_closed_connections_leave_nothing_behind(wire: Wire) -> None:
+    before = threading.active_count()
+    sockets = [connect(wire, "dmf") for _ in range(50)]
+    for sock in sockets:
+        sock.close()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert threading.active_count() == before
+
+
+@pytest.mark.slow
+def test_large_transfers_cost_no_memory(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    size = 512 * 1024 * 1024
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dmf_emulator", "--data-dir", tmp_path / "data", "--ready-file", ready,
+         "--export-seconds", "0", "--package-size", "512MiB"],
+        cwd=INCLUDE, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not ready.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        info = json.loads(ready.read_text())
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = info["ca_file"]
+        client = {"client_id": info["client_id"], "client_secret": info["client_secret"]}
+
+        def bearer(resource: str) -> dict[str, str]:
+            form = {"grant_type": "client_credentials", "scope": f"{resource}/.default", **client}
+            token = session.post(f"{info['authority']}/oauth2/v2.0/token", data=form).json()["access_token"]
+            return {"Authorization": f"Bearer {token}"}
+
+        actions = f"{info['dmf_url']}/data/DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntities."
+        export = {"definitionGroupId": "Export Workers", "packageName": "p", "executionId": "mine",
+                  "reExecute": False, "legalEntityId": "USMF"}  # fmt: skip
+        headers = bearer(info["dmf_resource"])
+        session.post(f"{actions}ExportToPackage", json=export, headers=headers)
+        link = session.post(f"{actions}GetExportedPackageUrl", json={"executionId": "mine"}, headers=headers).json()
+        path = f"/v1.0/drives/{info['user_drive_id']}/root:/big.zip:/createUploadSession"
+        url = session.post(f"{info['graph_url']}{path}", json={}, headers=bearer(info["graph_resource"])).json()
+        first = 0
+        with session.get(link["value"], stream=True) as package:
+            for block in package.iter_content(32 * 327_680):
+                content_range = f"bytes {first}-{first + len(block) - 1}/{size}"
+                answer = session.put(url["uploadUrl"], data=block, headers={"Content-Range": content_range})
+                first += len(block)
+        assert (first, answer.status_code, answer.json()["size"]) == (size, 201, size)
+        status = Path(f"/proc/{process.pid}/status")
+        if status.exists():
+            peak_kib = int(status.read_text().partition("VmHWM:")[2].split()[0])
+            assert peak_kib < 120 * 1024
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
