@@ -1,0 +1,92 @@
+"""What the libraries of object stores raise, in one clear sentence each."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from talent_dmf.api.errors import (
+    ConfigurationError,
+    DestinationError,
+    NameConflictError,
+    PermissionDeniedError,
+    TalentDmfError,
+    TransportError,
+)
+
+
+@contextmanager
+def store_errors(action: str, url: str) -> Iterator[None]:
+    """Turn whatever a store's library raises into one clear sentence.
+
+    :param action: what is tried, in words.
+    :param url: what it is tried with; without credentials.
+    :raises TalentDmfError: the sentence. A verdict if trying again cannot help.
+    """
+    try:
+        yield
+    except TalentDmfError:
+        raise
+    except FileExistsError:
+        raise name_taken(url) from None
+    except (ImportError, AirflowNotFoundException) as error:
+        raise ConfigurationError(
+            f"Could not {action} {url}: {error}. Define the connection; install the provider of the store."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - a store's library raises whatever it likes
+        raise _sentence(error, action, url) from None
+
+
+def _sentence(error: Exception, action: str, url: str) -> TalentDmfError:
+    if isinstance(error, ValueError) and action == "reach":
+        return ConfigurationError(
+            f"Could not {action} {url}: {error}. Check the scheme, and that the provider of the store is installed."
+        )
+    statuses = {status for each in _chain(error) if (status := _http_status(each))}
+    text = f"{type(error).__name__}: {str(error)[:500]}"
+    if isinstance(error, PermissionError) or statuses & {401, 403}:
+        return PermissionDeniedError(
+            f"The store does not let us {action} {url}. Give the connection's identity the right to write there. "
+            f"({text})"
+        )
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or 404 in statuses:
+        return DestinationError(
+            f"Could not {action} {url}: bucket, container or folder do not exist. Create them, or correct the "
+            f"destination. ({text})"
+        )
+    if statuses & {409, 412} and action == "save":
+        return name_taken(url)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}:
+        return DestinationError(f"Could not {action} {url}: {error.strerror}. Free space, or choose another place.")
+    return TransportError(f"Could not {action} {url}; the store may be out of reach at the moment. ({text})")
+
+
+def name_taken(url: str) -> NameConflictError:
+    """The error that says that a name is taken.
+
+    :param url: the file's URL, without credentials.
+    """
+    return NameConflictError(
+        f"{url} exists already. Remove or rename it, or set the conflict behaviour to replace or rename."
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _http_status(error: BaseException) -> int | None:
+    """The status in an error of the Azure, Google or AWS libraries."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        status = getattr(error, "status_code", None) or getattr(error, "code", None)
+    return status if isinstance(status, int) else None

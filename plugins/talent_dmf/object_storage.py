@@ -1,0 +1,260 @@
+"""The pump into any object store: a file goes there while it is being read, in constant memory, and is read back.
+
+The reading leg is that of the transfer to OneDrive: ranges pinned to one version, read ahead, with a fresh link when
+one expires. The writing leg is the store's own library (:mod:`talent_dmf.object_writers`). No store tells a checksum
+of a whole object that holds for all of them (the entity tag of a multipart object of S3 is none, and ``Content-MD5``
+of an Azure block blob is whatever the client says), so the stored object is read back and its SHA-256 compared.
+
+A later try begins the file anew, because no library resumes. It sends nothing if an earlier one had completed it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from talent_dmf.api.errors import NameConflictError, TransferError, TransferMismatchError
+from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.object_errors import name_taken
+from talent_dmf.object_folder import ObjectFolder
+from talent_dmf.object_writers import Writer, begin_file
+from talent_dmf.package_stream import PackageFile, PackageSource
+from talent_dmf.transfer_progress import Progress
+from talent_dmf.transfer_reader import Digests
+
+log = logging.getLogger(__name__)
+
+_MAX_UPLOADS = 2
+_MAX_NUMBERED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """A file in a store, complete and verified.
+
+    :param url: its URL, without credentials.
+    :param name: its name.
+    :param size_bytes: its length.
+    :param sha256: SHA-256 of what was read from the package, in hexadecimal; equal to that of what is stored.
+    :param quick_xor_hash: quickXorHash of it in base64.
+    :param duration_seconds: time from the first request to the verified file.
+    :param already_there: whether it had been stored before.
+    """
+
+    url: str
+    name: str
+    size_bytes: int
+    sha256: str
+    quick_xor_hash: str
+    duration_seconds: float
+    already_there: bool = False
+
+
+class FactStore(Protocol):
+    """Keeps what is known of a file for the next try of the same task. Nothing in it is secret."""
+
+    def load(self, slot: str) -> dict[str, Any]:
+        """What an earlier try left; empty if it left nothing."""
+        ...
+
+    def save(self, slot: str, facts: dict[str, Any]) -> None:
+        """Keep this for the next try, in the place of what was kept before."""
+        ...
+
+
+class ObjectStoragePump:
+    """Brings files of a package into a folder of a store.
+
+    :param package: where they come from.
+    :param folder: where they go.
+    :param facts: what earlier tries left.
+    :param progress: is told after each chunk, in the caller's thread.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        package: PackageSource,
+        folder: ObjectFolder,
+        *,
+        facts: FactStore,
+        progress: Callable[[Progress], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._package, self._folder, self._facts = package, folder, facts
+        self._progress, self._clock = progress, clock
+
+    def save(self, file: PackageFile, conflict_behavior: ConflictBehavior) -> StoredObject:
+        """Store a file.
+
+        :param file: which.
+        :param conflict_behavior: what to do if its name is taken: ``fail``, ``replace`` or ``rename``. Where the store
+            has no conditional write, another writer may win the moment between the look and the write.
+        :raises NameConflictError: the name is taken and the policy says fail.
+        :raises TransferMismatchError: what is stored is not what was sent, twice. It was deleted.
+        :raises TransferError: it cannot be done.
+        """
+        began = self._clock()
+        found = self._earlier_try(file) or self._same_content(file)
+        if found is not None:
+            name, digests = found
+            log.info("%s is there already, with the same content: nothing is sent.", self._folder.url(name))
+            return self._stored(file, name, digests, began, already_there=True)
+        for upload in range(1, _MAX_UPLOADS + 1):
+            try:
+                name, digests = self._send(file, conflict_behavior)
+                return self._stored(file, name, digests, began)
+            except TransferMismatchError as mismatch:
+                if upload == _MAX_UPLOADS:
+                    raise
+                log.warning("%s Sending it once more.", mismatch.message)
+        raise AssertionError("not reached")
+
+    def _stored(
+        self, file: PackageFile, name: str, digests: Digests, began: float, *, already_there: bool = False
+    ) -> StoredObject:
+        return StoredObject(
+            url=self._folder.url(name),
+            name=name,
+            size_bytes=file.size_bytes,
+            sha256=digests.sha256 or "",
+            quick_xor_hash=digests.quick_xor.base64(),
+            duration_seconds=self._clock() - began,
+            already_there=already_there,
+        )
+
+    def _earlier_try(self, file: PackageFile) -> tuple[str, Digests] | None:
+        """What an earlier try of this task has stored, perhaps without living to tell; its remains are removed."""
+        facts = self._facts.load(file.slot)
+        mine = facts.get("folder") == self._folder.url() and facts.get("wished") == file.name
+        if mine and facts.get("partial") and not self._folder.commits_on_close:
+            self._folder.delete(str(facts["partial"]))
+        if not mine or facts.get("etag") != file.etag or not file.etag or not facts.get("name"):
+            return None
+        return self._if_same(file, str(facts["name"]))
+
+    def _same_content(self, file: PackageFile) -> tuple[str, Digests] | None:
+        """The same file under the name wished for: a try whose facts are lost, or a task that was cleared."""
+        return self._if_same(file, file.name)
+
+    def _if_same(self, file: PackageFile, name: str) -> tuple[str, Digests] | None:
+        if self._folder.size(name) != file.size_bytes:
+            return None
+        digests = Digests(sha256=True)
+        with closing(self._package.chunks(file, digests)) as chunks:
+            for _ in chunks:
+                pass
+        same = digests.sha256 == self._folder.sha256(name, self._package.stop_if_cancelled)
+        return (name, digests) if same else None
+
+    def _send(self, file: PackageFile, conflict_behavior: ConflictBehavior) -> tuple[str, Digests]:
+        folder, replace = self._folder, conflict_behavior == "replace"
+        name = self._free_name(file.name, conflict_behavior)
+        partial = f"{file.name}.{uuid.uuid4().hex[:8]}.partial"
+        facts = {"folder": folder.url(), "wished": file.name, "etag": file.etag, "partial": partial}
+        self._facts.save(file.slot, facts)
+        digests = Digests(sha256=True)
+        writer = begin_file(folder, name, partial, replace=replace, block_bytes=self._package.chunk_bytes)
+        try:
+            self._write(file, writer, digests)
+            writer.complete()
+            if writer.staged is not None:
+                self._compare(writer.staged, file, digests)
+            self._package.stop_if_cancelled()
+            # From here on a try that dies may have stored it, so the next one has to know under which name.
+            self._facts.save(file.slot, {**facts, "name": name})
+            name = self._publish(file, writer, name, conflict_behavior, facts)
+        except BaseException:
+            writer.abandon()
+            raise
+        if writer.staged is None:
+            try:
+                self._compare(name, file, digests)
+            except TransferMismatchError:
+                folder.delete(name)
+                raise
+        return name, digests
+
+    def _write(self, file: PackageFile, writer: Writer, digests: Digests) -> None:
+        began = self._clock()
+        with closing(self._package.chunks(file, digests)) as chunks:
+            for chunk in chunks:
+                writer.write(chunk.data)
+                if self._progress is not None:
+                    elapsed = self._clock() - began
+                    speed = chunk.end / elapsed if elapsed > 0 else 0.0
+                    left = (file.size_bytes - chunk.end) / speed if speed else None
+                    self._progress(Progress(chunk.end, file.size_bytes, speed, left, 0))
+
+    def _compare(self, name: str, file: PackageFile, digests: Digests) -> None:
+        size = self._folder.size(name)
+        if size != file.size_bytes:
+            raise TransferMismatchError(
+                f"The store holds {size} bytes of {self._folder.url(name)}, and {file.size_bytes} were sent. "
+                "It was deleted there."
+            )
+        stored = self._folder.sha256(name, self._package.stop_if_cancelled)
+        if stored != digests.sha256:
+            raise TransferMismatchError(
+                f"The SHA-256 of {self._folder.url(name)} in the store is {stored}, and that of the package "
+                f"{digests.sha256}. It was deleted there."
+            )
+
+    def _publish(
+        self, file: PackageFile, writer: Writer, name: str, conflict_behavior: ConflictBehavior, facts: dict[str, Any]
+    ) -> str:
+        for _ in range(_MAX_NUMBERED):
+            try:
+                writer.publish(name, replace=conflict_behavior == "replace")
+            except NameConflictError:
+                # Somebody took the name in the meantime. What is staged in an object store has only this one name.
+                if conflict_behavior != "rename" or writer.staged is None:
+                    raise
+                name = self._free_name(file.name, conflict_behavior)
+                self._facts.save(file.slot, {**facts, "name": name})
+            else:
+                return name
+        raise TransferError(f"No name beside {self._folder.url(file.name)} stays free. Clean the folder up.")
+
+    def _free_name(self, wished: str, conflict_behavior: ConflictBehavior) -> str:
+        if self._folder.size(wished) is None or conflict_behavior == "replace":
+            return wished
+        if conflict_behavior == "fail":
+            raise name_taken(self._folder.url(wished))
+        stem, dot, extension = wished.rpartition(".")
+        if not dot:
+            stem, extension = wished, ""
+        for number in range(1, _MAX_NUMBERED):
+            name = f"{stem} {number}{dot}{extension}"
+            if self._folder.size(name) is None:
+                return name
+        raise NameConflictError(
+            f"{self._folder.url(wished)} and {_MAX_NUMBERED} numbered names beside it are taken. Clean the folder up."
+        )
+
+
+def save_text(folder: ObjectFolder, name: str, text: str) -> None:
+    """Store a short text as a file, in UTF-8, in the place of one that has the name.
+
+    :param folder: where.
+    :param name: its name.
+    :param text: a few kilobytes.
+    """
+    content = text.encode()
+    writer = begin_file(
+        folder, name, f"{name}.{uuid.uuid4().hex[:8]}.partial", replace=True, block_bytes=1024 * 1024 * 5
+    )
+    try:
+        writer.write(memoryview(content))
+        writer.complete()
+        writer.publish(name, replace=True)
+    except BaseException:
+        writer.abandon()
+        raise
+    if b"".join(folder.pieces(name)) != content:
+        raise TransferMismatchError(f"The store does not hold {folder.url(name)} as it was sent. Try again.")

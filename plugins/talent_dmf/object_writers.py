@@ -1,0 +1,203 @@
+"""How a file gets into a store all at once.
+
+Stores differ in when a file that is being written becomes visible, and so there are three ways to write one:
+
+* a disk (``file://``): under a temporary name beside it, synchronised, then renamed in one step of the file system;
+* object stores (``abfs://``, ``s3://``, ``gs://``): blocks or parts are staged where nobody sees them, and the object
+  appears, or changes from its old content to the new, with the commit that ``close`` sends;
+* anything else: under a temporary name, then moved by whatever the store has for it.
+
+fsspec commits what was staged when a file object is closed, also by ``with`` and by the garbage collector, and even
+while an exception is on its way: half a file would appear. A file that is given up is therefore marked, not closed.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+from contextlib import suppress
+from typing import Any, Protocol
+
+from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.object_errors import name_taken, store_errors
+from talent_dmf.object_folder import ObjectFolder
+
+
+def begin_file(folder: ObjectFolder, final: str, partial: str, *, replace: bool, block_bytes: int) -> Writer:
+    """Begin a file.
+
+    :param folder: where.
+    :param final: its name.
+    :param partial: its name while it is incomplete, where the store needs one.
+    :param replace: whether it may take the place of one that has the name.
+    :param block_bytes: length of the blocks that it is sent in.
+    """
+    folder.ensure()
+    with store_errors("write", folder.url(final)):
+        if folder.is_local:
+            return _DiskWriter(folder, partial)
+        if folder.commits_on_close:
+            return _StagingWriter(folder, final, replace=replace, block_bytes=block_bytes)
+        return _MovingWriter(folder, partial, block_bytes=block_bytes)
+
+
+class Writer(Protocol):
+    """A file that is being written.
+
+    The order is ``write`` …, ``complete``, ``publish``; or ``abandon`` at any time before ``publish`` returns.
+    """
+
+    @property
+    def staged(self) -> str | None:
+        """The name to read it back by once it is complete and before it is published, if there is one."""
+        ...
+
+    def write(self, data: memoryview) -> None:
+        """Add bytes."""
+        ...
+
+    def complete(self) -> None:
+        """All bytes are written."""
+        ...
+
+    def publish(self, name: str, *, replace: bool) -> None:
+        """Make it visible.
+
+        :raises NameConflictError: the name is taken and must not be replaced.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+class _DiskWriter:
+    def __init__(self, folder: ObjectFolder, partial: str) -> None:
+        self._folder, self.staged = folder, partial
+        self._path = folder.locate(partial)
+        self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 - closed by complete or abandon
+
+    def write(self, data: memoryview) -> None:
+        with store_errors("write", self._folder.url(self.staged)):
+            while data:
+                data = data[self._file.write(data) :]
+
+    def complete(self) -> None:
+        with store_errors("write", self._folder.url(self.staged)):
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def publish(self, name: str, *, replace: bool) -> None:
+        target = self._folder.locate(name)
+        with store_errors("save", self._folder.url(name)):
+            if replace:
+                os.replace(self._path, target)
+            else:
+                self._link(target)
+            directory = os.open(self._folder.path, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+
+    def _link(self, target: str) -> None:
+        """Give the file a name that must be free: a link, unlike a rename, never takes a taken one."""
+        try:
+            os.link(self._path, target)
+        except OSError as error:
+            if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}:
+                raise
+            # A file system without links: the look and the rename are two steps.
+            if os.path.lexists(target):
+                raise FileExistsError(target) from None
+            os.rename(self._path, target)
+        else:
+            os.unlink(self._path)
+
+    def abandon(self) -> None:
+        self._file.close()
+        with suppress(OSError):
+            os.unlink(self._path)
+
+
+class _StagingWriter:
+    staged = None
+
+    def __init__(self, folder: ObjectFolder, final: str, *, replace: bool, block_bytes: int) -> None:
+        self._folder, self._name = folder, final
+        open_ = functools.partial(folder.fs.open, folder.locate(final), block_size=block_bytes)
+        try:
+            # "xb" makes the commit conditional where the store can do that (adlfs, s3fs and gcsfs can).
+            self._file = open_("wb" if replace else "xb")
+        except (NotImplementedError, ValueError):
+            self._file = open_("wb")
+
+    def write(self, data: memoryview) -> None:
+        with store_errors("write", self._folder.url(self._name)):
+            self._file.write(data)
+
+    def complete(self) -> None:
+        """Nothing: what is complete is visible here."""
+
+    def publish(self, name: str, *, replace: bool) -> None:
+        try:
+            with store_errors("save", self._folder.url(name)):
+                self._file.close()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        _give_up(self._file)
+
+
+class _MovingWriter:
+    def __init__(self, folder: ObjectFolder, partial: str, *, block_bytes: int) -> None:
+        self._folder, self.staged = folder, partial
+        self._file = folder.fs.open(folder.locate(partial), "wb", block_size=block_bytes)
+
+    def write(self, data: memoryview) -> None:
+        with store_errors("write", self._folder.url(self.staged)):
+            self._file.write(bytes(data))
+
+    def complete(self) -> None:
+        with store_errors("write", self._folder.url(self.staged)):
+            self._file.close()
+
+    def publish(self, name: str, *, replace: bool) -> None:
+        taken = self._folder.size(name) is not None
+        if taken and not replace:
+            raise name_taken(self._folder.url(name))
+        try:
+            self._move(name)
+        except TalentDmfError:
+            if not taken:
+                raise
+            # Some stores do not move onto a name that is taken.
+            self._folder.delete(name)
+            self._move(name)
+
+    def _move(self, name: str) -> None:
+        with store_errors("save", self._folder.url(name)):
+            self._folder.fs.mv(self._folder.locate(self.staged), self._folder.locate(name))
+
+    def abandon(self) -> None:
+        _give_up(self._file)
+        with suppress(TalentDmfError):
+            self._folder.delete(self.staged)
+
+
+def _give_up(file: Any) -> None:
+    """Let go of a file without committing it; whatever it staged is forgotten by the store."""
+    try:
+        discard = getattr(file, "discard", None)
+        if discard is not None:
+            discard()
+    except Exception as error:  # noqa: BLE001 - the store forgets by itself what it was not told to forget
+        # An upload of S3 that cannot be aborted is left to the bucket's lifecycle rule.
+        del error
+    # What `close` and the garbage collector look at before they commit.
+    file.forced = True
+    file.closed = True
