@@ -11,7 +11,6 @@ from urllib.parse import quote
 from talent_dmf.api.errors import ProtocolError
 from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.odata import (
-    execution_exists_already,
     execution_not_found,
     parameters_refused,
     refusal,
@@ -70,8 +69,6 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
         "legalEntityId": request.legal_entity_id,
     }
     response = yield from _action(name, body, idempotent=False, silence=EXPORT_TO_PACKAGE_SILENCE_SECONDS)
-    if execution_exists_already(response):
-        return request.execution_id
     value = _value(name, response, request.definition_group_id)
     if not isinstance(value, str) or not value.strip() or value.strip() == ZERO_GUID:
         return None

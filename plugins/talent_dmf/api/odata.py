@@ -81,12 +81,6 @@ def parameters_refused(response: Response) -> bool:
     return response.status == 400 and "model state is invalid" in error_text(response).lower()
 
 
-def execution_exists_already(response: Response) -> bool:
-    """Whether ``ExportToPackage`` was refused because its execution id is taken (dmf-package-api.md §2.1)."""
-    text = error_text(response).lower()
-    return response.status in {400, 409} and "execution" in text and "already exists" in text
-
-
 def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfError:
     """The error for an answer that is no success.
 

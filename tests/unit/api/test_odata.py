@@ -7,7 +7,6 @@ from talent_dmf.api import errors
 from talent_dmf.api.errors import ProtocolError
 from talent_dmf.api.odata import (
     error_text,
-    execution_exists_already,
     execution_not_found,
     parameters_refused,
     refusal,
@@ -72,15 +71,6 @@ def test_a_long_text_is_cut():
 )  # fmt: skip
 def test_not_found(response, expected):
     assert execution_not_found(response) is expected
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [(odata_error("Execution ID already exists"), True), (odata_error("Execution x already exists", 409), True),
-     (odata_error("record already exists"), False), (odata_error("Execution ID already exists", 403), False)],
-)  # fmt: skip
-def test_exists_already(response, expected):
-    assert execution_exists_already(response) is expected
 
 
 @pytest.mark.parametrize(

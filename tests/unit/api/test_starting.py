@@ -92,9 +92,11 @@ def test_what_was_never_sent_is_not_looked_for():
     assert play(start_export(REQUEST, POLICY), [*FREE, NEVER_SENT]).error is NEVER_SENT
 
 
-def test_an_id_that_is_taken_is_ours():
-    played = play(start_export(REQUEST, POLICY), [*FREE, odata_error("Execution ID already exists")])
-    assert played.result.execution_id == "e-1"
+def test_an_id_that_is_said_to_be_taken_is_not_believed_in_unseen():
+    taken = odata_error("Execution ID already exists")
+    assert play(start_export(REQUEST, POLICY), [*FREE, taken, value("NotRun")]).result == StartedExport("e-1", True)
+    played = play(start_export(REQUEST, POLICY), [*FREE, taken, not_found(), rows()])
+    assert type(played.error) is errors.RequestRefusedError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Whatever happens, one undertaking never has two executions unless the former has
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import unquote
 
@@ -40,15 +40,18 @@ class Execution:
 class Service:
     """The service as far as starting goes.
 
+    :param refusal: in which words.
     :param refuses_known_ids: whether a re-used id is refused; if not, it runs a second time, as no contract excludes.
     """
 
     faults: list[str]
     windows: list[tuple[int, int]]
     refuses_known_ids: bool
+    refusal: str = "Execution ID already exists"
     moment: datetime = START
     executions: list[Execution] = field(default_factory=list)
     died: bool = False
+    tries: int = 0
 
     def answer(self, request: Request) -> Response:
         fault = self.faults.pop() if self.faults else "none"
@@ -98,7 +101,7 @@ class Service:
         asked = request.json["executionId"]
         mine = [e for e in self.executions if e.ours]
         if self.refuses_known_ids and any(e.id == asked for e in mine):
-            return odata_error("Execution ID already exists")
+            return odata_error(self.refusal)
         assert all(e.status in ENDED_BADLY for e in mine), f"a second export beside {mine}"
         others = [e for e in self.executions if not e.ours and e.status == "Executing" and e.listed_at <= self.moment]
         assert not others, f"an export beside {others}"
@@ -112,7 +115,9 @@ class Service:
 def run_task(service: Service) -> str | None:
     """One try of the task; ``None`` if it failed or its worker died."""
     service.died = False
-    flow = with_retries(start_export(REQUEST, POLICY), RETRIES, lambda: 1.0)
+    policy = replace(POLICY, tried_before=service.tries > 0)
+    service.tries += 1
+    flow = with_retries(start_export(REQUEST, policy), RETRIES, lambda: 1.0)
     try:
         effect = next(flow)
         while True:
@@ -148,14 +153,15 @@ FAULTS = st.lists(
 )  # fmt: skip
 # How long a new execution is denied by the status call, and missing in the list.
 WINDOWS = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), max_size=6)
+WORDS = st.sampled_from(["Execution ID already exists", "Export to package failed for definition group: X"])
 # What happens to the latest execution between two tries.
 TURNS = st.lists(st.sampled_from(["stays", "stays", "Failed", "Canceled", "Succeeded"]), min_size=1, max_size=7)
 
 
 @settings(max_examples=300, deadline=None)
-@given(FAULTS, WINDOWS, TURNS, st.booleans(), st.booleans())
-def test_never_two_executions_of_one_undertaking(faults, windows, turns, refuses_known_ids, somebody_else):
-    service = Service(faults, windows, refuses_known_ids)
+@given(FAULTS, WINDOWS, TURNS, st.booleans(), st.booleans(), WORDS)
+def test_never_two_executions_of_one_undertaking(faults, windows, turns, refuses_known_ids, somebody_else, words):
+    service = Service(faults, windows, refuses_known_ids, words)
     if somebody_else:
         service.executions.append(Execution("other", START, START, ours=False))
     for turn in turns:
