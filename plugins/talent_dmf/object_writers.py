@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import os
 from contextlib import suppress
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from typing import Any, Protocol
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.object_errors import name_taken, store_errors
 from talent_dmf.object_folder import ObjectFolder
+
+log = logging.getLogger(__name__)
 
 
 def begin_file(folder: ObjectFolder, final: str, partial: str, *, replace: bool, block_bytes: int) -> Writer:
@@ -184,20 +187,24 @@ class _MovingWriter:
             self._folder.fs.mv(self._folder.locate(self.staged), self._folder.locate(name))
 
     def abandon(self) -> None:
-        _give_up(self._file)
+        # Under its temporary name it may be committed: it is deleted next, or by the next try of the task.
+        with suppress(TalentDmfError):
+            self.complete()
         with suppress(TalentDmfError):
             self._folder.delete(self.staged)
 
 
 def _give_up(file: Any) -> None:
-    """Let go of a file without committing it; whatever it staged is forgotten by the store."""
+    """Let go of a file of an object store without committing it; what was staged expires there by itself."""
     try:
-        discard = getattr(file, "discard", None)
-        if discard is not None:
-            discard()
-    except Exception as error:  # noqa: BLE001 - the store forgets by itself what it was not told to forget
-        # An upload of S3 that cannot be aborted is left to the bucket's lifecycle rule.
-        del error
+        # S3 and Google can be told to forget at once; for the others this does nothing.
+        file.discard()
+    except Exception as error:  # noqa: BLE001 - a store's library raises whatever it likes
+        log.warning(
+            "What was staged in the store could not be discarded (%s); a lifecycle rule of the bucket, or the store "
+            "itself, removes it.",
+            type(error).__name__,
+        )
     # What `close` and the garbage collector look at before they commit.
     file.forced = True
     file.closed = True

@@ -113,8 +113,9 @@ class PackageSource:
         )
 
     def chunks(self, file: PackageFile, digests: Digests) -> Generator[Chunk, None, None]:
-        """The bytes of a file, in order; a chunk is valid until the next one is asked for. Close the generator: a thread
-        reads behind it.
+        """The bytes of a file, in order; a chunk is valid until the next one is asked for.
+
+        Close the generator: a thread reads behind it.
 
         :param file: which.
         :param digests: take note of every byte.

@@ -1,0 +1,331 @@
+"""Packages saved in object stores: on a disk, in memory, and in Azure Blob storage as Azurite speaks it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from tests.integration.staging_store import AZURITE, StagingFileSystem, azurite
+from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, Rig, sha256
+
+from dmf_emulator import Emulator, Settings
+from talent_dmf.api.errors import (
+    ConfigurationError,
+    DestinationError,
+    NameConflictError,
+    TalentDmfError,
+    TransferError,
+    TransferMismatchError,
+    TransportError,
+)
+from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.object_folder import ObjectFolder, open_folder
+from talent_dmf.object_storage import ObjectStoragePump, StoredObject, save_text
+from talent_dmf.package_stream import PackageFile, PackageSource
+
+PACKAGE_BYTES = 5 * CHUNK_BYTES + 4321
+SETTINGS = Settings(
+    seed=12,
+    not_found_seconds=0.0,
+    not_run_seconds=0.0,
+    executing_seconds=0.0,
+    url_delay_seconds=0.0,
+    package_size_bytes=PACKAGE_BYTES,
+)
+
+
+@pytest.fixture(scope="module")
+def big_emulator() -> Iterator[Emulator]:
+    with Emulator(SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(big_emulator: Emulator) -> Iterator[Rig]:
+    big_emulator.faults.clear()
+    big_emulator.recorder.clear()
+    made = Rig(big_emulator)
+    made.export(str(uuid.uuid4()))
+    yield made
+    made.close()
+    big_emulator.faults.clear()
+    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+
+
+class Facts(dict[str, dict[str, Any]]):
+    """What survives between two tries."""
+
+    def load(self, slot: str) -> dict[str, Any]:
+        return self.get(slot, {})
+
+    def save(self, slot: str, facts: dict[str, Any]) -> None:
+        self[slot] = json.loads(json.dumps(facts))
+
+
+class KilledError(BaseException):
+    """The worker dies here."""
+
+
+class Saving:
+    """One task that saves a package in a folder, over several tries."""
+
+    def __init__(self, rig: Rig, folder: ObjectFolder) -> None:
+        self.rig, self.folder, self.facts = rig, folder, Facts()
+        self.stop: Callable[[], None] = lambda: None
+        self.package = PackageSource(
+            rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop(), policy=QUICK_POLICY
+        )
+        self.version = self.package.look()
+
+    def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:
+        pump = ObjectStoragePump(self.package, self.folder, facts=self.facts, **options)
+        return pump.save(PackageFile(name, self.version.size_bytes, self.version.etag), conflict_behavior)
+
+    def content(self, name: str) -> bytes:
+        return bytes(self.folder.fs.cat_file(self.folder.locate(name)))
+
+
+@pytest.fixture(params=["disk", "memory", "staging"])
+def saving(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Saving:
+    """A disk, a store that shows a file while it is written, and one that commits on close."""
+    if request.param == "disk":
+        return Saving(rig, open_folder(f"file://{tmp_path}/exports", None))
+    if request.param == "memory":
+        return Saving(rig, ObjectFolder(MemoryFileSystem(), f"/{uuid.uuid4()}", "memory"))
+    return Saving(rig, ObjectFolder(StagingFileSystem(), "/bucket/exports", "s3"))
+
+
+def test_saves_the_package(saving: Saving) -> None:
+    expected, told = saving.rig.package(), []
+    stored = saving.save("p.zip", progress=told.append)
+    assert saving.content("p.zip") == expected
+    assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
+    assert (stored.name, stored.size_bytes, stored.sha256) == ("p.zip", PACKAGE_BYTES, sha256(expected))
+    assert stored.url == saving.folder.url("p.zip")
+    assert stored.url.endswith("/p.zip")
+    assert not stored.already_there
+    assert [progress.done_bytes for progress in told] == [*(CHUNK_BYTES * n for n in range(1, 6)), PACKAGE_BYTES]
+
+
+def test_nothing_is_visible_under_the_name_before_it_is_complete(saving: Saving) -> None:
+    seen = []
+    saving.save("p.zip", progress=lambda _: seen.append("p.zip" in saving.folder.names()))
+    assert seen == [False] * 6
+
+
+def test_the_old_content_stays_until_the_new_one_is_complete(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "old")
+    seen = []
+    saving.save("p.zip", "replace", progress=lambda _: seen.append(saving.content("p.zip")))
+    assert set(seen) == {b"old"}
+    assert saving.content("p.zip") == saving.rig.package()
+    assert list(saving.folder.names()) == ["p.zip"]
+
+
+def test_fail_leaves_what_is_there(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "theirs")
+    with pytest.raises(NameConflictError, match="exists already"):
+        saving.save("p.zip", "fail")
+    assert saving.content("p.zip") == b"theirs"
+    assert list(saving.folder.names()) == ["p.zip"]
+
+
+def test_fail_compares_content_and_not_size_only(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "x" * PACKAGE_BYTES)
+    with pytest.raises(NameConflictError):
+        saving.save("p.zip", "fail")
+    assert saving.content("p.zip") == b"x" * PACKAGE_BYTES
+
+
+def test_rename_takes_the_first_free_name(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "theirs")
+    save_text(saving.folder, "p 1.zip", "theirs too")
+    assert saving.save("p.zip", "rename").name == "p 2.zip"
+    assert saving.content("p 2.zip") == saving.rig.package()
+    assert saving.content("p.zip") == b"theirs"
+
+
+@pytest.mark.parametrize("conflict_behavior", ["fail", "replace", "rename"])
+def test_a_second_try_after_success_sends_nothing(saving: Saving, conflict_behavior: ConflictBehavior) -> None:
+    if conflict_behavior == "rename":
+        save_text(saving.folder, "p.zip", "theirs")
+    first = saving.save("p.zip", conflict_behavior)
+    before = saving.folder.names()
+    again = saving.save("p.zip", conflict_behavior)
+    assert again.already_there
+    assert (again.name, again.sha256) == (first.name, first.sha256)
+    assert saving.folder.names() == before
+
+
+def test_a_try_without_memory_recognises_its_own_file(saving: Saving) -> None:
+    saving.save("p.zip")
+    saving.facts.clear()
+    assert saving.save("p.zip").already_there
+
+
+@pytest.mark.parametrize("error", [KilledError, TransferError("cancelled")], ids=["killed", "cancelled"])
+def test_a_try_that_ends_early_leaves_nothing_half(saving: Saving, error: Any) -> None:
+    def die(progress: Any) -> None:
+        if progress.done_bytes > 2 * CHUNK_BYTES:
+            raise error
+
+    with pytest.raises((KilledError, TransferError)):
+        saving.save("p.zip", progress=die)
+    assert saving.folder.names() == {}
+    assert saving.save("p.zip").sha256 == sha256(saving.rig.package())
+
+
+def test_the_remains_of_a_dead_worker_are_removed_by_the_next_try(rig: Rig, tmp_path: Path) -> None:
+    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+    saving.facts.save("", {"folder": saving.folder.url(), "wished": "p.zip", "partial": "p.zip.dead.partial"})
+    (tmp_path / "p.zip.dead.partial").write_bytes(b"half")
+    (tmp_path / "q.zip.dead.partial").write_bytes(b"somebody else's")
+    saving.save("p.zip")
+    assert sorted(saving.folder.names()) == ["p.zip", "q.zip.dead.partial"]
+
+
+def test_a_worker_that_dies_right_after_publishing_does_not_store_it_twice(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "theirs")
+    save, seen = saving.facts.save, []
+
+    def die_when_told_the_name(slot: str, facts: dict[str, Any]) -> None:
+        save(slot, facts)
+        seen.append(facts.get("name"))
+
+    saving.facts.save = die_when_told_the_name  # type: ignore[method-assign]
+    saving.save("p.zip", "rename")
+    # What is kept before the file appears is all that the next try knows.
+    assert seen == [None, "p 1.zip"]
+    assert saving.save("p.zip", "rename").name == "p 1.zip"
+
+
+def test_a_link_that_expires_is_replaced_at_the_same_byte(saving: Saving) -> None:
+    emulator = saving.rig.emulator
+    emulator.faults.add("dmf.F15", mode="rejected", after=2)
+    stored = saving.save("p.zip")
+    assert saving.rig.links == 2
+    assert stored.sha256 == sha256(saving.rig.package())
+
+
+@pytest.mark.parametrize("commits", [1, 2])
+def test_what_is_stored_is_read_back(rig: Rig, commits: int) -> None:
+    store = StagingFileSystem(damage=commits)
+    saving = Saving(rig, ObjectFolder(store, "/bucket", "s3"))
+    if commits == 1:
+        assert saving.save("p.zip").sha256 == sha256(rig.package())
+        assert saving.content("p.zip") == rig.package()
+    else:
+        with pytest.raises(TransferMismatchError, match="It was deleted there"):
+            saving.save("p.zip")
+        assert saving.folder.names() == {}
+    assert store.commits == 2
+
+
+def test_a_store_that_breaks_off_never_commits(rig: Rig) -> None:
+    store = StagingFileSystem(fail_after_parts=2)
+    saving = Saving(rig, ObjectFolder(store, "/bucket", "s3"))
+    with pytest.raises(TransportError, match="broke off") as caught:
+        saving.save("p.zip")
+    assert caught.value.retryable
+    del caught
+    assert (store.staged_parts, store.commits) == (2, 0)
+    store.fail_after_parts = None
+    assert saving.save("p.zip").name == "p.zip"
+
+
+def test_a_name_taken_during_the_transfer_is_not_overwritten(saving: Saving) -> None:
+    def take(progress: Any) -> None:
+        if progress.done_bytes == PACKAGE_BYTES:
+            save_text(saving.folder, "p.zip", "theirs")
+
+    with pytest.raises(NameConflictError):
+        saving.save("p.zip", "fail", progress=take)
+    assert saving.content("p.zip") == b"theirs"
+    assert list(saving.folder.names()) == ["p.zip"]
+
+
+def test_a_disk_gives_way_when_the_name_is_taken_meanwhile(rig: Rig, tmp_path: Path) -> None:
+    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+
+    def take(progress: Any) -> None:
+        if progress.done_bytes == PACKAGE_BYTES:
+            save_text(saving.folder, "p.zip", "theirs")
+
+    assert saving.save("p.zip", "rename", progress=take).name == "p 1.zip"
+
+
+def test_a_folder_in_the_way_is_told(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "p.zip").mkdir()
+    with pytest.raises(DestinationError, match=r"p\.zip is a folder"):
+        Saving(rig, open_folder(f"file://{tmp_path}", None)).save("p.zip", "replace")
+
+
+@pytest.mark.parametrize(
+    ("destination", "error", "words"),
+    [
+        ("exports", ConfigurationError, "no URL of a folder"),
+        ("file://", ConfigurationError, "no URL of a folder"),
+        ("s3://key:sUpErSeCrEt@bucket/x", ConfigurationError, "carries credentials"),
+        ("abfs://c/x?sig=sUpErSeCrEt", ConfigurationError, "carries credentials"),
+        ("abfs://c@acc.dfs.core.windows.net/x", ConfigurationError, "name the account in the connection"),
+        ("gopher://bucket/x", ConfigurationError, "Check the scheme"),
+        ("abfs://nobody@container/x", ConfigurationError, "nobody"),
+        ("file:///proc/nowhere/x", DestinationError, "make the folder"),
+    ],
+)
+def test_a_destination_that_cannot_work_is_told(
+    rig: Rig, destination: str, error: type[TalentDmfError], words: str
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        Saving(rig, open_folder(destination, None)).save("p.zip")
+    assert "sUpErSeCrEt" not in str(caught.value)
+    assert not caught.value.retryable
+
+
+needs_azurite = pytest.mark.skipif(
+    AZURITE is None,
+    reason="Azurite is not installed: npm install -g azurite, or name its azurite-blob in AZURITE_BLOB",
+)
+
+
+@pytest.fixture
+def azure(rig: Rig, tmp_path: Path, set_connection: Callable[[str, dict[str, Any]], None]) -> Iterator[Saving]:
+    with azurite(tmp_path) as connection:
+        set_connection("azure_test", connection)
+        yield Saving(rig, open_folder("abfs://exports/daily", "azure_test"))
+
+
+@needs_azurite
+def test_azure_blob_storage(azure: Saving) -> None:
+    seen = []
+    stored = azure.save("p.zip", progress=lambda _: seen.append("p.zip" in azure.folder.names()))
+    assert azure.content("p.zip") == azure.rig.package()
+    assert stored.url == "abfs://exports/daily/p.zip"
+    assert set(seen) == {False}
+    assert azure.save("p.zip").already_there
+
+    def cancel(progress: Any) -> None:
+        if progress.done_bytes > CHUNK_BYTES:
+            raise TransferError("cancelled")
+
+    save_text(azure.folder, "q.zip", "old")
+    with pytest.raises(TransferError, match="cancelled"):
+        azure.save("q.zip", "replace", progress=cancel)
+    assert azure.content("q.zip") == b"old"
+
+    def take(progress: Any) -> None:
+        if progress.done_bytes == PACKAGE_BYTES:
+            save_text(azure.folder, "r.zip", "theirs")
+
+    with pytest.raises(NameConflictError):
+        azure.save("r.zip", "fail", progress=take)
+    assert azure.content("r.zip") == b"theirs"
+    assert azure.save("r.zip", "rename").name == "r 1.zip"
+    with pytest.raises(DestinationError, match="container"):
+        Saving(azure.rig, open_folder("abfs://nowhere/daily", "azure_test")).save("p.zip")
