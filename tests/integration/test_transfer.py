@@ -120,7 +120,7 @@ def test_folders_are_made(rig: Rig) -> None:
 def test_a_taken_name_by_policy(rig: Rig, policy: ConflictBehavior) -> None:
     name = f"taken {policy}.zip"
     first = rig.pump(name).run()
-    rig.export(str(uuid.uuid4()))
+    rig.export(str(uuid.uuid4()), "DEMF")
     second = rig.pump(name, policy).run()
     assert (second.item.id == first.item.id) == (policy == "replace")
     assert second.item.name == {"replace": name, "rename": f"taken {policy} 1.zip"}[policy]
@@ -207,7 +207,7 @@ def test_a_session_for_another_package_is_cancelled(rig: Rig) -> None:
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt):
         rig.pump("other.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
-    rig.export(str(uuid.uuid4()))
+    rig.export(str(uuid.uuid4()), "DEMF")
     result = rig.pump("other.zip", session_store=store).run()
     assert (result.resumed_from_bytes, result.item.name) == (0, "other.zip")
     assert rig.saved("other.zip") == rig.package()
@@ -278,7 +278,7 @@ def test_a_package_that_changed_is_read_from_the_beginning(rig: Rig) -> None:
 def test_a_package_that_changes_in_the_middle(rig: Rig) -> None:
     """The link that is fetched when the first one expires leads to another package."""
     first, second = rig.execution_id, str(uuid.uuid4())
-    rig.export(second)
+    rig.export(second, "DEMF")
     links: list[str] = []
 
     def mint() -> SecretUrl:

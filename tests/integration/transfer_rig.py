@@ -101,9 +101,9 @@ class Rig:
         for driver in self._drivers:
             driver.close()
 
-    def export(self, execution_id: str) -> None:
+    def export(self, execution_id: str, legal_entity_id: str = "USMF") -> None:
         """Have a package made; with the emulator's waits set to nothing it is there at once."""
-        asked = ExportRequest("Export Workers", "workers", "USMF", execution_id)
+        asked = ExportRequest("Export Workers", "workers", legal_entity_id, execution_id)
         self.dmf.run(actions.export_to_package(asked))
         self.execution_id = execution_id
 

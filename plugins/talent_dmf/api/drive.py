@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from talent_dmf.api.drive_names import folder_segments
-from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError
+from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
 from talent_dmf.api.graph_errors import graph_error
 from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
 from talent_dmf.api.steps import Request, Response, Steps, send
@@ -196,9 +196,10 @@ def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> 
     """Store a small file in one request.
 
     Only for what a session cannot carry (0 bytes) and for texts of a few kilobytes: Business has stored a truncated
-    file after a broken request (onedrive-api-docs#1366), so compare the size of the result.
+    file after a broken request (onedrive-api-docs#1366), so the size is compared.
 
     :raises NameConflictError: the name is taken and the policy says fail.
+    :raises TransferMismatchError: the service holds something else.
     """
     url = item_url(drive_id, destination.path, "content")
     request = Request(
@@ -211,7 +212,13 @@ def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> 
         idempotent=destination.conflict_behavior == "replace",
     )
     response = yield from send(request)
-    return read_item(_object("save", response, destination.path))
+    item = read_item(_object("save", response, destination.path))
+    if item.size_bytes != len(content):
+        raise TransferMismatchError(
+            f"OneDrive holds {item.size_bytes} bytes of {destination.path!r}, and {len(content)} were sent. Remove the "
+            "file there and try again."
+        )
+    return item
 
 
 def item_url(drive_id: str, path: str, action: str = "") -> str:
