@@ -83,10 +83,6 @@ class BlobService:
         segments = request.segments
         head = request.method == "HEAD"
         exchange.action = {"GET": "GetBlob", "HEAD": "HeadBlob"}.get(request.method, request.method)
-        if request.method not in {"GET", "HEAD"}:
-            raise Refusal(
-                authentication_failed(self._world, "Signature fields do not permit this operation.", "not-permitted")
-            )
         if len(segments) < 3 or segments[0] != CONTAINER:
             raise Refusal(
                 blob_error(self._world, 404, "ResourceNotFound", "The specified resource does not exist.", head=head)
@@ -103,6 +99,15 @@ class BlobService:
         world, request = self._world, exchange.request
         head = request.method == "HEAD"
         self._check_link(exchange, name)
+        if request.method not in {"GET", "HEAD"}:
+            # "SAS error codes": links permit reading only.
+            raise Refusal(
+                blob_error(
+                    world, 403, "AuthorizationPermissionMismatch",
+                    "This request is not authorized to perform this operation using this permission.",
+                    verdict="not-permitted",
+                )
+            )  # fmt: skip
         ended = execution is not None and execution.status(world.clock.timestamp()) in {SUCCEEDED, PARTIALLY_SUCCEEDED}
         if execution is None or not ended or name != world.blobs.blob_name(execution):
             raise Refusal(blob_missing(world, head=head))
@@ -157,9 +162,18 @@ class BlobService:
         unchanged = Refusal(Response(304, {"ETag": etag, "x-ms-error-code": "ConditionNotMet"}, verdict="not-modified"))
         if "if-match" in headers and not _etag_listed(headers["if-match"], etag):
             raise failed
+        if headers.get("if-none-match", "").strip() == "*":
+            # A read that asks for nothing to be there; as Azurite answers it.
+            raise Refusal(
+                blob_error(
+                    self._world, 400, "UnsatisfiableCondition",
+                    "The request includes an unsatisfiable condition for this operation.", head=head,
+                )
+            )  # fmt: skip
         if "if-none-match" in headers and _etag_listed(headers["if-none-match"], etag):
             raise unchanged
-        since = _moment(headers.get("if-modified-since"))
+        # Without meaning beside If-None-Match (RFC 9110, 13.1.3).
+        since = None if "if-none-match" in headers else _moment(headers.get("if-modified-since"))
         if since is not None and modified <= since:
             raise unchanged
         since = _moment(headers.get("if-unmodified-since"))
@@ -171,17 +185,19 @@ class BlobService:
         # x-ms-range wins over Range; HEAD (Get Blob Properties) knows no ranges.
         text = request.headers.get("x-ms-range") or request.headers.get("range") or ""
         match = _RANGE.match(text.strip()) if request.method == "GET" else None
+        if match is not None and match[2] and int(match[2]) < int(match[1]):
+            match = None
         if match is not None and self._world.faults.probe(exchange, "drive.F20", "ignores-range") is not None:
             match = None
         md5 = base64.b64encode(package.md5()).decode() if package.size <= _MD5_LIMIT_BYTES else ""
         if match is None:
-            # A range that is not understood is ignored, as HTTP wants it.
+            # A range that is not understood or ends before it begins is ignored (RFC 9110, 14.2).
             if md5:
                 headers["Content-MD5"] = md5
             return Response(200, headers, stream=package.read(0, package.size), length_bytes=package.size)
         first = int(match[1])
         last = min(int(match[2]) if match[2] else package.size - 1, package.size - 1)
-        if first >= package.size or last < first:
+        if first >= package.size:
             refused = blob_error(
                 self._world, 416, "InvalidRange", "The range specified is invalid for the current size of the resource."
             )
