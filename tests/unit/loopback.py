@@ -59,6 +59,9 @@ class Loopback:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # One packet for head and body, at once: otherwise each answer waits for a delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
     loopback: Loopback
 
     def handle_one_request(self) -> None:

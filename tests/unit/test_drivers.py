@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.unit.authority import Authority
 from tests.unit.loopback import Mishap, free_port, serve
 from tests.unit.scripted import START, answer
 
@@ -61,10 +62,12 @@ class Bench:
     """One of the drivers with a clock that moves only by sleeping."""
 
     is_async: bool
+    tls: TlsSettings
     slept: list[float] = field(default_factory=list)
 
     def run(self, steps: Steps[Any], base_url: str = "", **options: Any) -> Any:
-        options = {"base_url": base_url, "policy": POLICY, "jitter": lambda: 1.0, "clock": self._clock, **options}
+        given = {"base_url": base_url, "policy": POLICY, "tls": self.tls, "jitter": lambda: 1.0, "clock": self._clock}
+        options = {**given, **options}
         if not self.is_async:
             with SyncDriver(sleep=self.slept.append, **options) as driver:
                 return driver.run(steps)
@@ -83,8 +86,9 @@ class Bench:
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
-def bench(request: pytest.FixtureRequest) -> Bench:
-    return Bench(request.param)
+def bench(request: pytest.FixtureRequest, authority: Authority) -> Bench:
+    # A bundle of one certificate: to load the public ones takes longer than most of these tests.
+    return Bench(request.param, TlsSettings(verify=str(authority.bundle)))
 
 
 def test_a_request_is_addressed_and_dressed(bench):

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "plugins" / "talent_dmf"
-SOURCES = {
-    path.relative_to(base).as_posix(): path.read_text(encoding="utf-8")
+TREES = {
+    path.relative_to(base).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for base, folder in ((ROOT / "plugins", "."), (ROOT, "dags"))
     for path in sorted((base / folder).rglob("*.py"))
 }
@@ -194,7 +194,7 @@ CHECKS: dict[Check, str] = {
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_rule_holds(check: Check) -> None:
-    broken = [f"{name}: {found}" for name, text in SOURCES.items() for found in check(name, ast.parse(text))]
+    broken = [f"{name}: {found}" for name, tree in TREES.items() for found in check(name, tree)]
     assert not broken, "\n".join(broken)
 
 

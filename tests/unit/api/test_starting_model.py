@@ -158,7 +158,7 @@ WORDS = st.sampled_from(["Execution ID already exists", "Export to package faile
 TURNS = st.lists(st.sampled_from(["stays", "stays", "Failed", "Canceled", "Succeeded"]), min_size=1, max_size=7)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(FAULTS, WINDOWS, TURNS, st.booleans(), st.booleans(), WORDS)
 def test_never_two_executions_of_one_undertaking(faults, windows, turns, refuses_known_ids, somebody_else, words):
     service = Service(faults, windows, refuses_known_ids, words)
