@@ -39,6 +39,8 @@ _MAX_REFUSED_LINKS = 3
 # The session is the truth, so what is kept may be some seconds old: the bytes in between are read again for the
 # hash, and not sent.
 _SAVE_SECONDS = 5.0
+# Whoever kills the task waits about a minute.
+_STOP_SECONDS = 20.0
 
 
 def run_with_link(
@@ -229,6 +231,7 @@ class Attempt:
                     self._tally.bytes_sent += len(chunk.data)
                     outcome = target.run(self._upload.feed(position, chunk.data, chunk.whole_hash))
                     if isinstance(outcome, Completed):
+                        reader.stop()
                         return self._finish(outcome.item, chunk.whole_hash)
                     self._tally.resumes += outcome.next_offset != chunk.end
                     position = outcome.next_offset
@@ -238,8 +241,9 @@ class Attempt:
                 else:
                     reader.stop()
                     reader = self._reader(position)
-        finally:
-            reader.stop()
+        except BaseException:
+            reader.stop(_STOP_SECONDS)
+            raise
 
     def _took(self, chunk: Chunk, position: int) -> None:
         self._hash_state = chunk.hash_state

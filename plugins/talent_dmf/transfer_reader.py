@@ -134,11 +134,15 @@ class Reader:
         """Give the memory of a chunk back."""
         self._free.put(chunk.buffer)
 
-    def stop(self) -> None:
-        """End the thread; wait for it."""
+    def stop(self, timeout_seconds: float | None = None) -> None:
+        """End the thread after the range that it is reading; wait for it.
+
+        :param timeout_seconds: how long at most. Whoever is being killed has no time to sit out a storage that asks
+            for five minutes of patience; the thread then ends by itself, and touches nothing that is still in use.
+        """
         self._stopped.set()
         self._free.put(None)
-        self._thread.join()
+        self._thread.join(timeout_seconds)
 
     def _run(self) -> None:
         try:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
-from dmf_emulator import Emulator, Settings
+from dmf_emulator import Emulator, Pace, Settings
 from talent_dmf.api.download_range import probe
 from talent_dmf.api.errors import (
     DestinationError,
@@ -347,3 +355,45 @@ def test_what_is_logged_holds_no_secret(rig: Rig, caplog: pytest.LogCaptureFixtu
     queries = [urlsplit(url).query for url in (rig.mint().reveal(), store.kept[0].upload_url)]
     signature, token = parse_qs(queries[0])["sig"][0], parse_qs(queries[1])["tempauth"][0]
     assert not [secret for secret in (signature, quote(signature), token, "eyJ") if secret in caplog.text]
+
+
+# A worker of its own: it goes on with what the file holds, and keeps its place there.
+WORKER = """
+import json, sys
+from pathlib import Path
+from talent_dmf.sealing import SealedSessionStore, Sealer
+from tests.integration.transfer_rig import Rig, StandIn
+
+info, execution_id, state = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+rig = Rig(StandIn(info))
+rig.execution_id = execution_id
+read = lambda: state.read_text() if state.exists() else None
+store = SealedSessionStore(read, lambda text: state.write_text(text or ""), Sealer("s3cret", "c"))
+result = rig.pump("killed -9.zip", session_store=store).run()
+print(json.dumps([result.resumed_from_bytes, result.bytes_sent]))
+"""
+
+
+def test_a_killed_worker_is_taken_over_where_it_stopped(tmp_path: Path) -> None:
+    slow = {"sharepoint": Pace(bytes_per_second=2_000_000)}
+    with Emulator(replace(SETTINGS, pacing=slow)) as running:
+        rig = Rig(running)
+        rig.export(str(uuid.uuid4()))
+        command = [sys.executable, "-c", WORKER, json.dumps(rig.info), rig.execution_id, str(tmp_path / "state")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+        deadline = time.monotonic() + 30
+        while len(rig.ranges_sent()) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        first.kill()
+        first.communicate()
+        assert first.returncode == -signal.SIGKILL
+        assert rig.saved("killed -9.zip") is None
+        sent = rig.ranges_sent()
+        second = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
+        resumed_from, bytes_sent = json.loads(second.stdout.splitlines()[-1])
+        assert rig.saved("killed -9.zip") == rig.package()
+        assert resumed_from >= 3 * CHUNK_BYTES
+        assert bytes_sent == PACKAGE_BYTES - resumed_from
+        assert len(sent) <= 5
+        rig.close()

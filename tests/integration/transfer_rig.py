@@ -10,7 +10,6 @@ from typing import Any
 
 import requests
 
-from dmf_emulator import Emulator
 from dmf_emulator.recorder import Record
 from talent_dmf.api import actions
 from talent_dmf.api.models import ConflictBehavior, Destination, ExportRequest
@@ -30,7 +29,7 @@ QUICK_POLICY = RetryPolicy(base_seconds=1.0, max_attempts=6)
 class StaticToken:
     """A token source that asks Entra ID once."""
 
-    def __init__(self, emulator: Emulator, scope: str) -> None:
+    def __init__(self, emulator: Any, scope: str) -> None:
         self._emulator, self._scope, self._token = emulator, scope, ""
 
     def token(self, refused: str | None = None) -> str:
@@ -55,6 +54,16 @@ class StaticToken:
 
 
 @dataclass
+class StandIn:
+    """An emulator that runs in another process: where it is, and nothing else."""
+
+    info: dict[str, Any]
+
+    def connection_info(self) -> dict[str, Any]:
+        return self.info
+
+
+@dataclass
 class MemoryStore:
     """A session store that survives nothing but the test."""
 
@@ -73,7 +82,7 @@ class MemoryStore:
 class Rig:
     """Everything that a transfer needs, against one emulator."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Any) -> None:
         self.emulator = emulator
         self.info = emulator.connection_info()
         self.pauses: list[float] = []
