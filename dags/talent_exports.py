@@ -57,7 +57,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         definition_group_id="{{ params.data_project }}",
         legal_entity_id=legal_entity,
         export_result=wait_for_export.output,
-        folder="{{ params.folder }}",
+        folder="{{ params.folder or '' }}",
         file_name="{{ params.file_name }}",
         conflict_behavior="{{ params.conflict_behavior }}",
         receipt=spec.receipt,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseSensorOperator, Context
 
 _COMPANY_CODE = "^[A-Za-z0-9]{1,4}$"
-_WHAT, _WHERE, _HOW = "Export", "Destination", "Conduct"
+# What is exported has no section: Airflow shows such fields opened, and folds sections.
+_WHERE, _HOW = "Destination", "Waiting"
 LONGEST_WAIT = timedelta(days=7)
 
 
@@ -84,7 +85,6 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             minLength=1,
             title="Data project",
             description="Name of the export project in Dynamics 365 (Data management), exactly as it is there.",
-            section=_WHAT,
         ),
         **_companies(spec),
         "package_name": Param(
@@ -94,14 +94,14 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             pattern=r"\.[zZ][iI][pP]$",
             title="Package name",
             description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
-            section=_WHAT,
         ),
         "folder": Param(
             spec.folder,
-            type="string",
+            # The UI sends null for a field that was emptied.
+            type=["null", "string"],
             pattern=r'^[^"*:<>?\\|]*$',
             title="Destination folder",
-            description_md="Folder below the root of the drive, such as `Exports/Workers`; it is created if missing.",
+            description_md="Folder of the drive, such as `Exports/Workers`; made if missing. Empty: the root.",
             section=_WHERE,
         ),
         "file_name": Param(
@@ -143,7 +143,6 @@ def _companies(spec: ExportSpec) -> dict[str, Param]:
                 pattern=_COMPANY_CODE,
                 title="Legal entity",
                 description="Company code, such as USMF.",
-                section=_WHAT,
             )
         }
     return {
@@ -156,7 +155,6 @@ def _companies(spec: ExportSpec) -> dict[str, Param]:
             examples=list(spec.legal_entities),
             title="Legal entities",
             description="Company codes. They are exported one after the other, each into a file of its own.",
-            section=_WHAT,
         )
     }
 

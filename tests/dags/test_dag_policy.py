@@ -179,7 +179,14 @@ def test_the_forms_values_reach_the_operators_also_in_a_run_without_a_date(dag: 
     assert (save.definition_group_id, save.legal_entity_id) == ("Other", "DEMF")
 
 
-def test_the_form_has_a_title_a_help_and_a_section_for_every_field(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
+@pytest.mark.parametrize("emptied", ["", None])
+def test_an_emptied_folder_is_the_root(dag: DAG, emptied: str | None) -> None:
+    assert rendered(dag.get_task("save_to_onedrive"), params={**PARAMS, "folder": emptied}).folder == ""
+
+
+def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_exported_first(
+    shipped: DagBag, bag: Callable[..., DagBag]
+) -> None:
     for dag in every_dag(shipped, bag):
         fields = {name: dag.params.get_param(name) for name in dag.params}
         assert set(fields) - {"legal_entities"} == set(PARAMS) - (
@@ -187,7 +194,8 @@ def test_the_form_has_a_title_a_help_and_a_section_for_every_field(shipped: DagB
         )
         for name, field in fields.items():
             assert field.schema["title"], name
-            assert field.schema["section"], name
+            is_what = name in {"data_project", "legal_entity", "legal_entities", "package_name"}
+            assert field.schema.get("section") in ({None} if is_what else {"Destination", "Waiting"}), name
             assert field.description or field.schema.get("description_md"), name
 
 
@@ -197,6 +205,7 @@ def test_the_form_has_a_title_a_help_and_a_section_for_every_field(shipped: DagB
         ("one", {}, True),
         ("one", {"legal_entity": "dat", "time_limit_minutes": 1}, True),
         ("one", {"conflict_behavior": "replace", "folder": ""}, True),
+        ("one", {"folder": None}, True),
         ("one", {"conflict_behavior": "overwrite"}, False),
         ("one", {"legal_entity": "USMFX"}, False),
         ("one", {"legal_entity": ""}, False),
