@@ -193,9 +193,9 @@ def test_without_a_signature_nothing_is_there(wire: Wire, url: str) -> None:
 
 def test_a_link_only_reads(wire: Wire, url: str, content: bytes) -> None:
     blob = open_blob(wire, url)
-    with pytest.raises(ClientAuthenticationError, match="AuthenticationFailed"):
+    with pytest.raises(HttpResponseError, match="AuthorizationPermissionMismatch"):
         blob.upload_blob(b"other", overwrite=True)
-    with pytest.raises(ClientAuthenticationError, match="AuthenticationFailed"):
+    with pytest.raises(HttpResponseError, match="AuthorizationPermissionMismatch"):
         blob.delete_blob()
     assert blob.download_blob().readall() == content
 

@@ -1,0 +1,141 @@
+"""Azurite, Microsoft's own storage emulator: installed with npm, started, stopped."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from azure.storage.blob import BlobServiceClient, generate_blob_sas
+
+ACCOUNT, CONTAINER = "exports", "temporary-file"
+_MANIFESTS = Path(__file__).with_name("azurite")
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Azurite:
+    """A running Azurite with one container.
+
+    :param url: address of its account.
+    :param key: the account's key.
+    """
+
+    url: str
+    key: str
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store a blob, or replace it.
+
+        :param name: in the container.
+        """
+        with self._service() as service:
+            service.get_blob_client(CONTAINER, name).upload_blob(data, overwrite=True)
+
+    def signed(self, name: str, *, life_seconds: float = 3600.0) -> str:
+        """Return an address that reads a blob.
+
+        :param name: in the container; it need not be there.
+        :param life_seconds: from now; negative for a link that has expired.
+        """
+        now = datetime.now(UTC)
+        query = generate_blob_sas(
+            ACCOUNT, CONTAINER, name, account_key=self.key, permission="r",
+            start=now - timedelta(hours=1), expiry=now + timedelta(seconds=life_seconds),
+        )  # fmt: skip
+        with self._service() as service:
+            return f"{service.get_blob_client(CONTAINER, name).url}?{query}"
+
+    def create_container(self) -> None:
+        """Create the container that everything is put into."""
+        with self._service() as service:
+            service.create_container(CONTAINER)
+
+    def _service(self) -> BlobServiceClient:
+        return BlobServiceClient(self.url, credential={"account_name": ACCOUNT, "account_key": self.key})
+
+
+@contextmanager
+def azurite(cache: Path) -> Iterator[Azurite]:
+    """Azurite on a free port of the loopback interface, without telemetry, its blobs in memory.
+
+    :param cache: folder that keeps the installation; filled when it is used for the first time.
+    """
+    program = _install(cache)
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    with _running(program, key) as url:
+        started = Azurite(url, key)
+        started.create_container()
+        yield started
+
+
+def _install(folder: Path) -> Path:
+    """Install the pinned version into a folder, once, and return its program."""
+    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        _unavailable("Node.js and npm are not installed; Debian: apt-get install nodejs npm.")
+    # Two workers of pytest-xdist may come here at once.
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = (_MANIFESTS / "package-lock.json").read_bytes()
+        installed = folder / "installed"
+        if not program.exists() or not installed.exists() or installed.read_bytes() != wanted:
+            installed.unlink(missing_ok=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(_MANIFESTS / name, folder / name)
+            command = [npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                _unavailable(f"npm could not install Azurite: {done.stderr.strip()[-300:]}")
+            installed.write_bytes(wanted)
+    return program
+
+
+def _unavailable(reason: str) -> NoReturn:
+    """Fail where nobody would read that a test was skipped; skip at a developer's machine."""
+    message = f"Our reader and our Blob stand-in cannot be compared with Azurite. {reason}"
+    if os.environ.get("CI"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@contextmanager
+def _running(program: Path, key: str) -> Iterator[str]:
+    """Start Azurite and give the address of its account."""
+    node = shutil.which("node")
+    assert node is not None
+    process = subprocess.Popen(
+        [node, program, "--disableTelemetry", "--silent", "--inMemoryPersistence", "--skipApiVersionCheck",
+         "--blobHost", "127.0.0.1", "--blobPort", "0"],
+        env={"PATH": os.defpath, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    watchdog = threading.Timer(_START_SECONDS, process.kill)
+    watchdog.start()
+    try:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if found := re.search(r"successfully listens on (http://127\.0\.0\.1:\d+)", line):
+                watchdog.cancel()
+                yield f"{found[1]}/{ACCOUNT}"
+                return
+        pytest.fail(f"Azurite did not start: {''.join(said)}", pytrace=False)
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        process.wait()
