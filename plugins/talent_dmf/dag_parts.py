@@ -101,7 +101,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             type=["null", "string"],
             pattern=r'^[^"*:<>?\\|]*$',
             title="Destination folder",
-            description_md="Folder of the drive, such as `Exports/Workers`; made if missing. Empty: the root.",
+            description="Folder of the drive, such as Exports/Workers; made if missing. Empty: the root.",
             section=_WHERE,
         ),
         "file_name": Param(
@@ -110,8 +110,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             minLength=1,
             pattern=r'^[^"*:<>?/\\|]*$',
             title="File name",
-            description_md="Placeholders: "
-            + "; ".join(f"`{{{name}}}` {words}" for name, words in PLACEHOLDERS.items()),
+            description=f"Placeholders: {', '.join('{' + name + '}' for name in PLACEHOLDERS)}. They keep runs apart.",
             section=_WHERE,
         ),
         "conflict_behavior": Param(
@@ -119,7 +118,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             type="string",
             enum=list(get_args(ConflictBehavior)),
             title="If the name is taken",
-            description_md="`fail`, `replace` (a new version of the file) or `rename` (a number is added).",
+            description="fail, replace (the file gets a new version) or rename (the new file gets a number).",
             section=_WHERE,
         ),
         "time_limit_minutes": Param(

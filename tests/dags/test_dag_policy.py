@@ -196,7 +196,7 @@ def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_expor
             assert field.schema["title"], name
             is_what = name in {"data_project", "legal_entity", "legal_entities", "package_name"}
             assert field.schema.get("section") in ({None} if is_what else {"Destination", "Waiting"}), name
-            assert field.description or field.schema.get("description_md"), name
+            assert field.description, name
 
 
 @pytest.mark.parametrize(
