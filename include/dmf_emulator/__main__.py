@@ -14,6 +14,7 @@ from pathlib import Path
 from .emulator import Emulator
 from .errors import EmulatorError
 from .fault_catalogue import CATALOGUE
+from .http_message import is_whole_number
 from .pacing import Pace, parse_size_bytes
 from .scenario import Scenario
 from .settings import ORIGINS, Settings
@@ -113,7 +114,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or int(text) > 65535:
+    if not is_whole_number(text) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: choose 0 to 65535")
     return int(text)
 
@@ -138,19 +139,28 @@ def _write_ready_file(path: Path, emulator: Emulator) -> None:
 
 
 def _announce(emulator: Emulator) -> None:
-    print("DMF emulator is ready")
-    for origin, url in emulator.state.urls.items():
-        print(f"  {origin:<11}{url}")
-    print(f"  {'CA':<11}{emulator.ca_file}")
-    print(f"  {'drives':<11}{emulator.data_dir / 'drive'}", flush=True)
+    lines = ["DMF emulator is ready"]
+    lines += [f"  {origin:<11}{url}" for origin, url in emulator.state.urls.items()]
+    lines += [f"  {'CA':<11}{emulator.ca_file}", f"  {'drives':<11}{emulator.data_dir / 'drive'}"]
+    _print(lines)
 
 
 def _list_faults() -> None:
+    lines = []
     for fault in CATALOGUE:
-        print(f"{fault.name:<10} {fault.alias:<28} {fault.summary}")
+        lines.append(f"{fault.name:<10} {fault.alias:<28} {fault.summary}")
         for name, mode in fault.modes.items():
             parameters = ", ".join(mode.parameters) or "no parameters"
-            print(f"{'':<10} {'':<28}   mode {name}: {parameters}")
+            lines.append(f"{'':<10} {'':<28}   mode {name}: {parameters}")
+    _print(lines)
+
+
+def _print(lines: Sequence[str]) -> None:
+    """Print to a reader that may have left, as `| head` does; the emulator itself goes on."""
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from .clock import iso_utc
 from .errors import EmulatorError
 from .exchange import Exchange, Handler
 from .fault_types import Choice, FaultDefinition
-from .http_message import Refusal, Response, json_object, json_response
+from .http_message import Refusal, Response, is_whole_number, json_object, json_response
 from .scenario import Scenario, switch_on_entry
 from .state import World
 from .status_page import status_page
@@ -65,7 +65,7 @@ class AdminService:
             name: parameters.get(name, default) for name, default in (("since", "0"), ("limit", f"{_DEFAULT_LIMIT}"))
         }
         for name, text in numbers.items():
-            if not (text.isascii() and text.isdigit()):
+            if not is_whole_number(text):
                 raise EmulatorError(f"{name} must be a whole number, not {text!r}")
         match = {name: parameters[name] for name in known if name in parameters}
         records = self._world.recorder.requests(since=int(numbers["since"]), **match)
@@ -106,7 +106,7 @@ class AdminService:
         return json_response(201, switch_on_entry(self._world.faults, body).as_json())
 
     def _remove_fault(self, number: str) -> Response:
-        if not (number.isascii() and number.isdigit()):
+        if not is_whole_number(number):
             raise EmulatorError(f"{number!r} is no number of a fault")
         self._world.faults.remove(int(number))
         return Response(204)

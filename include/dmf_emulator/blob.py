@@ -23,7 +23,7 @@ from .http_message import Refusal, Response
 from .packages import Package
 from .state import World
 
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z")
 _VERSION = "2014-02-14"
 # Storage computes Content-MD5 for blobs that were written in one piece; larger ones have none. It is also the limit of
 # a range whose own MD5 is asked for.

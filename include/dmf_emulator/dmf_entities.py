@@ -16,7 +16,7 @@ from urllib.parse import quote
 from . import dmf_answers
 from .exchange import Exchange
 from .executions import Execution, odata_time
-from .http_message import Refusal, Response, json_object
+from .http_message import Refusal, Response, is_whole_number, json_object
 from .projects import SOURCE_FORMATS, Project, ProjectEntity
 from .state import World
 
@@ -243,7 +243,7 @@ def _whole(options: dict[str, str], name: str, default: int) -> int:
     text = options.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit()):
+    if not is_whole_number(text):
         raise Refusal(_bad_query(f"Invalid value '{text}' for {name} query option found.", name))
     return int(text)
 

@@ -11,7 +11,7 @@ from .drive_store import Drive, Item
 from .exchange import Exchange
 from .graph_answers import drive_error, invalid_request, item_not_found, name_exists
 from .graph_paths import DriveAddress
-from .http_message import Refusal, Response, json_object, json_response
+from .http_message import Refusal, Response, is_whole_number, json_object, json_response
 from .quickxor import QuickXorHash
 from .session_creation import create_session
 from .state import World
@@ -118,7 +118,7 @@ class DriveCalls:
         children = existing_children(item)
         start, size = (parameters.get(name, "") for name in ("$skiptoken", "$top"))
         for text in (start, size):
-            if text and not (text.isascii() and text.isdigit()):
+            if text and not is_whole_number(text):
                 raise Refusal(invalid_request(self._origin, "Invalid paging value."))
         first, count = int(start or 0), min(int(size or _PAGE_ITEMS) or _PAGE_ITEMS, 1000)
         body: dict[str, Any] = {"value": [self._shown(child) for child in children[first : first + count]]}

@@ -6,6 +6,7 @@ Nothing here knows HTTP. Names are compared without case, as OneDrive does (oned
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import random
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 from .clock import VirtualClock, iso_utc
 from .quickxor import QuickXorHash
 from .settings import Settings
+
+_DISK_NAME_BYTES = 255
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +56,9 @@ class Item:
     @property
     def path_on_disk(self) -> Path:
         """Where its bytes lie, unless they are discarded."""
-        return self.drive.folder / self.path
+        if self.parent is None:
+            return self.drive.folder
+        return self.parent.path_on_disk / disk_name(self.name)
 
     @property
     def total_bytes(self) -> int:
@@ -231,6 +236,18 @@ class DriveStore:
         yield item
         for child in item.children.values():
             yield from self._walk(child)
+
+
+def disk_name(name: str) -> str:
+    """Return the name under which a file lies on disk: its own, unless the disk has no room for so many bytes.
+
+    OneDrive counts characters, most disks count bytes.
+    """
+    encoded = name.encode()
+    if len(encoded) <= _DISK_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{encoded[: _DISK_NAME_BYTES - 17].decode(errors='ignore')}-{digest}"
 
 
 def item_time(client_time: str, timestamp_seconds: float) -> str:

@@ -48,7 +48,7 @@ class Wire:
         while (end := data.find(b"\r\n\r\n")) < 0:
             if len(data) > MAX_HEAD_BYTES:
                 raise MalformedRequest(431, "the request head is too long")
-            more = self.sock.recv(MAX_HEAD_BYTES)
+            more = self._receive()
             if not more:
                 if data:
                     raise ConnectionEnded
@@ -63,7 +63,7 @@ class Wire:
         :raises ConnectionEnded: when the peer stops in the middle.
         """
         while (end := self._pending.find(b"\r\n")) < 0:
-            more = self.sock.recv(MAX_HEAD_BYTES)
+            more = self._receive()
             if not more or len(self._pending) > MAX_HEAD_BYTES:
                 raise ConnectionEnded
             self._pending += more
@@ -81,10 +81,29 @@ class Wire:
             view[:count] = self._pending[:count]
             self._pending = self._pending[count:]
             return count
-        count = self.sock.recv_into(view)
+        try:
+            count = self.sock.recv_into(view)
+        except OSError as error:
+            raise ConnectionEnded from error
         if not count:
             raise ConnectionEnded
         return count
+
+    def _receive(self) -> bytes:
+        try:
+            return self.sock.recv(MAX_HEAD_BYTES)
+        except OSError as error:
+            raise ConnectionEnded from error
+
+    def send(self, data: bytes) -> None:
+        """Send a few bytes.
+
+        :raises ConnectionEnded: when the peer has left.
+        """
+        try:
+            self.sock.sendall(data)
+        except OSError as error:
+            raise ConnectionEnded from error
 
     def block(self) -> memoryview:
         """Return this connection's one reused buffer."""
@@ -123,7 +142,7 @@ class Body:
         :raises MalformedRequest: when chunked coding is broken.
         """
         if self._expects_continue and not self.finished:
-            self._wire.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
         if not self.chunked:
             yield from self._counted()
@@ -175,7 +194,7 @@ class Body:
             while filled < wanted:
                 try:
                     count = self._wire.read_into(block[filled:wanted])
-                except (ConnectionEnded, OSError):
+                except ConnectionEnded:
                     if filled:
                         self._left_bytes -= filled
                         self.received_bytes += filled

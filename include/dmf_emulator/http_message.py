@@ -143,13 +143,26 @@ def json_response(
     return Response(status, {"Content-Type": content_type, **(headers or {})}, body, verdict=verdict)
 
 
+def is_whole_number(text: str) -> bool:
+    """Whether a text is a number from 0 that any service could mean; Python refuses to read endless digits."""
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 def json_object(content: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in `content`, or None when it holds none."""
+    """Return the JSON object in `content`, or None when it holds none.
+
+    Stricter than Python's parser: NaN, half surrogate pairs and endless nesting are no JSON to the services.
+    """
     try:
-        value = json.loads(content)
-    except ValueError:
+        value = json.loads(content, parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def parse_head(head: bytes, wire: Wire, pacer: Pacer) -> Request:
@@ -192,6 +205,6 @@ def _declared_length(headers: Mapping[str, str]) -> int | None:
         return None
     if text is None:
         return 0
-    if not (text.isascii() and text.isdigit()):
+    if not is_whole_number(text):
         raise MalformedRequest(400, "the Content-Length is no number")
     return int(text)

@@ -176,7 +176,7 @@ class Listener:
             except Refusal as refusal:
                 response = refusal.response
             response = world.faults.reply(exchange, response)
-        except (MalformedRequest, ConnectionEnded, OSError) as error:
+        except (MalformedRequest, ConnectionEnded) as error:
             status = error.status if isinstance(error, MalformedRequest) else 0
             world.recorder.add(exchange, Response(status, verdict="connection-ended"), arrived_seconds)
             raise

@@ -27,8 +27,8 @@ from .upload_store import MAX_RANGE_BYTES, UNIT_BYTES, UploadSession
 
 _SESSION_PATH = re.compile(r"/(?:.*/)?_api/v2\.0/drives/[^/]+/items/[^/]+/uploadSession\Z")
 _DOWNLOAD_PATH = re.compile(r"/(?:.*/)?_layouts/15/download\.aspx\Z")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z")
 _ACTIONS = {"PUT": "uploadRange", "GET": "uploadStatus", "DELETE": "uploadCancel", "POST": "uploadCommit"}
 
 

@@ -242,3 +242,12 @@ def test_files_of_an_earlier_run_are_there_again(start: Start, tmp_path: Any) ->
     second = start(Settings(data_dir=tmp_path))
     body = second.graph("GET", f"{second.drive}/root:/Exports/a.txt").json()
     assert body["file"]["hashes"] == {"quickXorHash": HELLO_HASH}
+
+
+def test_a_name_of_many_bytes_is_saved(wire: Wire) -> None:
+    name = "\u8f93" * 250 + ".zip"
+    body = put(wire, name).json()
+    assert (body["name"], body["size"]) == (name, 11)
+    assert wire.graph("GET", f"{wire.drive}/items/{body['id']}/content").content == b"hello world"
+    assert wire.graph("PATCH", f"{wire.drive}/items/{body['id']}", json={"name": "short.zip"}).status_code == 200
+    assert (wire.emulator.data_dir / "drive" / "OneDrive" / "short.zip").read_bytes() == b"hello world"

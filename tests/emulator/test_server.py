@@ -300,3 +300,15 @@ def test_large_transfers_cost_no_memory(tmp_path: Path) -> None:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+def test_a_reset_is_a_reset_and_no_orderly_end(start: Start) -> None:
+    wire = start(Settings(tls=False).with_export_seconds(0))
+    wire.emulator.faults.add("dmf.F8", match={"action": "DataManagementDefinitionGroups"})
+    parts = urlsplit(wire.info["dmf_url"])
+    token = wire.bearer(wire.info["dmf_resource"])["Authorization"]
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as sock:
+        head = f"GET /data/DataManagementDefinitionGroups HTTP/1.1\r\nAuthorization: {token}\r\n\r\n"
+        sock.sendall(head.encode())
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
