@@ -19,7 +19,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.unpacking import EntryDecoder, find_data
 from talent_dmf.drivers import SyncDriver
-from talent_dmf.transfer_attempt import run_with_link
+from talent_dmf.transfer import run_with_link
 from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, OpenReader, Reader
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ _MEGABYTE = 1_000_000
 class Progress:
     """How far a transfer is.
 
-    :param done_bytes: bytes that OneDrive has accepted, those of earlier tries included.
+    :param done_bytes: bytes that the destination has accepted, those of earlier tries included.
     :param total_bytes: length of the file.
     :param bytes_per_second: speed of this try so far.
     :param eta_seconds: time left at this speed, or ``None`` while there is no speed.
@@ -52,10 +52,17 @@ class ProgressLog:
     :param log: where to.
     :param every_seconds: time between two lines.
     :param clock: monotonic seconds.
+    :param doing: how the line begins.
     """
 
-    def __init__(self, log: LineLog, every_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log, self._every, self._clock = log, every_seconds, clock
+    def __init__(
+        self,
+        log: LineLog,
+        every_seconds: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        doing: str = "Saving in OneDrive",
+    ) -> None:
+        self._log, self._every, self._clock, self._doing = log, every_seconds, clock, doing
         self._last = clock()
 
     def __call__(self, progress: Progress) -> None:
@@ -63,7 +70,7 @@ class ProgressLog:
         moment = self._clock()
         if moment - self._last >= self._every:
             self._last = moment
-            self._log.info("Saving in OneDrive: %s", progress)
+            self._log.info("%s: %s", self._doing, progress)
 
 
 def format_seconds(seconds: float) -> str:
