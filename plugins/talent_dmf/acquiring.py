@@ -58,16 +58,7 @@ def _credential(identity: Identity) -> Any:
         return identity.client_secret
     if identity.auth_type == "workload_identity":
         return {"client_assertion": _federated_token}
-    text = identity.certificate_data
-    if not text:
-        try:
-            text = Path(identity.certificate_path).read_text(encoding="ascii", errors="replace")
-        except OSError as error:
-            raise ConfigurationError(
-                f"The certificate file {identity.certificate_path!r} cannot be read ({error.strerror}); give the "
-                "path of a PEM file with private key and certificate that every worker and triggerer can read."
-            ) from error
-    return _certificate_credential(text)
+    return _certificate_credential(identity.certificate_text)
 
 
 def _certificate_credential(pem: str) -> dict[str, str]:

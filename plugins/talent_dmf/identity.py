@@ -91,10 +91,23 @@ class Identity:
     @property
     def sealing_secret(self) -> str:
         """A secret of the connection's own, to derive keys from; ``""`` for an identity without any."""
-        return self.client_secret or self.password or self.certificate_data or self._certificate_text()
+        return self.client_secret or self.password or self.certificate_text
 
-    def _certificate_text(self) -> str:
-        return Path(self.certificate_path).read_text(encoding="utf-8") if self.certificate_path else ""
+    @property
+    def certificate_text(self) -> str:
+        """The certificate and its key as PEM; ``""`` for an identity without any.
+
+        :raises ConfigurationError: the file cannot be read.
+        """
+        if self.certificate_data or not self.certificate_path:
+            return self.certificate_data
+        try:
+            return Path(self.certificate_path).read_text(encoding="ascii", errors="replace")
+        except OSError as error:
+            raise ConfigurationError(
+                f"The certificate file {self.certificate_path!r} cannot be read ({error.strerror}); give the "
+                "path of a PEM file with private key and certificate that every worker and triggerer can read."
+            ) from error
 
     @property
     def cache_key(self) -> str:

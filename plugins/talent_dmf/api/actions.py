@@ -182,6 +182,9 @@ def data_projects() -> Steps[list[str]]:
 def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:
     operation = "DataManagementExecutionJobDetails"
     response = yield from send(Request("GET", _rows_url(operation, key, value), operation=operation))
+    if response.status == 404:
+        # Stand-alone Talent may not publish this entity set: then the status call is all there is to ask.
+        return []
     rows = _value(operation, response, value)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

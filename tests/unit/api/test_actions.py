@@ -79,6 +79,8 @@ RESULTS = [
         ),
         ["a", "b"],
     ),
+    (actions.execution_is_listed, answer(404), False),
+    (actions.executions_that_look_running, answer(404), []),
 ]
 
 
@@ -99,7 +101,6 @@ REFUSED = [
     (URL, answer(403), errors.PermissionDeniedError),
     (actions.execution_errors, odata_error("no"), errors.RequestRefusedError),
     (actions.execution_is_listed, answer(403), errors.PermissionDeniedError),
-    (actions.execution_is_listed, answer(404), errors.ConfigurationError),
 ]
 
 
