@@ -28,7 +28,8 @@ from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.upload_session import DEFAULT_FRAGMENT_BYTES, check_fragment_bytes
 from talent_dmf.drivers import SyncDriver
 from talent_dmf.sealing import SessionStore
-from talent_dmf.transfer_attempt import Attempt, Job, Tally, run_with_link
+from talent_dmf.transfer_attempt import Attempt
+from talent_dmf.transfer_job import Job, Tally, run_with_link
 from talent_dmf.transfer_progress import Progress, ProgressLog
 from talent_dmf.transfer_reader import OpenReader, Reader
 

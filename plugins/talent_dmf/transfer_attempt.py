@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import replace
 
 from talent_dmf.api.download_range import Source
 from talent_dmf.api.drive import get_item_by_id
@@ -17,21 +15,19 @@ from talent_dmf.api.errors import (
     TransferError,
     TransferMismatchError,
 )
-from talent_dmf.api.models import Destination, DriveItem
+from talent_dmf.api.models import DriveItem
 from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.retrying import Patience
 from talent_dmf.api.steps import Steps
 from talent_dmf.api.upload import ResumableUpload
 from talent_dmf.api.upload_record import UploadRecord
 from talent_dmf.api.upload_result import store_empty
 from talent_dmf.api.upload_session import Completed, UploadSession
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.sealing import SessionStore
+from talent_dmf.transfer_job import Job, Tally
 from talent_dmf.transfer_progress import Progress
-from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, OpenReader, Reader
+from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, Reader
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # Links in a row that the storage does not accept: then it is not a matter of age.
@@ -41,65 +37,6 @@ _MAX_REFUSED_LINKS = 3
 _SAVE_SECONDS = 5.0
 # Whoever kills the task waits about a minute.
 _STOP_SECONDS = 20.0
-
-
-def run_with_link(
-    driver: SyncDriver, mint_url: Callable[[], SecretUrl], protocol: Callable[[SecretUrl], Steps[T]]
-) -> T:
-    """Run a protocol on a signed URL, once more with a fresh one if it has expired.
-
-    :param driver: runs it.
-    :param mint_url: gives a fresh signed URL.
-    :param protocol: what to do with a URL.
-    :raises PackageLinkExpiredError: the storage does not accept a fresh one either.
-    """
-    try:
-        return driver.run(protocol(mint_url()))
-    except PackageLinkExpiredError:
-        return driver.run(protocol(mint_url()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What is to be done, and with what; the parameters are those of ``PackagePump``."""
-
-    source: SyncDriver
-    target: SyncDriver
-    mint_url: Callable[[], SecretUrl]
-    drive_id: str
-    destination: Destination
-    chunk_bytes: int
-    progress: Callable[[Progress], None] | None
-    store: SessionStore | None
-    sha256: bool
-    require_hash: bool
-    cancelled: Callable[[], bool]
-    policy: RetryPolicy
-    jitter: Callable[[], float]
-    clock: Callable[[], float]
-    open_reader: OpenReader = Reader
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run did, over all its attempts.
-
-    :param clock: monotonic seconds.
-    """
-
-    clock: Callable[[], float]
-    began: float = field(init=False)
-    bytes_sent: int = 0
-    resumes: int = 0
-    resumed_from_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        self.began = self.clock()
-
-    @property
-    def elapsed_seconds(self) -> float:
-        """Time since the run began."""
-        return self.clock() - self.began
 
 
 class Attempt:

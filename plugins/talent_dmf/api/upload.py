@@ -33,7 +33,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import Patience, RetryPolicy
 from talent_dmf.api.steps import Sleep, Steps
 from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.api.upload_result import beside, candidates, settled, take_name
+from talent_dmf.api.upload_result import beside, candidates, refuse_if_taken, settled, take_name
 from talent_dmf.api.upload_session import Accepted, Completed, UploadSession, create_session
 
 # Beginnings anew without the upload getting further than ever before.
@@ -107,7 +107,7 @@ class ResumableUpload:
         """
         self.session, self.placed = None, self.destination
         existing = yield from get_item(self.drive_id, self.destination.path)
-        self._refuse_if_taken(existing)
+        refuse_if_taken(self.destination, existing)
         self._prior = (existing.id, existing.etag) if existing else ("", "")
         drive = yield from get_drive(self.drive_id)
         if drive.remaining_bytes is not None and drive.remaining_bytes < self.size_bytes:
@@ -197,14 +197,17 @@ class ResumableUpload:
 
         :param whole_hash: its quickXorHash in base64; ``None`` to compare the size only.
         """
-        for item in (yield from candidates(self.drive_id, self.placed)):
-            if (item.id, item.etag) == self._prior or item.size_bytes != self.size_bytes:
-                continue
-            if whole_hash is None:
-                return item
-            found = yield from settled(self.drive_id, self.placed.path, item, self.size_bytes)
-            if found is not None and found.quick_xor_hash == whole_hash:
-                return found
+        # An earlier try may have been killed after it had taken the name and before it could say so.
+        for place in dict.fromkeys((self.placed, self.destination)):
+            for item in (yield from candidates(self.drive_id, place)):
+                if (item.id, item.etag) == self._prior or item.size_bytes != self.size_bytes:
+                    continue
+                found: DriveItem | None = item
+                if whole_hash is not None:
+                    found = yield from settled(self.drive_id, place.path, item, self.size_bytes)
+                if found is not None and whole_hash in {None, found.quick_xor_hash}:
+                    self.placed = place
+                    return found
         return None
 
     def cancel(self) -> Steps[bool]:
@@ -250,7 +253,7 @@ class ResumableUpload:
             except NameConflictError:
                 if self.placed != self.destination:
                     raise
-                self._refuse_if_taken((yield from get_item(self.drive_id, self.destination.path)))
+                refuse_if_taken(self.destination, (yield from get_item(self.drive_id, self.destination.path)))
                 if pauses:
                     yield Sleep(pauses.pop(0), f"The cancelled upload of {self.destination.path!r} still blocks it.")
                 else:
@@ -271,18 +274,6 @@ class ResumableUpload:
         except TransportError:
             raise error from None
         yield pause
-
-    def _refuse_if_taken(self, existing: DriveItem | None) -> None:
-        policy = self.destination.conflict_behavior
-        if existing is None or policy == "rename":
-            return
-        if existing.is_folder:
-            raise DestinationError(f"{self.destination.path!r} is a folder in OneDrive. Choose another file name.")
-        if policy == "fail":
-            raise NameConflictError(
-                f"{self.destination.path!r} exists in OneDrive already. Remove or rename it there, or set the conflict "
-                "behaviour to replace or rename."
-            )
 
     def _begin_again(self, lost: UploadSessionLostError) -> Steps[Accepted]:
         self.session = None

@@ -31,6 +31,25 @@ _LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0)
 _MAX_NUMBERED = 100
 
 
+def refuse_if_taken(destination: Destination, existing: DriveItem | None) -> None:
+    """Refuse a name that the conflict policy does not allow to be used.
+
+    :param destination: the name, and the policy.
+    :param existing: what has the name.
+    :raises NameConflictError: a file has it and the policy says fail.
+    :raises DestinationError: a folder has it.
+    """
+    if existing is None or destination.conflict_behavior == "rename":
+        return
+    if existing.is_folder:
+        raise DestinationError(f"{destination.path!r} is a folder in OneDrive. Choose another file name.")
+    if destination.conflict_behavior == "fail":
+        raise NameConflictError(
+            f"{destination.path!r} exists in OneDrive already. Remove or rename it there, or set the conflict "
+            "behaviour to replace or rename."
+        )
+
+
 def candidates(drive_id: str, placed: Destination) -> Steps[list[DriveItem]]:
     """The items that an upload may have become.
 

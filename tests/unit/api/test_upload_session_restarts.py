@@ -382,3 +382,19 @@ def test_no_bytes_at_all() -> None:
     assert type(play(store_empty("d", destination), never).error) is TransportError
     wrong = [answer(404), answer(201, json={**ITEM, "size": 5})]
     assert type(play(store_empty("d", destination), wrong).error) is TransferMismatchError
+
+
+def test_a_file_that_had_taken_its_name_already_is_found() -> None:
+    """Killed after the upload beside was renamed, and before that was recorded."""
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    first = new_upload()
+    position = model.run(first.begin())
+    record = first.record('"E"', (0, "0"))
+    assert record.placed_name
+    model.on_complete = lambda _: model.sessions.pop("stale", None) and None
+    done = send_all(model, first, position)
+    second = new_upload()
+    assert model.run(second.resume(record)) is None
+    found = model.run(second.find_finished(HASH))
+    assert found == done
+    assert model.run(second.finish(found, HASH)) == done
