@@ -54,7 +54,7 @@ def probe(url: SecretUrl) -> Steps[Source]:
     response = yield from send(Request("HEAD", url.reveal(), operation="look at package", authorize=False))
     length = response.headers.get("content-length", "")
     if response.status != 200 or not length.isdigit():
-        raise _refusal(response, url)
+        raise _refusal(response)
     return Source(url, int(length), response.headers.get("etag", ""), response.headers.get("last-modified", ""))
 
 
@@ -80,7 +80,7 @@ def read_range(
             filled += count
             patience.renew()
         else:
-            stalled = TransportError(f"the storage does not send the bytes asked for ({source.url})")
+            stalled = TransportError("The storage does not send the bytes that it is asked for.")
             yield patience.pause_after(stalled, "download range")
 
 
@@ -92,25 +92,25 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
         Request("GET", source.url.reveal(), operation="download range", headers=headers, authorize=False, into=into)
     )
     if response.status not in {200, 206}:
-        raise _refusal(response, source.url)
+        raise _refusal(response)
     etag = response.headers.get("etag", "")
     if source.etag and etag and etag != source.etag:
-        raise _changed(source.url)
+        raise _changed()
     if response.status == 200:
         # It ignored the range and sends all from the beginning: useful at the beginning only.
         return min(response.received_bytes, len(into)) if start == 0 else 0
     match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
     if match is None:
-        raise ProtocolError(f"The storage answered a range without saying which ({source.url}).", status_code=206)
+        raise ProtocolError("The storage answered a range without saying which.", status_code=206)
     first, last, total = (int(number) for number in match.groups())
     if total != source.size_bytes:
-        raise _changed(source.url)
+        raise _changed()
     if first != start or response.received_bytes > len(into):
         return 0
     return min(response.received_bytes, last - first + 1)
 
 
-def _refusal(response: Response, url: SecretUrl) -> TalentDmfError:
+def _refusal(response: Response) -> TalentDmfError:
     body = response.body[:4000].decode("utf-8", "replace")
     match = _XML_CODE.search(body)
     code = match[1] if match else response.headers.get("x-ms-error-code", "")
@@ -129,9 +129,9 @@ def _refusal(response: Response, url: SecretUrl) -> TalentDmfError:
             **facts,
         )
     if response.status in {412, 416}:
-        return _changed(url)
-    return TransferError(f"The storage does not give the package{named}: {url}.", **facts)
+        return _changed()
+    return TransferError(f"The storage does not give the package{named}.", **facts)
 
 
-def _changed(url: SecretUrl) -> SourceChangedError:
-    return SourceChangedError(f"The package changed while it was read ({url}); it must be read from the beginning.")
+def _changed() -> SourceChangedError:
+    return SourceChangedError("The package changed while it was read; it must be read from the beginning.")

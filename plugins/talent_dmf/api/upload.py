@@ -268,7 +268,7 @@ class ResumableUpload:
                     raise
 
     def _wait_for_lock(self, patience: Patience, error: DestinationError) -> Steps[None]:
-        locked = TransportError(f"{self.destination.path!r} is locked", status_code=error.status_code)
+        locked = TransportError(f"{self.destination.path!r} is locked.", status_code=error.status_code)
         try:
             pause = patience.pause_after(locked, "create upload session")
         except TransportError:

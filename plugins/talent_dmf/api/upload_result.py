@@ -127,7 +127,9 @@ def _renamed(drive_id: str, item: DriveItem, destination: Destination, patience:
                     raise
                 if destination.conflict_behavior == "rename":
                     return (yield from _numbered(drive_id, item, destination))
-            blocked = TransportError(f"the name {destination.name!r} is blocked", status_code=taken.status_code)
+            blocked = TransportError(
+                f"The name {destination.name!r} is blocked by an unfinished upload.", status_code=taken.status_code
+            )
         try:
             pause = patience.pause_after(blocked, "rename")
         except TransportError:

@@ -254,7 +254,7 @@ class UploadSession:
 
     def _standstill(self, response: Response) -> TransportError:
         return TransportError(
-            f"the service answered {response.status} and does not move on with {self._subject!r}",
+            f"OneDrive answered {response.status} and does not move on with {self._subject!r}.",
             status_code=response.status,
             request_ids=response.request_ids,
         )

@@ -113,6 +113,7 @@ def test_a_range_on_the_wire() -> None:
         pytest.param([answer(202, json={}), says("200-")], Accepted(200), [], id="202 without ranges"),
         pytest.param([says(status=202), says("200-")], Accepted(200), [], id="202 empty ranges"),
         pytest.param([says(status=202), says(), says("200-")], Accepted(200), [5.0], id="202 empty ranges twice"),
+        pytest.param([says("300-", status=202), says("200-")], Accepted(200), [], id="202 misses what is not there"),
         pytest.param([answer(202, body="<html>"), says("200-")], Accepted(200), [], id="202 HTML"),
         pytest.param([refusal(416, "invalidRange"), says("200-")], Accepted(200), [], id="416 has it already"),
         pytest.param([refusal(416, "invalidRange"), says("0-")], Accepted(0), [1.0], id="416 lacks what came before"),
