@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from tests.integration.staging_store import AZURITE, StagingFileSystem, azurite
+from tests.emulator.witnesses.azurite_server import ACCOUNT, CONTAINER, Azurite, azurite
+from tests.integration.staging_store import StagingFileSystem
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, Rig, sha256
 
 from dmf_emulator import Emulator, Settings
@@ -288,25 +289,27 @@ def test_a_destination_that_cannot_work_is_told(
     assert not caught.value.retryable
 
 
-needs_azurite = pytest.mark.skipif(
-    AZURITE is None,
-    reason="Azurite is not installed: npm install -g azurite, or name its azurite-blob in AZURITE_BLOB",
-)
+@pytest.fixture(scope="module")
+def azure_store(request: pytest.FixtureRequest) -> Iterator[Azurite]:
+    cache = request.config.cache
+    assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
+    with azurite(cache.mkdir("azurite")) as running:
+        yield running
 
 
 @pytest.fixture
-def azure(rig: Rig, tmp_path: Path, set_connection: Callable[[str, dict[str, Any]], None]) -> Iterator[Saving]:
-    with azurite(tmp_path) as connection:
-        set_connection("azure_test", connection)
-        yield Saving(rig, open_folder("abfs://exports/daily", "azure_test"))
+def azure(rig: Rig, azure_store: Azurite, set_connection: Callable[[str, dict[str, Any]], None]) -> Saving:
+    """A folder in Azure Blob storage, through an Airflow connection of the azure provider."""
+    text = f"BlobEndpoint={azure_store.url};AccountName={ACCOUNT};AccountKey={azure_store.key};"
+    set_connection("azure_test", {"conn_type": "wasb", "extra": {"connection_string": text}})
+    return Saving(rig, open_folder(f"abfs://{CONTAINER}/daily", "azure_test"))
 
 
-@needs_azurite
 def test_azure_blob_storage(azure: Saving) -> None:
     seen = []
     stored = azure.save("p.zip", progress=lambda _: seen.append("p.zip" in azure.folder.names()))
     assert azure.content("p.zip") == azure.rig.package()
-    assert stored.url == "abfs://exports/daily/p.zip"
+    assert stored.url == f"abfs://{CONTAINER}/daily/p.zip"
     assert set(seen) == {False}
     assert azure.save("p.zip").already_there
 
