@@ -8,25 +8,24 @@ import random
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import httpx
 import requests
 import urllib3
 
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps
-from talent_dmf.tls import NO_COOKIES, TlsSession, TlsSettings
-from talent_dmf.wire import USER_AGENT, Grant, Wire
+from talent_dmf.tls import TlsSession, TlsSettings
+from talent_dmf.wire import CONNECT_TIMEOUT_SECONDS, USER_AGENT, Grant, Wire
+
+if TYPE_CHECKING:
+    from talent_dmf.aio_client import AioClient
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT_SECONDS = 20.0
 
 
 class TokenSource(Protocol):
@@ -164,7 +163,7 @@ def _read(raw: requests.Response, into: memoryview | None) -> Response:
 
 
 class AsyncDriver:
-    """Runs protocols on httpx, for the triggerer. For one event loop.
+    """Runs protocols on aiohttp, for the triggerer. For one event loop.
 
     :param base_url: address that relative URLs are joined to.
     :param token: where bearer tokens come from; asked in a thread, because msal blocks.
@@ -196,18 +195,12 @@ class AsyncDriver:
         self._token = token
         tls = tls or TlsSettings()
         proxies = tls.proxies_for(base_url)
-        scheme = base_url.partition(":")[0]
-        proxy = proxies.get(scheme) or proxies.get("all")
-        self._client = httpx.AsyncClient(
-            verify=tls.ssl_context(),
-            proxy=proxy,
-            trust_env=False,
-            timeout=_timeout(timeout_seconds),
-            cookies=CookieJar(NO_COOKIES),
-            limits=httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-            follow_redirects=False,
-        )
-        # httpcore walks its whole queue at every change: with thousands of exports at once, the queue must be ours.
+        self._proxy = proxies.get(base_url.partition(":")[0]) or proxies.get("all")
+        self._context = tls.ssl_context()
+        self._max_connections = max_connections
+        self._client: AioClient | None = None
+        self._open: AsyncGenerator[None, None] | None = None
+        # The queue is ours: time in it must not count as the service's silence.
         self._slots = asyncio.Semaphore(max_connections)
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
 
@@ -252,62 +245,47 @@ class AsyncDriver:
     async def _send(self, request: Request, grant: Grant) -> Response:
         token = await self._bearer(request, grant)
         url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
-        timeout = self._client.timeout
-        if request.timeout_seconds is not None:
-            timeout = _timeout(request.timeout_seconds)
         before = sys.exc_info()[1]
+        silence = request.timeout_seconds or self._wire.timeout_seconds
+        client = self._client or await self._connect()
         try:
             async with self._slots:
-                raw = await self._client.send(
-                    self._client.build_request(
-                        request.method,
-                        url,
-                        content=_as_bytes(self._wire.body(request)),
-                        headers=self._wire.headers(request, token, call_id),
-                        timeout=timeout,
-                    ),
-                    stream=request.into is not None,
+                response = await client.send(
+                    request, url, self._wire.headers(request, token, call_id), self._wire.body(request), silence
                 )
-                response = await _aread(raw, request.into)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise self._wire.failure(request, url, error, call_id, before) from None
+        except client.failures as error:
+            raise self._wire.failure(request, url, error, call_id, before, client.kinds) from None
         if response.status == 401:
             grant.refused = token
         return self._wire.answered(request, response, url, began)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._open is not None:
+            await self._open.aclose()
+
+    async def _connect(self) -> AioClient:
+        # Imported where it runs: a worker, which makes no asynchronous request, must not pay a tenth of a second.
+        from talent_dmf.aio_client import AioClient
+
+        client = self._client = AioClient(
+            context=self._context, proxy=self._proxy, max_connections=self._max_connections
+        )
+        self._open = self._while_open(client)
+        await anext(self._open)
+        return client
+
+    async def _while_open(self, client: AioClient) -> AsyncGenerator[None, None]:
+        # Nobody owns the driver that all triggers of an event loop share. A loop that ends closes its generators,
+        # and this one closes the connections.
+        try:
+            yield
+        finally:
+            self._client = self._open = None
+            await client.aclose()
 
     async def __aenter__(self) -> AsyncDriver:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
-
-
-def _timeout(silence_seconds: float) -> httpx.Timeout:
-    # A wait for a free connection is no failure: with many exports it only means that the pool is busy.
-    return httpx.Timeout(silence_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, silence_seconds), pool=None)
-
-
-def _as_bytes(content: Any) -> bytes | None:
-    return bytes(content) if isinstance(content, bytearray | memoryview) else content
-
-
-async def _aread(raw: httpx.Response, into: memoryview | None) -> Response:
-    headers = {name.lower(): value for name, value in raw.headers.items()}
-    if into is None or not raw.is_success:
-        body = await raw.aread()
-        return Response(raw.status_code, headers, body, len(body))
-    filled = 0
-    try:
-        async for piece in raw.aiter_raw():
-            fitting = piece[: len(into) - filled]
-            into[filled : filled + len(fitting)] = fitting
-            filled += len(fitting)
-            if len(fitting) < len(piece):
-                return Response(raw.status_code, headers, b"", filled + 1)
-    finally:
-        await raw.aclose()
-    return Response(raw.status_code, headers, b"", filled)

@@ -1,4 +1,4 @@
-"""How connections are made: certificates and proxies, the same for requests, msal and httpx.
+"""How connections are made: certificates and proxies, the same for requests, msal and aiohttp.
 
 requests prefers ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE`` of the environment to ``Session.verify``, and msal
 inherits that from the session that it is given. Here the connection's own setting wins, and the environment is
@@ -55,7 +55,7 @@ class TlsSettings:
         return verify
 
     def ssl_context(self) -> ssl.SSLContext:
-        """The same as an SSL context, for httpx.
+        """The same as an SSL context, for aiohttp.
 
         :raises ConfigurationError: the CA bundle does not exist or is none.
         """
@@ -79,7 +79,7 @@ class TlsSettings:
     def proxies_for(self, url: str) -> dict[str, str]:
         """The proxies to use for a URL, by scheme."""
         proxies = dict(self.proxies) or dict(get_environ_proxies(url))
-        # requests takes a proxy without a scheme for http, httpx refuses it.
+        # requests takes a proxy without a scheme for http, aiohttp refuses it.
         return {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
 
 

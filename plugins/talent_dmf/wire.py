@@ -8,10 +8,10 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-import httpx
 import requests
 import urllib3
 
@@ -25,8 +25,7 @@ log = logging.getLogger("talent_dmf.drivers")
 
 # SharePoint asks for decorated traffic: learn.microsoft.com "Avoid getting throttled or blocked in SharePoint Online".
 USER_AGENT = f"NONISV|TalentDmf|airflow-provider-talent-dmf/{__version__}"
-# httpx logs the URL of every request at INFO: a line for each poll of each waiting export, with its query.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+CONNECT_TIMEOUT_SECONDS = 20.0
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
@@ -34,9 +33,70 @@ def _without_secrets(record: logging.LogRecord) -> bool:
     return True
 
 
-# At DEBUG these two write whole URLs, signatures included.
-for _name in ("urllib3.connectionpool", "httpcore.http11"):
-    logging.getLogger(_name).addFilter(_without_secrets)
+# At DEBUG it writes whole URLs, signatures included.
+logging.getLogger("urllib3.connectionpool").addFilter(_without_secrets)
+
+ErrorTypes: TypeAlias = tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureKinds:
+    """How an HTTP library names what can go wrong.
+
+    :param never_sent: before any byte of the request left.
+    :param no_address: the URL cannot be called.
+    :param proxy: the proxy does not work.
+    :param unreachable: no connection in time.
+    :param silence: no answer in time.
+    :param no_connection: any other failure to connect.
+    """
+
+    never_sent: ErrorTypes
+    no_address: ErrorTypes
+    proxy: ErrorTypes
+    unreachable: ErrorTypes
+    silence: ErrorTypes
+    no_connection: ErrorTypes
+
+    @property
+    def words(self) -> tuple[tuple[ErrorTypes, str], ...]:
+        """What to say of each; the first that fits counts."""
+        return (
+            (self.proxy, "the proxy does not work; check the connection's extra `proxies`"),
+            (
+                (urllib3.exceptions.NameResolutionError, socket.gaierror),
+                "the host name is not known; check the connection's host",
+            ),
+            ((ConnectionRefusedError,), "the host refuses connections; check the connection's host and port"),
+            (
+                (ssl.SSLError,),
+                "no secure connection could be made; check that the host speaks https at this port",
+            ),
+            (self.unreachable, "the host cannot be reached"),
+            (self.silence, "no answer came in time"),
+            (self.no_connection, "no connection could be made; check the host"),
+        )
+
+
+REQUESTS_KINDS = FailureKinds(
+    never_sent=(
+        requests.exceptions.ConnectTimeout,
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.NameResolutionError,
+        urllib3.exceptions.ProxyError,
+        ConnectionRefusedError,
+    ),
+    no_address=(
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        urllib3.exceptions.LocationValueError,
+    ),
+    proxy=(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError),
+    unreachable=(requests.exceptions.ConnectTimeout,),
+    silence=(requests.exceptions.Timeout, urllib3.exceptions.TimeoutError),
+    no_connection=(urllib3.exceptions.NewConnectionError,),
+)
 
 
 class Grant:
@@ -97,6 +157,9 @@ class Wire:
 
     @staticmethod
     def answered(request: Request, response: Response, url: str, began: float) -> Response:
+        # A thousand waiting exports poll here: what nobody will read is not prepared either.
+        if not log.isEnabledFor(logging.DEBUG):
+            return response
         elapsed_ms = (time.monotonic() - began) * 1000
         log.debug(
             "%s %s -> %s in %.0f ms %s",
@@ -112,24 +175,32 @@ class Wire:
 
     @staticmethod
     def failure(
-        request: Request, url: str, error: Exception, call_id: str, before: BaseException | None
+        request: Request,
+        url: str,
+        error: Exception,
+        call_id: str,
+        before: BaseException | None,
+        kinds: FailureKinds = REQUESTS_KINDS,
     ) -> TalentDmfError:
         host = _host(url)
         reasons = list(_causes(error, before))
-        if not host or any(isinstance(reason, _NO_ADDRESS) for reason in reasons):
+        if not host or any(isinstance(reason, kinds.no_address) for reason in reasons):
             return ConfigurationError(
                 f"{request.operation}: {redact_url(url)!r} is not an address that can be called; check the "
                 "connection's host.",
                 detail=str(error),
             )
-        certificate = next((reason for reason in reasons if isinstance(reason, ssl.SSLCertVerificationError)), None)
+        # The innermost is Python's own; one around it, of a library, does not know why.
+        certificate = next((each for each in reversed(reasons) if isinstance(each, ssl.SSLCertVerificationError)), None)
         if certificate is not None:
             return ConfigurationError(
                 f"The certificate of {host} is not trusted ({certificate.verify_message}). Set the connection's extra "
                 "`verify` to the CA bundle that signed it."
             )
-        sent = not any(isinstance(reason, _NEVER_SENT) or _is_handshake(reason) for reason in reasons)
-        words = next((text for kinds, text in _WORDS if any(isinstance(reason, kinds) for reason in reasons)), None)
+        sent = not any(isinstance(reason, kinds.never_sent) or _is_handshake(reason) for reason in reasons)
+        words = next(
+            (text for types, text in kinds.words if any(isinstance(reason, types) for reason in reasons)), None
+        )
         return TransportError(
             f"{request.operation}: {words or 'the connection broke'} ({host}).",
             sent=sent,
@@ -138,25 +209,6 @@ class Wire:
         )
 
 
-_NEVER_SENT = (
-    requests.exceptions.ConnectTimeout,
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.NameResolutionError,
-    urllib3.exceptions.ProxyError,
-    ConnectionRefusedError,
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-)
-_NO_ADDRESS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-    urllib3.exceptions.LocationValueError,
-    httpx.InvalidURL,
-    httpx.UnsupportedProtocol,
-)
 # Only the beginning of a TLS connection ends like this, before any byte of the request; others may come later.
 _HANDSHAKE = frozenset(
     {
@@ -167,21 +219,6 @@ _HANDSHAKE = frozenset(
         "UNSUPPORTED_PROTOCOL",
         "WRONG_VERSION_NUMBER",
     }
-)
-_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    (
-        (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError, httpx.ProxyError),
-        "the proxy does not work; check the connection's extra `proxies`",
-    ),
-    (
-        (urllib3.exceptions.NameResolutionError, socket.gaierror),
-        "the host name is not known; check the connection's host",
-    ),
-    ((ConnectionRefusedError,), "the host refuses connections; check the connection's host and port"),
-    ((ssl.SSLError,), "no secure connection could be made; check that the host speaks https at this port"),
-    ((requests.exceptions.ConnectTimeout, httpx.ConnectTimeout), "the host cannot be reached"),
-    ((requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, httpx.TimeoutException), "no answer came in time"),
-    ((urllib3.exceptions.NewConnectionError, httpx.ConnectError), "no connection could be made; check the host"),
 )
 
 
@@ -194,7 +231,7 @@ def _host(url: str) -> str:
 
 
 def _is_handshake(reason: BaseException) -> bool:
-    return isinstance(reason, ssl.SSLError) and reason.reason in _HANDSHAKE
+    return isinstance(reason, ssl.SSLError) and getattr(reason, "reason", None) in _HANDSHAKE
 
 
 def _causes(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:

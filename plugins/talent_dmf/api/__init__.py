@@ -2,7 +2,7 @@
 
 Nothing here opens a socket, sleeps or reads a clock. A protocol is a generator (see :mod:`.steps`) that yields
 what it needs and receives the outcome; :mod:`talent_dmf.drivers` does what is asked, once with requests and once
-with httpx.
+with aiohttp.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ JOB_PAGE_KEY = "job_page_url"
 
 
 def _hook(conn_id: str) -> TalentDmfHook:
-    # Imported where it runs: parsing a DAG file must not pay for msal, requests and httpx.
+    # Imported where it runs: parsing a DAG file must not pay for msal, requests and aiohttp.
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
     return TalentDmfHook(conn_id)
