@@ -14,15 +14,14 @@ from talent_dmf.api.errors import DataProjectNotFoundError
 from talent_dmf.api.steps import Steps
 
 
-def why_refused(claims: Mapping[str, Any], *, scope: str, tenant_id: str, client_id: str) -> str:
+def why_refused(claims: Mapping[str, Any], *, expected_resource: str, tenant_id: str, client_id: str) -> str:
     """The likeliest reason why Dynamics 365 answers 401 to a token, with what to do about it.
 
     :param claims: the token's claims.
-    :param scope: the scope that was asked for, ``<resource>/.default``.
+    :param expected_resource: the audience that the environment wants, as far as its address tells.
     :param tenant_id: the connection's tenant.
     :param client_id: the connection's application.
     """
-    resource = scope.removesuffix("/.default")
     audience = str(claims.get("aud") or "")
     if not claims:
         return "the token cannot be read, so nothing more is known"
@@ -31,8 +30,8 @@ def why_refused(claims: Mapping[str, Any], *, scope: str, tenant_id: str, client
             f"the token's audience is {audience!r}, but Dynamics 365 wants it in lower case without a slash at the "
             "end; correct the extra `resource`"
         )
-    if audience != resource:
-        return f"the token is for {audience!r} instead of {resource!r}; correct the extra `resource`"
+    if audience != expected_resource:
+        return f"the token is for {audience!r} instead of {expected_resource!r}; correct the extra `resource`"
     if tenant_id and len(tenant_id) == 36 and str(claims.get("tid") or "").lower() != tenant_id.lower():
         return f"the token is of tenant {claims.get('tid')!r} instead of {tenant_id!r}; correct the extra `tenant_id`"
     if not claims.get("oid"):

@@ -11,10 +11,11 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from talent_dmf.api.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
 from talent_dmf.api.models import Destination, Drive, DriveItem
+from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import SyncDriver
-from talent_dmf.hooks.settings import DriveSettings, drive_settings
+from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class OneDriveHook(BaseHook):
     def __init__(self, onedrive_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.onedrive_conn_id = onedrive_conn_id
+        self._policy: RetryPolicy | None = None
 
     @cached_property
     def settings(self) -> DriveSettings:
@@ -48,7 +50,9 @@ class OneDriveHook(BaseHook):
     @cached_property
     def _driver(self) -> SyncDriver:
         identity = self.settings.identity
-        return SyncDriver(base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls)
+        return SyncDriver(
+            base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls, policy=self._policy
+        )
 
     def get_conn(self) -> SyncDriver:
         """The driver for Graph."""
@@ -97,6 +101,7 @@ class OneDriveHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do."""
+        self._policy = TESTING_POLICY
         try:
             tokens_for(self.settings.identity).token()
             if not self.settings.target:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.credentials import DEFAULT_AUTHORITY, AuthType, Identity
 from talent_dmf.tls import TlsSettings
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
 GRAPH_URL = "https://graph.microsoft.com/v1.0"
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
+# A person waits for the answer of a connection test, and the button can be pressed again.
+TESTING_POLICY = RetryPolicy(max_attempts=2, max_unsent_attempts=1, budget_seconds=10.0)
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -111,14 +114,20 @@ def _root(conn_id: str, address: str, field: str, port: int | None) -> str:
     return address.removesuffix("/data").rstrip("/")
 
 
+def expected_resource(base_url: str) -> str:
+    """The audience that an environment wants in its tokens, as far as its address tells.
+
+    :param base_url: root of the API, without ``/data``.
+    """
+    parts = urlsplit(base_url)
+    namespace = parts.path.lower().rpartition("/namespaces/")[2]
+    stand_alone = "/namespaces/" in parts.path.lower() and namespace != "axsf"
+    # The audience of finance and operations: environment URL, lower case, no slash at the end (S-TSA).
+    return TALENT_RESOURCE if stand_alone else f"{parts.scheme}://{parts.netloc}".lower()
+
+
 def _resource_scope(base_url: str, extra: Mapping[str, Any]) -> str:
-    resource = str(extra.get("resource") or "").strip()
-    if not resource:
-        parts = urlsplit(base_url)
-        namespace = parts.path.lower().rpartition("/namespaces/")[2]
-        stand_alone = "/namespaces/" in parts.path.lower() and namespace != "axsf"
-        # The audience of finance and operations: environment URL, lower case, no slash at the end (S-TSA).
-        resource = TALENT_RESOURCE if stand_alone else f"{parts.scheme}://{parts.netloc}".lower()
+    resource = str(extra.get("resource") or "").strip() or expected_resource(base_url)
     return resource if resource.endswith("/.default") else f"{resource}/.default"
 
 

@@ -28,7 +28,7 @@ from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import AsyncDriver, SyncDriver
-from talent_dmf.hooks.settings import EnvironmentSettings, environment_settings
+from talent_dmf.hooks.settings import TESTING_POLICY, EnvironmentSettings, environment_settings, expected_resource
 from talent_dmf.transfer import run_with_link
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ class TalentDmfHook(BaseHook):
     def __init__(self, talent_dmf_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.talent_dmf_conn_id = talent_dmf_conn_id
+        self._policy: RetryPolicy | None = None
 
     @cached_property
     def settings(self) -> EnvironmentSettings:
@@ -61,7 +62,9 @@ class TalentDmfHook(BaseHook):
     @cached_property
     def _driver(self) -> SyncDriver:
         identity = self.settings.identity
-        return SyncDriver(base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls)
+        return SyncDriver(
+            base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls, policy=self._policy
+        )
 
     def get_conn(self) -> SyncDriver:
         """The driver for the environment."""
@@ -138,7 +141,7 @@ class TalentDmfHook(BaseHook):
         An extra ``data_project`` names a project whose existence is tested as well.
         """
         try:
-            settings = self.settings
+            settings, self._policy = self.settings, TESTING_POLICY
             token = tokens_for(settings.identity).token()
             try:
                 extra = self.get_connection(self.talent_dmf_conn_id).extra_dejson
@@ -146,7 +149,7 @@ class TalentDmfHook(BaseHook):
             except AuthenticationError as error:
                 reason = why_refused(
                     token_claims(token),
-                    scope=settings.identity.scope,
+                    expected_resource=expected_resource(settings.base_url),
                     tenant_id=settings.identity.tenant_id,
                     client_id=settings.identity.client_id,
                 )

@@ -1,0 +1,9 @@
+"""For every test: Airflow writes its configuration beside the project, never into a person's home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Airflow reads it when it is imported, which the test modules do.
+os.environ.setdefault("AIRFLOW_HOME", str(Path(__file__).parents[1] / ".local" / "airflow-home"))
