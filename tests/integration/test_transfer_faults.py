@@ -266,6 +266,30 @@ def test_a_hash_that_never_comes_is_found_by_the_next_try(rig: Rig) -> None:
     assert rig.ranges_sent() == []
 
 
+def test_what_cannot_be_continued_is_not_kept(rig: Rig) -> None:
+    store = MemoryStore()
+    rig.emulator.faults.add("drive.F17", mode="wrong-hash")
+    with pytest.raises(TransferMismatchError):
+        rig.pump("useless.zip", session_store=store).run()
+    assert store.kept == []
+
+
+def test_a_session_in_the_middle_of_a_range_is_taken_up_there(rig: Rig) -> None:
+    """The hash is known up to the beginning only, the server stands at an odd byte: everything is read just once."""
+    store = MemoryStore()
+    rig.emulator.faults.add("drive.F5", mode="partial", after=2, after_bytes=100_001)
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("odd.zip", session_store=store, progress=fail_at(3, KeyboardInterrupt)).run()
+    del store.kept[1:]
+    rig.emulator.recorder.clear()
+    result = rig.pump("odd.zip", session_store=store).run()
+    asked = [record.range for record in rig.emulator.recorder.requests(origin="blob", action="GetBlob")]
+    ends = [tuple(int(number) for number in each.removeprefix("bytes=").split("-")) for each in asked]
+    assert result.resumed_from_bytes == 2 * CHUNK_BYTES + 100_001
+    assert sum(last - first + 1 for first, last in ends) == PACKAGE_BYTES
+    assert rig.saved("odd.zip") == rig.package()
+
+
 def test_a_small_upload_that_was_cut_short(rig: Rig) -> None:
     rig.emulator.faults.add("drive.F18")
     with pytest.raises(TransferMismatchError, match="holds 100 bytes"):
