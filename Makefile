@@ -31,7 +31,7 @@ status: $(STAMP) ## Say whether the stack of `make up` runs
 	@$(BIN)/python -m local_stack status || true
 
 test: $(STAMP) ## Run all tests (minutes)
-	@$(BIN)/pytest -q -n 2 -m "not system"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system"
 	@$(BIN)/pytest -q -m system
 
 test-unit: $(STAMP) ## Run the unit tests (seconds)

@@ -81,7 +81,7 @@ class Identity:
             if not getattr(self, name) and not (name == "tenant_id" and self._is_adfs)
         ]
         if self.auth_type == "certificate" and not (self.certificate_path or self.certificate_data):
-            missing.append("extra `certificate_path` or `certificate_data`")
+            missing.append("extra `certificate_path` or `private_key`")
         if missing:
             raise ConfigurationError(
                 f"The connection cannot sign in with {self.auth_type}, because {' and '.join(missing)} "

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
@@ -15,7 +14,7 @@ from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import SyncDriver
-from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
+from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings, existing
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ class OneDriveHook(BaseHook):
 
         :raises ConfigurationError: the connection cannot work.
         """
-        return drive_settings(self.get_connection(self.onedrive_conn_id))
+        return drive_settings(existing(self.onedrive_conn_id, self.conn_type, self.get_connection))
 
     @cached_property
     def _driver(self) -> SyncDriver:
@@ -110,7 +109,7 @@ class OneDriveHook(BaseHook):
                     "name one in each task."
                 )
             drive = self.resolve_drive(self.target())
-        except (TalentDmfError, AirflowNotFoundException) as error:
+        except TalentDmfError as error:
             return False, str(error)
         if drive.remaining_bytes is not None and drive.remaining_bytes < 10 * 1024 * 1024:
             return False, f"Signed in, but drive {drive.name!r} is full: {drive.remaining_bytes} bytes are left."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
+
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.retrying import RetryPolicy
@@ -50,6 +52,32 @@ class DriveSettings:
     base_url: str
     identity: Identity
     target: Mapping[str, str]
+
+
+def existing(conn_id: str, conn_type: str, get: Callable[[str], Connection]) -> Connection:
+    """A connection, or one sentence on how to make it.
+
+    :param conn_id: its id.
+    :param conn_type: the type that it should have.
+    :param get: looks it up.
+    :raises ConfigurationError: it is not defined.
+    """
+    try:
+        return get(conn_id)
+    except AirflowNotFoundException as error:
+        raise missing(conn_id, conn_type) from error
+
+
+def missing(conn_id: str, conn_type: str) -> ConfigurationError:
+    """The error for a connection that is not defined.
+
+    :param conn_id: its id.
+    :param conn_type: the type that it should have.
+    """
+    return ConfigurationError(
+        f"Connection {conn_id!r} is not defined. Create it under Admin > Connections with the type {conn_type!r}, or "
+        "give the task the id of another one."
+    )
 
 
 def environment_settings(connection: Connection) -> EnvironmentSettings:
@@ -132,7 +160,9 @@ def _resource_scope(base_url: str, extra: Mapping[str, Any]) -> str:
 
 
 def _identity(connection: Connection, extra: Mapping[str, Any], scope: str) -> Identity:
-    certificate = bool(extra.get("certificate_path") or extra.get("certificate_data"))
+    # Airflow masks extras by name, and knows `private_key`; `certificate_data` is the azure provider's word.
+    certificate_data = str(extra.get("private_key") or extra.get("certificate_data") or "")
+    certificate = bool(extra.get("certificate_path") or certificate_data)
     auth_type = str(extra.get("auth_type") or ("certificate" if certificate else "client_secret"))
     by_user = auth_type == "username_password"
     authority = str(extra.get("authority") or DEFAULT_AUTHORITY).strip().rstrip("/")
@@ -144,7 +174,7 @@ def _identity(connection: Connection, extra: Mapping[str, Any], scope: str) -> I
         auth_type=cast("AuthType", auth_type),
         client_secret=str(extra.get("client_secret") or "") if by_user else password,
         certificate_path=str(extra.get("certificate_path") or ""),
-        certificate_data=str(extra.get("certificate_data") or ""),
+        certificate_data=certificate_data,
         username=login if by_user else "",
         password=password if by_user else "",
         authority=authority if "://" in authority else f"https://{authority}",

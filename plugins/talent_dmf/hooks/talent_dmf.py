@@ -28,7 +28,14 @@ from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import AsyncDriver, SyncDriver
-from talent_dmf.hooks.settings import TESTING_POLICY, EnvironmentSettings, environment_settings, expected_resource
+from talent_dmf.hooks.settings import (
+    TESTING_POLICY,
+    EnvironmentSettings,
+    environment_settings,
+    existing,
+    expected_resource,
+    missing,
+)
 from talent_dmf.transfer import run_with_link
 
 T = TypeVar("T")
@@ -57,7 +64,7 @@ class TalentDmfHook(BaseHook):
 
         :raises ConfigurationError: the connection cannot work.
         """
-        return environment_settings(self.get_connection(self.talent_dmf_conn_id))
+        return environment_settings(existing(self.talent_dmf_conn_id, self.conn_type, self.get_connection))
 
     @cached_property
     def _driver(self) -> SyncDriver:
@@ -77,7 +84,10 @@ class TalentDmfHook(BaseHook):
     async def aget_conn(self) -> AsyncDriver:
         """The driver for the environment that all triggers of this event loop share: one pool of connections and one
         token, however many exports are waited for. The connection is read anew at each call."""
-        connection = await BaseHook.aget_connection(self.talent_dmf_conn_id)
+        try:
+            connection = await BaseHook.aget_connection(self.talent_dmf_conn_id)
+        except AirflowNotFoundException as error:
+            raise missing(self.talent_dmf_conn_id, self.conn_type) from error
         return shared_driver(environment_settings(connection))
 
     def run(self, steps: Steps[T]) -> T:
@@ -157,7 +167,7 @@ class TalentDmfHook(BaseHook):
                     False,
                     f"Entra ID gave a token, but Dynamics 365 refuses it (HTTP {error.status_code}): {reason}.",
                 )
-        except (TalentDmfError, AirflowNotFoundException) as error:
+        except TalentDmfError as error:
             return False, str(error)
 
 
