@@ -8,17 +8,14 @@ service refuses are sent with `encoding` set to none.
 from __future__ import annotations
 
 import json
-import os
-import random
-import subprocess
-import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.emulator.wire import Start, Wire
+from tests.emulator.witnesses.rclone import Rclone
 
 from dmf_emulator import Settings
 
@@ -46,74 +43,8 @@ ODD_NAMES = (
 )
 
 
-class Rclone:
-    """The binary, with a remote `drive:` that is the drive of the emulator's user.
-
-    :param wire: the emulator.
-    :param folder: for its configuration and caches.
-    :param options: added to the remote or replacing its options.
-    """
-
-    def __init__(self, wire: Wire, folder: Path, **options: str) -> None:
-        self._wire = wire
-        self._folder = folder
-        token = {
-            "access_token": wire.bearer("https://graph.microsoft.com")["Authorization"].removeprefix("Bearer "),
-            "token_type": "Bearer",
-            "expiry": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
-        }
-        remote = {
-            "type": "onedrive",
-            "tenant_url": f"{wire.info['sharepoint_url']}/_api",
-            "drive_id": wire.info["user_drive_id"],
-            "drive_type": "business",
-            "token": json.dumps(token),
-            **options,
-        }
-        folder.mkdir(exist_ok=True)
-        lines = (f"{name} = {value}" for name, value in remote.items() if value)
-        (folder / "rclone.conf").write_text("\n".join(("[drive]", *lines, "")))
-
-    def __call__(self, *arguments: str | Path, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command; it must succeed, or fail when `ok` is false."""
-        binary = Path(sys.executable).with_name("rclone")
-        # Not the caller's environment: it may name proxies, other certificates or another configuration.
-        environment = {"PATH": os.defpath, "HOME": str(self._folder), "LANG": "C.UTF-8"}
-        fixed = ("--config", self._folder / "rclone.conf", "--ca-cert", self._wire.emulator.ca_file, "--retries", "1")
-        done = subprocess.run(
-            [binary, *fixed, *arguments],
-            env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False,
-        )  # fmt: skip
-        assert (done.returncode == 0) == ok, done.stdout + done.stderr
-        return done
-
-    def listing(self, path: str, *options: str) -> dict[str, dict[str, Any]]:
-        """Return what `lsjson` says of all files and folders below a path, by path."""
-        return {entry["Path"]: entry for entry in json.loads(self("lsjson", "-R", path, *options).stdout)}
-
-
 @pytest.fixture
-def rclone(wire: Wire, tmp_path: Path) -> Rclone:
-    return Rclone(wire, tmp_path / "rclone")
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[..., Path]:
-    """Write a file of random bytes with a time of its own, repeatably, below a folder `local`."""
-
-    def _write(name: str, size_bytes: int) -> Path:
-        path = tmp_path / "local" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(random.Random(name).randbytes(size_bytes))
-        modified = 1_600_000_000 + random.Random(name).randrange(100_000_000)
-        os.utime(path, (modified, modified))
-        return path
-
-    return _write
-
-
-@pytest.fixture
-def tree(write: Callable[..., Path], tmp_path: Path) -> Path:
+def tree(write: Callable[[str, int], Path], tmp_path: Path) -> Path:
     for number, name in enumerate(ODD_NAMES):
         write(name, 1 + number * 1000)
     write("empty.txt", 0)
@@ -183,7 +114,7 @@ def test_a_second_sync_finds_nothing_to_do(rclone: Rclone, wire: Wire, tree: Pat
     ],
 )
 def test_a_large_file_goes_in_ranges(
-    start: Start, write: Callable[..., Path], tmp_path: Path, range_form: str, size_bytes: int
+    start: Start, write: Callable[[str, int], Path], tmp_path: Path, range_form: str, size_bytes: int
 ) -> None:
     wire = start(Settings(range_form=range_form))
     rclone = Rclone(wire, tmp_path / "rclone")
@@ -202,7 +133,7 @@ def test_a_large_file_goes_in_ranges(
     assert (tmp_path / "back.bin").read_bytes() == path.read_bytes()
 
 
-def test_a_part_of_a_file_is_read_by_range(rclone: Rclone, wire: Wire, write: Callable[..., Path]) -> None:
+def test_a_part_of_a_file_is_read_by_range(rclone: Rclone, wire: Wire, write: Callable[[str, int], Path]) -> None:
     path = write("data.bin", 100_000)
     path.write_bytes(b"".join(b"%09d\n" % number for number in range(10_000)))
     rclone("copyto", path, "drive:data.bin")
@@ -221,7 +152,7 @@ def test_long_listings_come_in_pages(rclone: Rclone, wire: Wire, tree: Path) -> 
     assert len(pages) == 5 + 4
 
 
-def test_files_and_folders_are_renamed_moved_and_deleted(rclone: Rclone, write: Callable[..., Path]) -> None:
+def test_files_and_folders_are_renamed_moved_and_deleted(rclone: Rclone, write: Callable[[str, int], Path]) -> None:
     write("a/one.txt", 10)
     write("a/two.txt", 20)
     local = write("a/b/three.txt", 30).parents[2]
@@ -236,7 +167,7 @@ def test_files_and_folders_are_renamed_moved_and_deleted(rclone: Rclone, write: 
     assert rclone.listing("drive:").keys() == {"other", "other/two.txt"}
 
 
-def test_a_file_is_replaced(rclone: Rclone, wire: Wire, write: Callable[..., Path]) -> None:
+def test_a_file_is_replaced(rclone: Rclone, wire: Wire, write: Callable[[str, int], Path]) -> None:
     rclone("copyto", write("first.bin", 400_000), "drive:data.bin")
     (before,) = rclone.listing("drive:").values()
     second = write("second.bin", 300_000)
@@ -246,7 +177,7 @@ def test_a_file_is_replaced(rclone: Rclone, wire: Wire, write: Callable[..., Pat
     assert [record.status for record in wire.records(action="uploadRange")] == [201, 200]
 
 
-def test_the_quota_counts_what_is_stored(rclone: Rclone, wire: Wire, write: Callable[..., Path]) -> None:
+def test_the_quota_counts_what_is_stored(rclone: Rclone, wire: Wire, write: Callable[[str, int], Path]) -> None:
     rclone("copyto", write("data.bin", 123_456), "drive:data.bin")
     quota = json.loads(rclone("about", "--json", "drive:").stdout)
     total = wire.emulator.settings.quota_bytes
@@ -263,7 +194,7 @@ def test_a_package_is_copied_from_its_link_into_the_drive(rclone: Rclone, wire: 
     assert named.endswith("_DMFPackage.zip")
 
 
-def test_it_gets_its_own_token(wire: Wire, write: Callable[..., Path], tmp_path: Path) -> None:
+def test_it_gets_its_own_token(wire: Wire, write: Callable[[str, int], Path], tmp_path: Path) -> None:
     """By client credentials with HTTP Basic authentication, and a scope that names no resource: Graph is meant."""
     rclone = Rclone(
         wire, tmp_path / "rclone",
@@ -283,7 +214,7 @@ def test_a_sharepoint_library_works_as_well(wire: Wire, tree: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["a*b.txt", "a?b.txt", 'a"b.txt', "a|b.txt", " a.txt", "a.txt ", "CON", "a_vti_b"])
-def test_names_that_onedrive_refuses(wire: Wire, write: Callable[..., Path], tmp_path: Path, name: str) -> None:
+def test_names_that_onedrive_refuses(wire: Wire, write: Callable[[str, int], Path], tmp_path: Path, name: str) -> None:
     rclone = Rclone(wire, tmp_path / "rclone", encoding="None")
     refused = rclone("copy", write(name, 10).parent, "drive:", ok=False)
     assert "invalidRequest" in refused.stderr
