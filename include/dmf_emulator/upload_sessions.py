@@ -58,8 +58,9 @@ class SharePointService:
         session = world.uploads.find(exchange.session_id)
         if session is None:
             raise Refusal(session_not_found())
-        if "authorization" in request.headers:
-            # "If you include the Authorization header when issuing the PUT call, it may result in a 401" (CUS).
+        if request.method == "PUT" and "authorization" in request.headers:
+            # CUS: with the Authorization header, the PUT call may end in a 401. It says nothing of the other calls, and
+            # rclone asks for the position with its token.
             raise Refusal(
                 drive_error(
                     "sharepoint", 401, "unauthenticated", "Authentication failed", verdict="bearer-on-upload-url"
@@ -87,7 +88,8 @@ class SharePointService:
         world = self._world
         wanted = _checked(exchange, session, wanted)
         is_final = wanted.last + 1 == wanted.total
-        if not is_final and wanted.length % UNIT_BYTES:
+        # A range that ends on a multiple completes one that was broken in the middle (odad#75), as rclone does it.
+        if not is_final and wanted.length % UNIT_BYTES and (wanted.last + 1) % UNIT_BYTES:
             if world.settings.strict_fragments:
                 raise Refusal(invalid_request("sharepoint", "The fragment size is not a multiple of 320 KiB."))
             session.misaligned = True
