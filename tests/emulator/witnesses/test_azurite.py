@@ -48,7 +48,7 @@ class Twins:
 
 @pytest.fixture(scope="module")
 def twins(request: pytest.FixtureRequest) -> Iterator[Twins]:
-    cache = request.config.cache
+    cache = getattr(request.config, "cache", None)
     assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
     settings = Settings(package_size_bytes=SIZE_BYTES).with_export_seconds(0)
     with azurite(cache.mkdir("azurite")) as other, Emulator(settings) as emulator:

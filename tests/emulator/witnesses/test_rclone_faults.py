@@ -1,7 +1,7 @@
 """rclone in trouble: what it recovers from, and what it says when it cannot.
 
 Its own deviations: it takes `Retry-After` in seconds only, and lets one more try pass before it heeds it. It gives up
-when the last answer is lost or has no body though the file is saved. It sends its token to ask for a session's position.
+when the last answer is lost or has no body though the file is saved. It sends its token to ask for the position.
 """
 
 from __future__ import annotations
