@@ -145,10 +145,7 @@ class ObjectStoragePump:
     def _if_same(self, file: PackageFile, name: str) -> tuple[str, Digests] | None:
         if self._folder.size(name) != file.size_bytes:
             return None
-        digests = Digests(sha256=True)
-        with closing(self._package.chunks(file, digests)) as chunks:
-            for _ in chunks:
-                pass
+        digests = self._package.digests(file, sha256=True)
         same = digests.sha256 == self._folder.sha256(name, self._package.stop_if_cancelled)
         return (name, digests) if same else None
 
@@ -246,9 +243,8 @@ def save_text(folder: ObjectFolder, name: str, text: str) -> None:
     :param text: a few kilobytes.
     """
     content = text.encode()
-    writer = begin_file(
-        folder, name, f"{name}.{uuid.uuid4().hex[:8]}.partial", replace=True, block_bytes=1024 * 1024 * 5
-    )
+    partial = f"{name}.{uuid.uuid4().hex[:8]}.partial"
+    writer = begin_file(folder, name, partial, replace=True, block_bytes=len(content))
     try:
         writer.write(memoryview(content))
         writer.complete()

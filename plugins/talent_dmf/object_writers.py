@@ -26,6 +26,9 @@ from talent_dmf.object_folder import ObjectFolder
 
 log = logging.getLogger(__name__)
 
+# S3 takes no smaller part, but for the last one.
+_SMALLEST_PART_BYTES = 5 * 1024 * 1024
+
 
 def begin_file(folder: ObjectFolder, final: str, partial: str, *, replace: bool, block_bytes: int) -> Writer:
     """Begin a file.
@@ -130,6 +133,8 @@ class _StagingWriter:
 
     def __init__(self, folder: ObjectFolder, final: str, *, replace: bool, block_bytes: int) -> None:
         self._folder, self._name = folder, final
+        if folder.protocol in {"s3", "s3a"}:
+            block_bytes = max(block_bytes, _SMALLEST_PART_BYTES)
         open_ = functools.partial(folder.fs.open, folder.locate(final), block_size=block_bytes)
         try:
             # "xb" makes the commit conditional where the store can do that (adlfs, s3fs and gcsfs can).

@@ -10,6 +10,7 @@ import functools
 import logging
 import random
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from talent_dmf.api.download_range import Source, probe, read_range
@@ -147,15 +148,17 @@ class PackageSource:
             finally:
                 reader.stop()
 
-    def quick_xor_hash(self, file: PackageFile) -> str:
-        """quickXorHash of a file in base64; it is read for that.
+    def digests(self, file: PackageFile, *, sha256: bool = False) -> Digests:
+        """The hashes of a file; it is read for that.
 
         :param file: which.
+        :param sha256: whether that hash is wanted as well.
         """
-        digests = Digests()
-        for _ in self.chunks(file, digests):
-            pass
-        return digests.quick_xor.base64()
+        digests = Digests(sha256=sha256)
+        with closing(self.chunks(file, digests)) as chunks:
+            for _ in chunks:
+                pass
+        return digests
 
 
 class EntryReader(Reader):

@@ -99,7 +99,7 @@ def saving(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Saving:
         return Saving(rig, open_folder(f"file://{tmp_path}/exports", None))
     if request.param == "memory":
         return Saving(rig, ObjectFolder(MemoryFileSystem(), f"/{uuid.uuid4()}", "memory"))
-    return Saving(rig, ObjectFolder(StagingFileSystem(), "/bucket/exports", "s3"))
+    return Saving(rig, ObjectFolder(StagingFileSystem(), "/bucket/exports", "gs"))
 
 
 def test_saves_the_package(saving: Saving) -> None:
@@ -217,7 +217,7 @@ def test_a_link_that_expires_is_replaced_at_the_same_byte(saving: Saving) -> Non
 @pytest.mark.parametrize("commits", [1, 2])
 def test_what_is_stored_is_read_back(rig: Rig, commits: int) -> None:
     store = StagingFileSystem(damage=commits)
-    saving = Saving(rig, ObjectFolder(store, "/bucket", "s3"))
+    saving = Saving(rig, ObjectFolder(store, "/bucket", "gs"))
     if commits == 1:
         assert saving.save("p.zip").sha256 == sha256(rig.package())
         assert saving.content("p.zip") == rig.package()
@@ -230,7 +230,7 @@ def test_what_is_stored_is_read_back(rig: Rig, commits: int) -> None:
 
 def test_a_store_that_breaks_off_never_commits(rig: Rig) -> None:
     store = StagingFileSystem(fail_after_parts=2)
-    saving = Saving(rig, ObjectFolder(store, "/bucket", "s3"))
+    saving = Saving(rig, ObjectFolder(store, "/bucket", "gs"))
     with pytest.raises(TransportError, match="broke off") as caught:
         saving.save("p.zip")
     assert caught.value.retryable

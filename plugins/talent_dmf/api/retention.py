@@ -8,8 +8,8 @@ say when a file was saved, so that neither the clock nor the sorting of the stor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,12 +61,14 @@ class WrittenFile:
     :param size_bytes: its length.
     :param quick_xor_hash: quickXorHash in base64, or ``""``.
     :param sha256: SHA-256 in hexadecimal, or ``""``.
+    :param entity: label of the entity, for a file of a package.
     """
 
     name: str
     size_bytes: int
     quick_xor_hash: str = ""
     sha256: str = ""
+    entity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +117,50 @@ class Outdated:
     kept: tuple[tuple[str, str], ...]
 
 
-def describe_files(files: Iterable[WrittenFile]) -> list[dict[str, Any]]:
-    """Files as a receipt lists them.
+@dataclass(slots=True)
+class RetentionReport:
+    """What became of it.
 
-    :param files: what was saved.
+    :param deleted: names of what was deleted.
+    :param kept: names of outdated files that stay, and why.
+    :param unproven: how many files of the folder have no receipt of ours, and were not looked at.
     """
-    return [
-        {
-            "name": file.name,
-            "size_bytes": file.size_bytes,
-            "quick_xor_hash": file.quick_xor_hash or None,
-            "sha256": file.sha256 or None,
-        }
-        for file in files
-    ]
+
+    deleted: list[str] = field(default_factory=list)
+    kept: list[tuple[str, str]] = field(default_factory=list)
+    unproven: int = 0
 
 
-def receipt_head() -> dict[str, Any]:
-    """How every receipt of ours begins."""
-    return {"written_by": WRITTEN_BY, "receipt_version": _VERSION}
+def write_receipt(
+    package: WrittenFile | None, files: Sequence[WrittenFile], facts: Mapping[str, Any], saved_at: datetime
+) -> str:
+    """The text of a receipt. It explains a saved export without Airflow, and is the proof that retention goes by.
+
+    :param package: the package, unless only its files were saved.
+    :param files: everything that was saved, the package included.
+    :param facts: what else is known: where it came from, when and why.
+    :param saved_at: when, aware.
+    """
+    whole = _described(package) if package is not None else dict.fromkeys(("size_bytes", "quick_xor_hash", "sha256"))
+    content = {
+        "written_by": WRITTEN_BY,
+        "receipt_version": _VERSION,
+        "file": whole.pop("name", None),
+        **{name: whole[name] for name in ("size_bytes", "quick_xor_hash", "sha256")},
+        **facts,
+        "files": [{**_described(file), "entity": file.entity or None} for file in files],
+        "saved_at": saved_at.isoformat(timespec="seconds"),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _described(file: WrittenFile) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "size_bytes": file.size_bytes,
+        "quick_xor_hash": file.quick_xor_hash or None,
+        "sha256": file.sha256 or None,
+    }
 
 
 def parse_receipt(name: str, text: str | bytes) -> Receipt | None:
@@ -153,11 +180,12 @@ def parse_receipt(name: str, text: str | bytes) -> Receipt | None:
                 int(file["size_bytes"]),
                 _text(file["quick_xor_hash"] or ""),
                 _text(file["sha256"] or ""),
+                _text(file.get("entity") or ""),
             )
             for file in raw["files"]
         )
         series = Series(_text(raw["dag_id"]), _text(raw["definition_group_id"]), _text(raw["legal_entity_id"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return Receipt(name, series, saved_at, files) if saved_at.tzinfo is not None else None
 

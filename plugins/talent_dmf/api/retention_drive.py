@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from talent_dmf.api.drive import delete_item, list_children
@@ -12,26 +11,13 @@ from talent_dmf.api.retention import (
     MAX_RECEIPT_BYTES,
     RECEIPT_SUFFIX,
     Retention,
+    RetentionReport,
     Series,
     StoredFile,
     parse_receipt,
     plan_retention,
 )
 from talent_dmf.api.steps import Request, Steps, now, send
-
-
-@dataclass(slots=True)
-class RetentionReport:
-    """What became of it.
-
-    :param deleted: names of what was deleted.
-    :param kept: names of outdated files that stay, and why.
-    :param unproven: how many files of the folder have no receipt of ours, and were not looked at.
-    """
-
-    deleted: list[str] = field(default_factory=list)
-    kept: list[tuple[str, str]] = field(default_factory=list)
-    unproven: int = 0
 
 
 def apply_retention(

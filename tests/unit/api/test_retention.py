@@ -19,12 +19,11 @@ from talent_dmf.api.retention import (
     Series,
     StoredFile,
     WrittenFile,
-    describe_files,
     doubt_about,
     outdated_receipts,
     parse_receipt,
     plan_retention,
-    receipt_head,
+    write_receipt,
 )
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -182,22 +181,27 @@ def test_nothing_without_proof_and_nothing_that_is_kept_is_ever_deleted(
             assert all(file.name not in {written.name for written in each.files} for each in staying)
 
 
+PACKAGE, DATA = WrittenFile("a.zip", 3, "q", "s"), WrittenFile("a.csv", 0, entity="A")
+
+
 def text_of(**changes: Any) -> str:
-    facts = {
-        **receipt_head(),
-        "dag_id": MINE.dag_id,
-        "definition_group_id": MINE.definition_group_id,
-        "legal_entity_id": MINE.legal_entity_id,
-        "saved_at": NOW.isoformat(),
-        "files": describe_files([WrittenFile("a.zip", 3, "q", "s"), WrittenFile("a.csv", 0)]),
-    }
+    series = {"dag_id": MINE.dag_id, "definition_group_id": "Export Workers", "legal_entity_id": "USMF"}
+    facts = json.loads(write_receipt(PACKAGE, [PACKAGE, DATA], series, NOW))
     return json.dumps({name: value for name, value in (facts | changes).items() if value is not ...})
 
 
 def test_a_receipt_is_read_as_it_was_written() -> None:
-    expected = Receipt("r", MINE, NOW, (WrittenFile("a.zip", 3, "q", "s"), WrittenFile("a.csv", 0)))
+    expected = Receipt("r", MINE, NOW, (PACKAGE, DATA))
     assert parse_receipt("r", text_of()) == expected
     assert parse_receipt("r", text_of().encode()) == expected
+
+
+@pytest.mark.parametrize(("package", "file"), [(PACKAGE, "a.zip"), (None, None)])
+def test_a_receipt_names_the_package_only_if_it_was_saved(package: WrittenFile | None, file: str | None) -> None:
+    facts = json.loads(write_receipt(package, [DATA], {"dag_id": "d"}, NOW))
+    assert (facts["file"], facts["dag_id"]) == (file, "d")
+    assert facts["files"] == [{"name": "a.csv", "size_bytes": 0, "quick_xor_hash": None, "sha256": None, "entity": "A"}]
+    assert facts["sha256"] == ("s" if package else None)
 
 
 @pytest.mark.parametrize(

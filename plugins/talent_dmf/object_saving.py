@@ -1,0 +1,112 @@
+"""A folder in an object store, as :mod:`talent_dmf.saving` sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from talent_dmf.api.errors import TalentDmfError, TransportError
+from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.api.retention import (
+    MAX_RECEIPT_BYTES,
+    RECEIPT_SUFFIX,
+    Retention,
+    RetentionReport,
+    Series,
+    StoredFile,
+    WrittenFile,
+    outdated_receipts,
+    parse_receipt,
+    plan_retention,
+)
+from talent_dmf.drivers import utcnow
+from talent_dmf.object_folder import ObjectFolder
+from talent_dmf.object_storage import FactStore, ObjectStoragePump, save_text
+from talent_dmf.package_stream import PackageFile, PackageSource
+from talent_dmf.saving import SavedFile
+from talent_dmf.transfer_progress import Progress
+
+
+class ObjectStorageFolder:
+    """A folder.
+
+    :param folder: where.
+    :param conflict_behavior: what to do if a name is taken.
+    :param facts: keeps what is known of a file for a later try of the task.
+    :param progress: is told after each chunk.
+    """
+
+    def __init__(
+        self,
+        folder: ObjectFolder,
+        conflict_behavior: ConflictBehavior,
+        *,
+        facts: FactStore,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._folder, self._conflict, self._facts, self._progress = folder, conflict_behavior, facts, progress
+
+    def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
+        """Store a file, unless it is there, and read it back.
+
+        :raises TransferError: it cannot be done.
+        """
+        pump = ObjectStoragePump(source, self._folder, facts=self._facts, progress=self._progress)
+        stored = pump.save(file, self._conflict)
+        speed = stored.size_bytes / 1e6 / max(stored.duration_seconds, 1e-3)
+        how = f"{stored.duration_seconds:.1f} s ({speed:.1f} MB/s), read back, SHA-256 {stored.sha256} verified"
+        if stored.already_there:
+            how = f"there already, SHA-256 {stored.sha256} compared"
+        return SavedFile(
+            WrittenFile(stored.name, stored.size_bytes, stored.quick_xor_hash, stored.sha256, file.entity),
+            {"url": stored.url, "name": stored.name, "size": stored.size_bytes, "sha256": stored.sha256},
+            stored.url,
+            how,
+        )
+
+    def save_text(self, name: str, text: str) -> None:
+        """Store a short text, in the place of one that has the name."""
+        save_text(self._folder, name, text)
+
+    def describe(self) -> dict[str, Any]:
+        """The folder itself, as an XCom describes a file."""
+        return {"url": self._folder.url(), "name": self._folder.path.rpartition("/")[2], "size": None, "sha256": None}
+
+    def apply_retention(self, series: Series, retention: Retention, current: str) -> RetentionReport:
+        """Delete outdated exports. The store knows no hash that can be trusted, so what may go is read before."""
+        sizes = self._folder.names()
+        receipts = []
+        for name, size in sizes.items():
+            if name.endswith(RECEIPT_SUFFIX) and 0 < size <= MAX_RECEIPT_BYTES:
+                receipt = parse_receipt(name, b"".join(self._folder.pieces(name)))
+                if receipt is not None:
+                    receipts.append(receipt)
+        moment = utcnow()
+        gone = outdated_receipts(receipts, series, retention, moment, current)
+        written = {file.name: file.size_bytes for receipt in gone for file in receipt.files}
+        stored = [
+            StoredFile(name, name, size, sha256=self._folder.sha256(name) if written.get(name) == size else "")
+            for name, size in sizes.items()
+        ]
+        accounted = {file.name for receipt in receipts for file in receipt.files} | {each.name for each in receipts}
+        report = RetentionReport(unproven=len(sizes.keys() - accounted))
+        for outdated in plan_retention(receipts, stored, series, retention, moment, current):
+            report.kept += outdated.kept
+            whole = not outdated.kept
+            for file in outdated.files:
+                whole = self._delete(file, report) and whole
+            if whole:
+                # Last, because it is the proof for the others.
+                self._delete(outdated.receipt, report)
+        return report
+
+    def _delete(self, file: StoredFile, report: RetentionReport) -> bool:
+        try:
+            self._folder.delete(file.name)
+        except TransportError:
+            raise
+        except TalentDmfError as error:
+            report.kept.append((file.name, f"it could not be deleted: {error}"))
+            return False
+        report.deleted.append(file.name)
+        return True

@@ -1,0 +1,78 @@
+"""The transfer operator for every other place: a data package goes to a disk or an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from talent_dmf.saving import Place, SavePackageOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from talent_dmf.api.models import ConflictBehavior
+
+_FACTS_KEY = "stored_object"
+
+
+class TalentDmfToObjectStorageOperator(SavePackageOperator):
+    """Saves an exported package wherever Airflow's ``ObjectStoragePath`` reaches: Azure Blob storage and Data Lake, S3,
+    Google Cloud Storage, a disk of the worker.
+
+    It reads as :class:`~talent_dmf.transfers.talent_dmf_to_onedrive.TalentDmfToOneDriveOperator` does, and unpacks,
+    writes receipts and applies retention in the same way. The stored object is read back and its SHA-256 compared with
+    that of what was read. Nothing is visible under the name before it is complete. A retry begins the file anew,
+    because the stores' libraries do not resume; if an earlier try had stored it, nothing is sent again.
+
+    The parameters of :class:`~talent_dmf.saving.SavePackageOperator`, and:
+
+    :param destination: URL of the folder, such as ``abfs://container/folder``, ``s3://bucket/folder`` or
+        ``file:///data/exports``. Bucket or container must exist. Names follow OneDrive's rules, so that one catalogue
+        serves both.
+    :param conn_id: connection to the store, if it needs one.
+    :returns: XCom ``return_value``: ``url``, ``name``, ``size``, ``sha256``, and with ``unpack`` also ``files``.
+    :raises AirflowFailException: a verdict: name taken, no such bucket, no rights, package gone.
+    """
+
+    template_fields: Sequence[str] = (*SavePackageOperator.template_fields, "destination", "conn_id")
+
+    def __init__(self, *, destination: str, conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.destination = destination
+        self.conn_id = conn_id
+
+    @contextmanager
+    def place(self, context: Context) -> Iterator[Place]:
+        """The folder that the destination means."""
+        from talent_dmf.object_folder import open_folder
+        from talent_dmf.object_saving import ObjectStorageFolder
+        from talent_dmf.transfer_progress import ProgressLog
+
+        yield ObjectStorageFolder(
+            open_folder(self.destination, self.conn_id or None),
+            cast("ConflictBehavior", self.conflict_behavior),
+            facts=_TaskFacts(context, self.log),
+            progress=ProgressLog(self.log, doing="Saving in the object store"),
+        )
+
+
+class _TaskFacts:
+    """Facts in Airflow's task state store: they live as long as the run, and nothing in them is secret."""
+
+    def __init__(self, context: Context, log: Any) -> None:
+        self._store, self._log = context["task_state_store"], log
+
+    def load(self, slot: str) -> dict[str, Any]:
+        facts = self._store.get(_key(slot))
+        return facts if isinstance(facts, dict) else {}
+
+    def save(self, slot: str, facts: dict[str, Any]) -> None:
+        try:
+            self._store.set(_key(slot), facts)
+        except Exception as error:  # noqa: BLE001 - a transfer that works is worth more than what a retry knows of it
+            self._log.warning("What a retry should know could not be kept: %s", type(error).__name__)
+
+
+def _key(slot: str) -> str:
+    return f"{_FACTS_KEY}_{slot}" if slot else _FACTS_KEY

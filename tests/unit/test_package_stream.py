@@ -1,0 +1,266 @@
+"""Files inside of packages, read by ranges over a socket: all kinds, expired links, changed and damaged blobs."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import struct
+import threading
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+from tests.unit.loopback import Received, serve
+
+from talent_dmf.api.download_range import Source
+from talent_dmf.api.errors import (
+    PackageInvalidError,
+    PackageLinkExpiredError,
+    SourceChangedError,
+    TransferError,
+)
+from talent_dmf.api.package import PackageEntry
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Response
+from talent_dmf.drivers import SyncDriver
+from talent_dmf.package_stream import PackageFile, PackageSource, entry_reader
+from talent_dmf.transfer_reader import Digests
+
+CHUNK_BYTES = 1600
+ROWS = b"".join(b"%06d;Worker\r\n" % number for number in range(1500))
+NOISE = random.Random(5).randbytes(12_345)
+
+
+class Storage:
+    """A blob that answers ranges, as far as a link is valid."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.etag, self.links = data, '"1"', 0
+        self.refuses: Callable[[int], bool] = lambda _: False
+        self.ranges: list[tuple[int, int]] = []
+
+    def __call__(self, request: Received) -> Response:
+        link = int(request.path.rpartition("=")[2])
+        if self.refuses(len(self.ranges)) and link == self.links:
+            return Response(
+                403, {"Content-Type": "application/xml"}, b"<Error><Code>AuthenticationFailed</Code></Error>"
+            )
+        if request.headers.get("if-match", self.etag) != self.etag:
+            return Response(412)
+        first, last = (int(text) for text in re.findall(r"\d+", request.headers["range"]))
+        self.ranges.append((first, last))
+        body = self.data[first : last + 1]
+        place = f"bytes {first}-{first + len(body) - 1}/{len(self.data)}"
+        return Response(206, {"Content-Range": place, "ETag": self.etag}, body)
+
+
+class Bench:
+    """A source over a storage."""
+
+    def __init__(self, url: str, storage: Storage, driver: SyncDriver) -> None:
+        self.url, self.storage = url, storage
+        self.stop: Callable[[], None] = lambda: None
+        self.source = PackageSource(
+            driver,
+            self.mint,
+            chunk_bytes=CHUNK_BYTES,
+            stop_if_cancelled=lambda: self.stop(),
+            policy=RetryPolicy(max_attempts=2, base_seconds=0.0),
+        )
+
+    def mint(self) -> SecretUrl:
+        self.storage.links += 1
+        return SecretUrl(f"{self.url}/package.zip?sig={self.storage.links}")
+
+    def read(self, file: PackageFile) -> bytes:
+        digests, out = Digests(sha256=True), bytearray()
+        with closing(self.source.chunks(file, digests)) as chunks:
+            for chunk in chunks:
+                assert chunk.offset == len(out)
+                out += chunk.data
+        assert digests.folded_bytes == len(out)
+        return bytes(out)
+
+    def entry(self, info: zipfile.ZipInfo, **changes: int) -> PackageFile:
+        facts = {
+            "size_bytes": info.file_size,
+            "compressed_bytes": info.compress_size,
+            "header_offset": info.header_offset,
+            "method": info.compress_type,
+            "crc32": info.CRC,
+        } | changes
+        entry = PackageEntry(info.filename, **facts)
+        package = Source(SecretUrl("http://nowhere.invalid"), len(self.storage.data), self.storage.etag)
+        return PackageFile("x", entry.size_bytes, "etag", open_reader=entry_reader(package, entry))
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[[bytes], Bench]]:
+    with ExitStack() as stack:
+        driver = stack.enter_context(SyncDriver(sleep=lambda _: None, policy=RetryPolicy(max_attempts=2)))
+
+        def make(data: bytes) -> Bench:
+            storage = Storage(data)
+            return Bench(stack.enter_context(serve(storage)).url, storage, driver)
+
+        yield make
+    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+
+
+class Pipe(io.RawIOBase):
+    """A file that cannot be sought in: zipfile then writes sizes and checksums behind the data."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        self.data += data  # type: ignore[operator]
+        return len(data)  # type: ignore[arg-type]
+
+
+def archive(kind: str) -> tuple[bytes, dict[str, zipfile.ZipInfo]]:
+    """An archive of two files."""
+    method = zipfile.ZIP_STORED if "stored" in kind else zipfile.ZIP_DEFLATED
+    target = Pipe() if "piped" in kind else io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as made:
+        for name, data in (("Workers.csv", ROWS), ("Noise.bin", NOISE)):
+            info = zipfile.ZipInfo(name, (2026, 11, 23, 0, 0, 0))
+            info.compress_type = method
+            if "extra" in kind:
+                info.extra = struct.pack("<HH", 0x9999, 700) + bytes(700)
+            with made.open(info, "w", force_zip64="zip64" in kind) as file:
+                file.write(data)
+        infos = {info.filename: info for info in made.infolist()}
+    return (bytes(target.data) if isinstance(target, Pipe) else target.getvalue()), infos
+
+
+@pytest.mark.parametrize("kind", ["deflated", "stored", "deflated zip64", "stored zip64", "deflated piped", "extra"])
+def test_every_kind_of_entry_comes_out_whole(bench: Callable[[bytes], Bench], kind: str) -> None:
+    data, infos = archive(kind)
+    at = bench(data)
+    assert at.read(at.entry(infos["Workers.csv"])) == ROWS
+    assert at.read(at.entry(infos["Noise.bin"])) == NOISE
+    assert at.storage.links == 1
+    assert at.storage.ranges[0] == (0, 29)
+    assert max(last - first + 1 for first, last in at.storage.ranges) <= CHUNK_BYTES
+
+
+def test_only_the_bytes_of_the_entry_are_read(bench: Callable[[bytes], Bench]) -> None:
+    data, infos = archive("deflated")
+    at, info = bench(data), infos["Workers.csv"]
+    at.read(at.entry(info))
+    assert sum(last - first + 1 for first, last in at.storage.ranges) == 30 + info.compress_size
+
+
+@pytest.mark.parametrize("kind", ["deflated", "stored"])
+@pytest.mark.parametrize("refused_at", [0, 1, 2, 4])
+def test_a_link_that_expires_is_replaced(bench: Callable[[bytes], Bench], kind: str, refused_at: int) -> None:
+    data, infos = archive(kind)
+    at = bench(data)
+    at.storage.refuses = lambda count: count >= refused_at and at.storage.links == 1
+    assert at.read(at.entry(infos["Noise.bin"])) == NOISE
+    assert at.storage.links == 2
+
+
+def test_the_next_file_uses_the_link_that_was_good_for_the_last(bench: Callable[[bytes], Bench]) -> None:
+    data, infos = archive("deflated")
+    at = bench(data)
+    for _ in range(3):
+        at.read(at.entry(infos["Workers.csv"]))
+    assert at.storage.links == 1
+
+
+def test_links_that_are_never_accepted_end_it(bench: Callable[[bytes], Bench]) -> None:
+    data, infos = archive("deflated")
+    at = bench(data)
+    at.storage.refuses = lambda _: True
+    with pytest.raises(PackageLinkExpiredError):
+        at.read(at.entry(infos["Workers.csv"]))
+    assert at.storage.links == 3
+
+
+def test_a_package_that_changes_is_no_mixture(bench: Callable[[bytes], Bench]) -> None:
+    data, infos = archive("stored")
+    at = bench(data)
+    file = at.entry(infos["Noise.bin"])
+    at.storage.etag = '"2"'
+    with pytest.raises(SourceChangedError):
+        at.read(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"header_offset": 1}, "where the zip directory says"),
+        ({"header_offset": 10**12}, "where the zip directory says"),
+        ({"compressed_bytes": 10**6}, "where the zip directory says"),
+        ({"crc32": 7}, "checksum"),
+        ({"size_bytes": len(NOISE) - 1}, "longer"),
+        ({"size_bytes": len(NOISE) + 1}, "shorter"),
+    ],
+)
+def test_a_directory_that_lies_is_found_out(
+    bench: Callable[[bytes], Bench], changes: dict[str, int], words: str
+) -> None:
+    data, infos = archive("stored")
+    at = bench(data)
+    with pytest.raises(PackageInvalidError, match=words):
+        at.read(at.entry(infos["Noise.bin"], **changes))
+
+
+@pytest.mark.parametrize("kind", ["deflated", "stored"])
+def test_the_last_chunk_of_a_damaged_file_is_never_given_out(bench: Callable[[bytes], Bench], kind: str) -> None:
+    data, infos = archive(kind)
+    info = infos["Noise.bin"]
+    broken = bytearray(data)
+    broken[info.header_offset + 30 + len(info.filename) + 50] ^= 1
+    at, seen = bench(bytes(broken)), []
+    chunks = at.source.chunks(at.entry(info), Digests())
+    with pytest.raises(PackageInvalidError, match="damaged"):
+        seen.extend(chunk.end for chunk in chunks)
+    assert max(seen, default=0) < len(NOISE)
+
+
+def test_an_entry_of_no_bytes_needs_no_request(bench: Callable[[bytes], Bench]) -> None:
+    at = bench(archive("deflated")[0])
+    assert at.read(PackageFile("x", 0, "etag")) == b""
+    assert at.storage.ranges == []
+
+
+def test_a_reading_that_is_cancelled_leaves_no_thread(bench: Callable[[bytes], Bench]) -> None:
+    data, infos = archive("deflated")
+    at = bench(data)
+
+    def stop() -> None:
+        raise TransferError("cancelled")
+
+    at.stop = stop
+    with pytest.raises(TransferError, match="cancelled"):
+        at.read(at.entry(infos["Workers.csv"]))
+
+
+def test_memory_does_not_grow_with_the_file(bench: Callable[[bytes], Bench]) -> None:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as made, made.open("big.csv", "w") as file:
+        for _ in range(40):
+            file.write(b"the same row again and again\r\n" * 20_000)
+    (info,) = made.infolist()
+    at = bench(memory.getvalue())
+    at.source.chunk_bytes = 64_000
+    assert info.file_size == 24_000_000
+    tracemalloc.start()
+    try:
+        with closing(at.source.chunks(at.entry(info), Digests())) as chunks:
+            for _ in chunks:
+                pass
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1_500_000
