@@ -109,13 +109,15 @@ class BlobService:
                 )
             )  # fmt: skip
         ended = execution is not None and execution.status(world.clock.timestamp()) in {SUCCEEDED, PARTIALLY_SUCCEEDED}
-        if execution is None or not ended or name != world.blobs.blob_name(execution):
+        blob_id = request.segments[1].strip("{}").upper()
+        if execution is None or not ended or name != world.blobs.blob_name(execution, blob_id):
             raise Refusal(blob_missing(world, head=head))
+        etag = world.blobs.etag(execution, blob_id)
         package = world.blobs.package(execution)
         modified = datetime.fromtimestamp(execution.finished_at, UTC).replace(microsecond=0)
         headers = {
             "Content-Type": "application/octet-stream",
-            "ETag": package.etag,
+            "ETag": etag,
             "Last-Modified": format_datetime(modified, usegmt=True),
             "Accept-Ranges": "bytes",
             "x-ms-blob-type": "BlockBlob",
@@ -127,7 +129,7 @@ class BlobService:
             "x-ms-version": request.headers.get("x-ms-version", _VERSION),
             "Date": format_datetime(world.clock.now(), usegmt=True),
         }
-        self._check_conditions(exchange, package.etag, modified)
+        self._check_conditions(exchange, etag, modified)
         return self._body(exchange, package, headers)
 
     def _check_link(self, exchange: Exchange, name: str) -> None:

@@ -33,17 +33,29 @@ class BlobStore:
         self._lock = threading.Lock()
         self._packages: OrderedDict[str, Package] = OrderedDict()
 
-    def blob_name(self, execution: Execution) -> str:
-        """Return the name in the container: `{GUID}/<package>_<GUID>_DMFPackage.zip` (S-ERP)."""
-        return f"{{{execution.blob_id}}}/{execution.package_name}_{execution.blob_id}_DMFPackage.zip"
+    def blob_name(self, execution: Execution, blob_id: str) -> str:
+        """Return the name in the container: `{GUID}/<package>_<GUID>_DMFPackage.zip` (S-ERP).
 
-    def signed_url(self, base_url: str, execution: Execution) -> str:
+        :param blob_id: which copy.
+        """
+        return f"{{{blob_id}}}/{execution.package_name}_{blob_id}_DMFPackage.zip"
+
+    def etag(self, execution: Execution, blob_id: str) -> str:
+        """Return the entity tag of a copy: every blob has one of its own, whatever it holds."""
+        own = self.package(execution).etag
+        if blob_id == execution.blob_id:
+            return own
+        return f'"0x{hashlib.sha256(f"{own}{blob_id}".encode()).hexdigest()[:15].upper()}"'
+
+    def signed_url(self, base_url: str, execution: Execution, blob_id: str) -> str:
         """Return a link that reads the package of an execution, from five minutes ago until its life ends.
 
         Observed links were valid for an hour and five minutes (§2.6).
+
+        :param blob_id: which copy.
         """
         now = self._clock.timestamp()
-        name = self.blob_name(execution)
+        name = self.blob_name(execution, blob_id)
         start = iso_utc(now - _START_SKEW_SECONDS)
         expiry = iso_utc(now + execution.plan.sas_lifetime_seconds)
         signature = self._signature(name, start, expiry, "r")

@@ -156,8 +156,11 @@ def get_exported_package_url(world: World, exchange: Exchange, base_url: str) ->
         return dmf_answers.action_error(
             exchange.action, f"Execution {execution.execution_id} is not completed.", "still-running"
         )
-    url = world.blobs.signed_url(world.urls["blob"], execution) if execution.poll_package(now) else ""
-    return dmf_answers.action_value(base_url, url)
+    if not execution.poll_package(now):
+        return dmf_answers.action_value(base_url, "")
+    # A download request in the user interface makes a copy with a new GUID (S-ERP).
+    blob_id = world.executions.copy_blob(execution) if world.settings.new_copy_per_link else execution.blob_id
+    return dmf_answers.action_value(base_url, world.blobs.signed_url(world.urls["blob"], execution, blob_id))
 
 
 def get_execution_errors(world: World, exchange: Exchange, base_url: str) -> Response:

@@ -177,6 +177,13 @@ class ExecutionStore:
             execution = self._executions.get(execution_id)
         return None if execution is None or self._expired(execution) else execution
 
+    def copy_blob(self, execution: Execution) -> str:
+        """Return the GUID of another copy of an execution's package."""
+        blob_id = self.new_guid()
+        with self._lock:
+            self._blobs[blob_id] = execution
+        return blob_id
+
     def find_by_blob(self, blob_id: str) -> Execution | None:
         """Return the execution whose package has this GUID; blobs are deleted after seven days too (S-API)."""
         with self._lock:

@@ -41,6 +41,7 @@ class Settings:
     :param executing_seconds: how long it then runs.
     :param url_delay_seconds: how long `GetExportedPackageUrl` then still answers an empty string.
     :param sas_lifetime_seconds: life of a package link; it starts five minutes in the past as well.
+    :param new_copy_per_link: each link names a new copy of the package, with an entity tag of its own.
     :param package_size_bytes: size to which each package is filled up; as small as it comes when None.
     :param rows: rows of the first entity for company USMF; DEMF has half of them and DAT none.
     :param reject_reused_execution_id: refuse an id that is known when `reExecute` is false.
@@ -83,6 +84,7 @@ class Settings:
     url_delay_seconds: float = 2.0
     sas_lifetime_seconds: float = 3600.0
     retention_seconds: float = 7 * 86400.0
+    new_copy_per_link: bool = False
     package_size_bytes: int | None = None
     rows: int = 100
     reject_reused_execution_id: bool = True

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from talent_dmf.api.download_range import Source, probe
+from talent_dmf.api.download_range import Source, pin
 from talent_dmf.api.drive_names import check_destination
 from talent_dmf.api.errors import SourceChangedError, TransferMismatchError
 from talent_dmf.api.models import Destination, DriveItem
@@ -50,7 +50,7 @@ class TransferResult:
     :param quick_xor_hash: quickXorHash of what was read, in base64; equal to that of the file.
     :param sha256: SHA-256 of what was read, in hexadecimal, if it was wanted.
     :param size_bytes: length of the file.
-    :param source_etag: the version of the source that was read.
+    :param source_version: fingerprint of the content that was read, or its entity tag.
     :param bytes_sent: bytes sent in this try, repetitions included.
     :param resumed_from_bytes: where this try took up the session of an earlier one; 0 if it did not.
     :param resumes: how often this try had to find its place again.
@@ -62,7 +62,7 @@ class TransferResult:
     quick_xor_hash: str
     sha256: str | None
     size_bytes: int
-    source_etag: str
+    source_version: str
     bytes_sent: int
     resumed_from_bytes: int
     resumes: int
@@ -155,7 +155,7 @@ class PackagePump:
                 if versions > _MAX_VERSIONS or job.open_reader is not Reader:
                     raise
                 log.warning("The package changed while it was read: starting over with its present version.")
-                source = run_with_link(job.source, job.mint_url, probe)
+                source = self._present_version()
             except TransferMismatchError as mismatch:
                 uploads += 1
                 if uploads > _MAX_UPLOADS:
@@ -167,7 +167,7 @@ class PackagePump:
                     quick_xor_hash=attempt.quick_xor_hash,
                     sha256=attempt.sha256,
                     size_bytes=source.size_bytes,
-                    source_etag=source.etag,
+                    source_version=source.version,
                     bytes_sent=tally.bytes_sent,
                     resumed_from_bytes=tally.resumed_from_bytes,
                     resumes=tally.resumes,
@@ -175,8 +175,12 @@ class PackagePump:
                     already_there=attempt.already_there,
                 )
 
+    def _present_version(self) -> Source:
+        job = self._job
+        return run_with_link(job.source, job.mint_url, lambda url: pin(url, job.policy, job.jitter))
+
     def _first_version(self) -> Source:
         job = self._job
         if self._size_bytes is None or not self._etag:
-            return run_with_link(job.source, job.mint_url, probe)
+            return self._present_version()
         return Source(job.mint_url(), self._size_bytes, self._etag)

@@ -6,7 +6,7 @@ import logging
 import uuid
 from dataclasses import replace
 
-from talent_dmf.api.download_range import Source
+from talent_dmf.api.download_range import Source, pin
 from talent_dmf.api.drive import get_item_by_id
 from talent_dmf.api.errors import (
     PackageLinkExpiredError,
@@ -24,7 +24,7 @@ from talent_dmf.api.upload import ResumableUpload
 from talent_dmf.api.upload_record import UploadRecord
 from talent_dmf.api.upload_result import store_empty
 from talent_dmf.api.upload_session import Completed, UploadSession
-from talent_dmf.transfer_job import Job, Tally
+from talent_dmf.transfer_job import Job, Tally, run_with_link
 from talent_dmf.transfer_progress import Progress
 from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, Reader
 
@@ -79,7 +79,7 @@ class Attempt:
             self._leave(error)
             raise
         if job.store is not None:
-            record = self._upload.record(self._source.etag, self._hash_state)
+            record = self._upload.record(self._source.version, self._hash_state)
             job.store.save(record.finished(item, self.quick_xor_hash))
         return item
 
@@ -100,7 +100,7 @@ class Attempt:
         record = job.store.load() if job.store is not None else None
         if record is None:
             return None
-        if not record.fits(job.drive_id, job.destination, self._source.etag, self._source.size_bytes):
+        if not record.fits(job.drive_id, job.destination, self._source.version, self._source.size_bytes):
             self._forget(record)
             return None
         if record.item_id:
@@ -225,7 +225,14 @@ class Attempt:
     def _fresh_link(self) -> None:
         log.info("The package link is not accepted any more: fetching a fresh one.")
         self._tally.resumes += 1
-        self._source = replace(self._source, url=self._job.mint_url())
+        job, known = self._job, self._source
+        if not known.fingerprint:
+            self._source = replace(known, url=job.mint_url())
+            return
+        fresh = run_with_link(job.source, job.mint_url, lambda url: pin(url, job.policy, job.jitter))
+        if fresh.version != known.version:
+            raise SourceChangedError(f"The package is another one under its fresh link ({fresh.url}).")
+        self._source = fresh
 
     def _stop_if_cancelled(self) -> None:
         if self._job.cancelled():
@@ -237,7 +244,7 @@ class Attempt:
             return
         moment, url = self._job.clock(), session.url.reveal()
         if force or url != self._saved_url or moment - self._saved_at >= _SAVE_SECONDS:
-            store.save(self._upload.record(self._source.etag, self._hash_state))
+            store.save(self._upload.record(self._source.version, self._hash_state))
             self._saved_url, self._saved_at = url, moment
 
     def _leave(self, error: BaseException) -> None:

@@ -6,9 +6,10 @@ opaque (dmf-package-api.md §2.5) and lives about an hour (§2.6): whoever reads
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from talent_dmf.api.errors import (
@@ -25,6 +26,7 @@ from talent_dmf.api.retrying import Patience, RetryPolicy
 from talent_dmf.api.steps import Request, Response, Steps, send
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
+_FINGERPRINT_BYTES = 64 * 1024
 _XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
 
 
@@ -36,12 +38,19 @@ class Source:
     :param size_bytes: length in bytes.
     :param etag: entity tag of the version.
     :param modified: when it was made, as an HTTP date, if the storage said so.
+    :param fingerprint: what tells its content from any other, whichever copy is read; ``""`` if it was not taken.
     """
 
     url: SecretUrl
     size_bytes: int
     etag: str
     modified: str = ""
+    fingerprint: str = ""
+
+    @property
+    def version(self) -> str:
+        """What two reads must have in common to be of one content: the fingerprint, or else the entity tag."""
+        return self.fingerprint or self.etag
 
 
 def probe(url: SecretUrl) -> Steps[Source]:
@@ -56,6 +65,26 @@ def probe(url: SecretUrl) -> Steps[Source]:
     if response.status != 200 or not length.isdigit():
         raise _refusal(response)
     return Source(url, int(length), response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+
+
+def pin(url: SecretUrl, policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[Source]:
+    """A blob with the fingerprint of its content.
+
+    Dynamics 365 makes a copy of a package, with a name and an entity tag of its own, when a link is asked for (S-ERP), so
+    an entity tag is good for one link only. A zip file ends with its directory: names, lengths and CRC-32 of everything
+    in it. Two blobs of one length with the same end are copies of one package.
+
+    :param url: signed URL.
+    :param policy: how patient with the storage.
+    :param jitter: random numbers from 0 to 1.
+    :raises PackageLinkExpiredError: the signature is not accepted (any more).
+    :raises PackageNotAvailableError: the blob does not exist (any more).
+    """
+    source = yield from probe(url)
+    end = bytearray(min(source.size_bytes, _FINGERPRINT_BYTES))
+    if end:
+        yield from read_range(source, source.size_bytes - len(end), memoryview(end), policy, jitter)
+    return replace(source, fingerprint=f"{source.size_bytes}-{hashlib.sha256(end).hexdigest()[:40]}")
 
 
 def read_range(

@@ -218,10 +218,10 @@ class ResumableUpload:
         self._cancelled = True
         return (yield from session.cancel())
 
-    def record(self, source_etag: str, hash_state: tuple[int, str]) -> UploadRecord:
+    def record(self, source_version: str, hash_state: tuple[int, str]) -> UploadRecord:
         """What the next try needs to go on.
 
-        :param source_etag: version of the source.
+        :param source_version: fingerprint or entity tag of the source.
         :param hash_state: state of the quickXorHash.
         """
         return UploadRecord(
@@ -229,7 +229,7 @@ class ResumableUpload:
             folder=self.destination.folder,
             name=self.destination.name,
             conflict_behavior=self.destination.conflict_behavior,
-            source_etag=source_etag,
+            source_version=source_version,
             size_bytes=self.size_bytes,
             upload_url=self.session.url.reveal() if self.session else "",
             expires_at=self.session.expires_at if self.session else "",

@@ -7,7 +7,7 @@ from typing import Any
 
 from talent_dmf.api.models import Destination, DriveItem
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class UploadRecord:
     :param folder: folder of the destination.
     :param name: name wished for.
     :param conflict_behavior: the policy.
-    :param source_etag: version of the source.
+    :param source_version: fingerprint or entity tag of the source.
     :param size_bytes: its length.
     :param upload_url: upload URL of the open session; ``""`` once the file is complete.
     :param expires_at: when the service drops the session, as it wrote it.
@@ -34,7 +34,7 @@ class UploadRecord:
     folder: str
     name: str
     conflict_behavior: str
-    source_etag: str
+    source_version: str
     size_bytes: int
     upload_url: str = ""
     expires_at: str = ""
@@ -48,11 +48,11 @@ class UploadRecord:
     def __repr__(self) -> str:
         return f"<UploadRecord of {self.name!r}, hashed {self.hash_state[0]} of {self.size_bytes} bytes>"
 
-    def fits(self, drive_id: str, destination: Destination, source_etag: str, size_bytes: int) -> bool:
+    def fits(self, drive_id: str, destination: Destination, source_version: str, size_bytes: int) -> bool:
         """Whether it is about the same version of the same source and the same destination."""
-        mine = (self.drive_id, self.folder, self.name, self.conflict_behavior, self.source_etag, self.size_bytes)
+        mine = (self.drive_id, self.folder, self.name, self.conflict_behavior, self.source_version, self.size_bytes)
         wanted = (drive_id, destination.folder, destination.name, destination.conflict_behavior)
-        return bool(self.source_etag) and mine == (*wanted, source_etag, size_bytes)
+        return bool(self.source_version) and mine == (*wanted, source_version, size_bytes)
 
     def finished(self, item: DriveItem, quick_xor_hash: str) -> UploadRecord:
         """The record of the completed upload: nothing secret is left in it."""
