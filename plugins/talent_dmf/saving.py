@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 from airflow.sdk import BaseOperator
 
 from talent_dmf.api.errors import ConfigurationError, SourceChangedError, TalentDmfError, TransferError
-from talent_dmf.api.file_names import DEFAULT_FILE_NAME, FileNameFacts, render_file_name
-from talent_dmf.api.models import ConflictBehavior, PackageReference
+from talent_dmf.api.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
+from talent_dmf.api.models import ConflictBehavior, PackageReference, Unpack
 from talent_dmf.api.retention import (
     RECEIPT_SUFFIX,
     Retention,
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from talent_dmf.package_stream import PackageFile, PackageSource
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
-DEFAULT_UNPACK_NAME = "{project}_{legal_entity}_{interval}_{extracted}_{entity}{suffix}"
-CONFLICT_BEHAVIORS = get_args(ConflictBehavior)
-UNPACK = ("no", "beside", "instead")
 _SHOWN_NAMES = 5
 
 
@@ -93,7 +90,7 @@ class SavePackageOperator(BaseOperator):
         size and hashes.
     :param unpack: ``beside``: the data files of the package are saved as well; ``instead``: only they are.
     :param unpack_name: their names, with the placeholders of
-        :data:`talent_dmf.api.unpacking.UNPACK_PLACEHOLDERS`.
+        :data:`talent_dmf.api.file_names.UNPACK_PLACEHOLDERS`.
     :param keep_last: keep the newest so many exports of this DAG, data project and legal entity in the folder and
         delete older ones; needs ``receipt``, and deletes only what a receipt proves.
     :param keep_days: keep those not older than so many days; with both, an export goes only if neither keeps it.
@@ -174,7 +171,7 @@ class SavePackageOperator(BaseOperator):
         self._killed = True
 
     def _checked(self) -> Retention:
-        for name, allowed in (("conflict_behavior", CONFLICT_BEHAVIORS), ("unpack", UNPACK)):
+        for name, allowed in (("conflict_behavior", get_args(ConflictBehavior)), ("unpack", get_args(Unpack))):
             if getattr(self, name) not in allowed:
                 raise ConfigurationError(
                     f"{name} {getattr(self, name)!r} is not known; use one of {', '.join(allowed)}."

@@ -20,6 +20,13 @@ PLACEHOLDERS: Mapping[str, str] = {
     "execution_id": "id of the export in Dynamics 365",
     "run": "id of the DAG run",
 }
+DEFAULT_UNPACK_NAME = "{project}_{legal_entity}_{interval}_{extracted}_{entity}{suffix}"
+UNPACK_PLACEHOLDERS: Mapping[str, str] = {
+    **PLACEHOLDERS,
+    "entity": "label of the entity",
+    "stem": "name of the data file in the package, without its suffix",
+    "suffix": "suffix of the data file in the package, such as `.xlsx`",
+}
 
 # safe_name keeps what OneDrive allows; these two still need escaping in links (onedrive-graph.md §1.8).
 _AWKWARD = re.compile(r"[#%]+")
@@ -75,6 +82,21 @@ def check_file_name_template(template: str) -> str:
     :raises DestinationError: OneDrive would refuse the name.
     """
     fill_template(template, dict.fromkeys(PLACEHOLDERS, "x"))
+    return template
+
+
+def check_unpack_name(template: str) -> str:
+    """A template as it is, if it can name the files of a package.
+
+    :param template: text with placeholders; see :data:`UNPACK_PLACEHOLDERS`.
+    :raises ConfigurationError: unknown placeholder, or the same name for every file.
+    :raises DestinationError: OneDrive would refuse the name.
+    """
+    fill_template(template, dict.fromkeys(UNPACK_PLACEHOLDERS, "x"))
+    if "{entity}" not in template and "{stem}" not in template:
+        raise ConfigurationError(
+            f"Name {template!r} for unpacked files is the same for every entity; put {{entity}} or {{stem}} into it."
+        )
     return template
 
 

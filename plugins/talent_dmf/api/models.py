@@ -12,6 +12,7 @@ from talent_dmf.api.status import DmfExecutionStatus
 ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
 PartialSuccess: TypeAlias = Literal["fail", "accept"]
 OnEmpty: TypeAlias = Literal["save", "skip", "fail"]
+Unpack: TypeAlias = Literal["no", "beside", "instead"]
 
 
 @dataclass(frozen=True, slots=True)

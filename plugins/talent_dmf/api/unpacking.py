@@ -10,23 +10,14 @@ import struct
 import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from talent_dmf.api.download_range import Source, read_range
 from talent_dmf.api.errors import ConfigurationError, PackageInvalidError
-from talent_dmf.api.file_names import PLACEHOLDERS, FileNameFacts, fill_template, part_of_name
+from talent_dmf.api.file_names import FileNameFacts, check_unpack_name, fill_template, part_of_name
 from talent_dmf.api.package import PackageContents, PackageEntry
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 
-Unpack: TypeAlias = Literal["no", "beside", "instead"]
-DEFAULT_UNPACK_NAME = "{project}_{legal_entity}_{interval}_{extracted}_{entity}{suffix}"
-UNPACK_PLACEHOLDERS = {
-    **PLACEHOLDERS,
-    "entity": "label of the entity",
-    "stem": "name of the data file in the package, without its suffix",
-    "suffix": "suffix of the data file in the package, such as `.xlsx`",
-}
 _STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What comes out of one call of zlib: bounds its memory, whatever the file claims.
@@ -45,21 +36,6 @@ class EntityFile:
     entity: str
     name: str
     entry: PackageEntry
-
-
-def check_unpack_name(template: str) -> str:
-    """A template as it is, if it can name the files of a package.
-
-    :param template: text with placeholders; see :data:`UNPACK_PLACEHOLDERS`.
-    :raises ConfigurationError: unknown placeholder, or the same name for every file.
-    :raises DestinationError: OneDrive would refuse the name.
-    """
-    fill_template(template, dict.fromkeys(UNPACK_PLACEHOLDERS, "x"))
-    if "{entity}" not in template and "{stem}" not in template:
-        raise ConfigurationError(
-            f"Name {template!r} for unpacked files is the same for every entity; put {{entity}} or {{stem}} into it."
-        )
-    return template
 
 
 def plan_unpacking(

@@ -14,15 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talent_dmf.api.errors import ConfigurationError, DestinationError, PackageInvalidError, TalentDmfError
-from talent_dmf.api.file_names import FileNameFacts
-from talent_dmf.api.package import PackageContents, PackageEntity, PackageEntry
-from talent_dmf.api.unpacking import (
+from talent_dmf.api.file_names import (
     DEFAULT_UNPACK_NAME,
     UNPACK_PLACEHOLDERS,
-    EntryDecoder,
+    FileNameFacts,
     check_unpack_name,
-    plan_unpacking,
 )
+from talent_dmf.api.package import PackageContents, PackageEntity, PackageEntry
+from talent_dmf.api.unpacking import EntryDecoder, plan_unpacking
 
 FACTS = FileNameFacts(
     project="Export Workers",
