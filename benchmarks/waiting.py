@@ -382,7 +382,7 @@ def driver(report: Report, screen: Console, options: argparse.Namespace) -> None
     runs = []
     for number in range(options.runs):
         print(f"run {number + 1} of {options.runs}: {NAMES['driver']} …", file=sys.stderr)
-        runs.append(run(Plan("driver", options.waits, interval, 0.0, interval * 2, False, True)))
+        runs.append(run(Plan("driver", options.waits, interval, 0.0, interval * 2, False, options.at_once)))
     figures = figures_of(runs)
     show(screen, f"{options.waits} waits in the driver alone on one core, every {interval:g} s", {"driver": figures})
     report.figures["driver"] = {name: figure.as_json() for name, figure in figures.items()}
@@ -403,7 +403,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--window", type=float, default=30.0, help="measured time in s (default: %(default)s)")
     parser.add_argument("--waits", type=int, default=10_000, help="waits of the driver alone (default: %(default)s)")
     parser.add_argument(
-        "--driver-interval", type=float, default=60.0, help="their poll interval in s (default: %(default)s)"
+        "--driver-interval", type=float, default=30.0, help="their poll interval in s (default: %(default)s)"
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
     parser.add_argument("--at-once", action="store_true", help="start all waits at the same moment")
