@@ -18,6 +18,7 @@ import urllib3
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps
+from talent_dmf.bodies import read_answer
 from talent_dmf.tls import TlsSession, TlsSettings
 from talent_dmf.wire import CONNECT_TIMEOUT_SECONDS, USER_AGENT, Grant, Wire
 
@@ -129,7 +130,7 @@ class SyncDriver:
                 allow_redirects=False,
                 stream=True,
             ) as raw:
-                response = _read(raw, request.into)
+                response = read_answer(raw, request.into)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._wire.failure(request, url, error, call_id, before) from None
         if response.status == 401:
@@ -145,21 +146,6 @@ class SyncDriver:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-
-def _read(raw: requests.Response, into: memoryview | None) -> Response:
-    headers = {name.lower(): value for name, value in raw.headers.items()}
-    if into is None or not 200 <= raw.status_code < 300:
-        body = raw.content
-        return Response(raw.status_code, headers, body, len(body))
-    filled = 0
-    while filled < len(into):
-        count = raw.raw.readinto(into[filled:])
-        if not count:
-            break
-        filled += count
-    surplus = raw.raw.read(1) if filled == len(into) else b""
-    return Response(raw.status_code, headers, b"", filled + len(surplus))
 
 
 class AsyncDriver:

@@ -32,6 +32,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    client_port: int = 0
 
 
 Answer: TypeAlias = Response | Mishap
@@ -73,7 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): text for name, text in self.headers.items()}
-        given = self.loopback.next(Received(self.command, self.path, headers, self.rfile.read(length)))
+        body, port = self.rfile.read(length), self.client_address[1]
+        given = self.loopback.next(Received(self.command, self.path, headers, body, port))
         if given is Mishap.RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True

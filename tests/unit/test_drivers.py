@@ -314,6 +314,17 @@ def test_a_connection_is_used_on_after_a_body_went_into_a_buffer(bench):
 
     with serve([answer(206, body=b"12345"), answer(206, body=b"123")]) as server:
         assert bench.run(steps(), server.url) == [5, 3]
+    assert len({request.client_port for request in server.received}) == 1
+
+
+def test_a_body_goes_into_a_buffer_as_it_came(bench):
+    """Its length must be the one that the storage says, so what is stored as compressed stays so."""
+    packed = gzip.compress(b"rows")
+    buffer = bytearray(len(packed))
+    request = Request("GET", "p", operation="read", into=memoryview(buffer))
+    with serve([answer(206, body=packed, content_encoding="gzip")]) as server:
+        assert bench.run(send(request), server.url).received_bytes == len(packed)
+    assert buffer == packed
 
 
 def test_the_body_of_a_refusal_goes_beside_the_buffer(bench):
