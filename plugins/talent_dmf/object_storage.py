@@ -134,7 +134,7 @@ class ObjectStoragePump:
         mine = facts.get("folder") == self._folder.url() and facts.get("wished") == file.name
         if mine and facts.get("partial") and not self._folder.commits_on_close:
             self._folder.delete(str(facts["partial"]))
-        if not mine or facts.get("etag") != file.etag or not file.etag or not facts.get("name"):
+        if not mine or facts.get("version") != file.version or not file.version or not facts.get("name"):
             return None
         return self._if_same(file, str(facts["name"]))
 
@@ -153,7 +153,7 @@ class ObjectStoragePump:
         folder, replace = self._folder, conflict_behavior == "replace"
         name = self._free_name(file.name, conflict_behavior)
         partial = f"{file.name}.{uuid.uuid4().hex[:8]}.partial"
-        facts = {"folder": folder.url(), "wished": file.name, "etag": file.etag, "partial": partial}
+        facts = {"folder": folder.url(), "wished": file.name, "version": file.version, "partial": partial}
         self._facts.save(file.slot, facts)
         digests = Digests(sha256=True)
         writer = begin_file(folder, name, partial, replace=replace, block_bytes=self._package.chunk_bytes)

@@ -69,17 +69,18 @@ class OneDriveFolder:
         pump = PackagePump(
             source.driver,
             self._graph.get_conn(),
-            mint_url=source.links.for_one_use(),
+            mint_url=source.mint_url if file.entry is None else source.links(),
             drive_id=self._drive.id,
             destination=destination,
+            version=source.version if file.entry is None else None,
             size_bytes=file.size_bytes,
-            etag=file.etag,
+            etag=file.version,
             chunk_bytes=source.chunk_bytes,
             progress=self._progress,
             session_store=store,
             sha256=self._sha256,
             cancelled=self._cancelled,
-            open_reader=file.open_reader,
+            open_reader=source.opener(file),
         )
         try:
             result = pump.run()

@@ -1,20 +1,21 @@
 """A package, or a file inside of one, as a stream of chunks that outlives its link.
 
 A thread reads ahead (:mod:`talent_dmf.transfer_reader`) in two buffers, whatever the length. When the storage does not
-accept the link any more, a fresh one is fetched and the stream goes on at the same byte of the same version.
+accept the link any more, a fresh one is fetched and the stream goes on at the same byte. A fresh link may name another
+copy of the package, with another entity tag, so copies are told by the fingerprint of their content.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 import random
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
-from talent_dmf.api.download_range import Source, probe, read_range
-from talent_dmf.api.errors import PackageLinkExpiredError
+from talent_dmf.api.download_range import Source, pin, read_range
+from talent_dmf.api.errors import PackageLinkExpiredError, SourceChangedError
 from talent_dmf.api.package import PackageContents, PackageEntry, read_package
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
@@ -30,56 +31,31 @@ _MAX_REFUSED_LINKS = 3
 _BITE_BYTES = 64 * 1024
 
 
-class Links:
-    """Signed URLs of one package for several files in it: one is used until it is refused.
-
-    :param mint_url: gives a fresh one.
-    """
-
-    def __init__(self, mint_url: Callable[[], SecretUrl]) -> None:
-        self._mint_url = mint_url
-        self._current: SecretUrl | None = None
-
-    def fresh(self) -> SecretUrl:
-        """A fresh one."""
-        self._current = self._mint_url()
-        return self._current
-
-    def for_one_use(self) -> Callable[[], SecretUrl]:
-        """Gives the one at hand when it is first called, and fresh ones from then on."""
-        at_hand = [self._current] if self._current is not None else []
-
-        def link() -> SecretUrl:
-            return at_hand.pop() if at_hand else self.fresh()
-
-        return link
-
-
 @dataclass(frozen=True, slots=True)
 class PackageFile:
     """Something to be saved: a package, or a file in it.
 
     :param name: name that it shall have.
     :param size_bytes: its length.
-    :param etag: its version: that of the package, and for a file in it, which one.
+    :param version: what its content is told by: the package's fingerprint, and for a file in it, which one.
     :param slot: tells the files of one task apart, the same in each of its tries.
-    :param open_reader: reads it.
     :param entity: label of the entity, for a file in a package.
+    :param entry: where it lies in the package, for a file in it.
     """
 
     name: str
     size_bytes: int
-    etag: str
+    version: str
     slot: str = ""
-    open_reader: OpenReader = Reader
     entity: str = ""
+    entry: PackageEntry | None = None
 
 
 class PackageSource:
-    """A package in its storage.
+    """A package in its storage, pinned to one content.
 
     :param driver: for the storage; used by nobody else meanwhile.
-    :param mint_url: gives a fresh signed URL of it.
+    :param mint_url: gives a fresh signed URL of it, perhaps of another copy.
     :param chunk_bytes: length of a chunk; two are kept in memory, three while a file is unpacked.
     :param stop_if_cancelled: called between chunks; may raise.
     :param policy: how patient with the storage.
@@ -94,24 +70,55 @@ class PackageSource:
         stop_if_cancelled: Callable[[], None] = lambda: None,
         policy: RetryPolicy | None = None,
     ) -> None:
-        self.driver, self.links, self.chunk_bytes = driver, Links(mint_url), chunk_bytes
+        self.driver, self.mint_url, self.chunk_bytes = driver, mint_url, chunk_bytes
         self.stop_if_cancelled, self.policy = stop_if_cancelled, policy or RetryPolicy()
+        self._pinned: Source | None = None
 
-    def look(self) -> Source:
-        """Its length and version."""
-        return run_with_link(self.driver, self.links.fresh, probe)
+    @property
+    def version(self) -> Source:
+        """The copy that is read at present. All copies that are read have one content."""
+        return self._pinned or self._pin_afresh()
 
-    def contents(self, version: Source) -> PackageContents:
+    def _pin_afresh(self) -> Source:
+        fresh = run_with_link(self.driver, self.mint_url, lambda url: pin(url, self.policy, random.random))
+        if self._pinned is not None and fresh.version != self._pinned.version:
+            raise SourceChangedError("The package is another one under its fresh link.")
+        self._pinned = fresh
+        return fresh
+
+    def contents(self) -> PackageContents:
         """What it holds.
 
-        :param version: which version of it.
         :raises PackageInvalidError: it is no package, or damaged.
         """
-        return run_with_link(
-            self.driver,
-            self.links.for_one_use(),
-            lambda url: read_package(replace(version, url=url), self.policy, random.random),
-        )
+        try:
+            return self.driver.run(read_package(self.version, self.policy, random.random))
+        except PackageLinkExpiredError:
+            return self.driver.run(read_package(self._pin_afresh(), self.policy, random.random))
+
+    def links(self) -> Callable[[], SecretUrl]:
+        """Gives the link at hand when it is first called, and fresh ones from then on: many files share one."""
+        used: list[Source] = []
+
+        def link() -> SecretUrl:
+            used.append(self._pin_afresh() if used else self.version)
+            return used[-1].url
+
+        return link
+
+    def opener(self, file: PackageFile) -> OpenReader:
+        """Opens readers of a file, which read the present copy.
+
+        :param file: which.
+        """
+        entry = file.entry
+        if entry is None:
+            return Reader
+
+        def open_reader(*arguments: Any, **options: Any) -> Reader:
+            return EntryReader(*arguments, package=self.version, entry=entry, **options)
+
+        return open_reader
 
     def chunks(self, file: PackageFile, digests: Digests) -> Generator[Chunk, None, None]:
         """The bytes of a file, in order; a chunk is valid until the next one is asked for.
@@ -123,13 +130,16 @@ class PackageSource:
         :raises PackageLinkExpiredError: the storage does not accept fresh links either.
         :raises SourceChangedError: the package is not the same any more.
         """
-        link = self.links.for_one_use()
+        link, open_reader = self.links(), self.opener(file)
         size = min(self.chunk_bytes, max(file.size_bytes, 1))
         buffers = [bytearray(size) for _ in range(BUFFERS if size < file.size_bytes else 1)]
         position, refused = 0, 0
         while position < file.size_bytes:
-            source = Source(link(), file.size_bytes, file.etag)
-            reader = file.open_reader(
+            link()
+            source = self.version
+            if file.entry is not None:
+                source = replace(source, size_bytes=file.size_bytes)
+            reader = open_reader(
                 self.driver, source, digests, buffers, start=position, align=position, policy=self.policy
             )
             try:
@@ -167,7 +177,7 @@ class EntryReader(Reader):
     Wherever the reading begins, the file is unpacked from its own beginning: its checksum is over all of it. The
     parameters are those of :class:`Reader`, where ``source`` has the length of the file, and these two:
 
-    :param package: the package, in the version that is meant.
+    :param package: the copy of the package that the link leads to.
     :param entry: the file.
     """
 
@@ -184,7 +194,7 @@ class EntryReader(Reader):
         package: Source,
         entry: PackageEntry,
     ) -> None:
-        self._package, self._entry = replace(package, url=source.url), entry
+        self._package, self._entry = package, entry
         self._decoder = EntryDecoder(entry)
         self._packed = bytearray(min(len(buffers[0]), max(entry.compressed_bytes, 1)))
         self._bites_left = memoryview(b"")
@@ -213,12 +223,3 @@ class EntryReader(Reader):
         self._driver.run(read_range(self._package, self._data_offset + self._taken, into, self._policy, random.random))
         self._taken += length
         return into
-
-
-def entry_reader(package: Source, entry: PackageEntry) -> OpenReader:
-    """Opens readers of a file inside of a package.
-
-    :param package: the package, in the version that is meant.
-    :param entry: the file.
-    """
-    return functools.partial(EntryReader, package=package, entry=entry)

@@ -223,30 +223,29 @@ class SavePackageOperator(BaseOperator):
         self, source: PackageSource, reference: PackageReference, facts: FileNameFacts, package_name: str
     ) -> list[PackageFile]:
         from talent_dmf.api.unpacking import plan_unpacking
-        from talent_dmf.package_stream import PackageFile, entry_reader
+        from talent_dmf.package_stream import PackageFile
 
-        version = source.look()
-        if version.size_bytes != reference.size_bytes or (reference.etag and version.etag != reference.etag):
+        version = source.version
+        if version.size_bytes != reference.size_bytes or reference.version not in {"", version.version}:
             raise SourceChangedError(
-                f"The package of execution {reference.execution_id} has {version.size_bytes} bytes now and had "
-                f"{reference.size_bytes} when it was checked, or another content. Clear get_package_url to check it "
+                f"The package of execution {reference.execution_id} is not the one that was checked: it has "
+                f"{version.size_bytes} bytes, and had {reference.size_bytes} then. Clear get_package_url to check it "
                 "again."
             )
-        whole = PackageFile(package_name, version.size_bytes, version.etag)
+        whole = PackageFile(package_name, version.size_bytes, version.version)
         if self.unpack == "no":
             return [whole]
         taken = (package_name, package_name + RECEIPT_SUFFIX)
-        planned = plan_unpacking(source.contents(version), self.unpack_name, facts, taken)
         files = [
             PackageFile(
                 each.name,
                 each.entry.size_bytes,
-                f"{version.etag} {each.entry.header_offset} {each.entry.crc32:08x}",
+                f"{version.version} {each.entry.header_offset} {each.entry.crc32:08x}",
                 slot=str(number),
-                open_reader=entry_reader(version, each.entry),
                 entity=each.entity,
+                entry=each.entry,
             )
-            for number, each in enumerate(planned, 1)
+            for number, each in enumerate(plan_unpacking(source.contents(), self.unpack_name, facts, taken), 1)
         ]
         return files if self.unpack == "instead" else [whole, *files]
 

@@ -80,6 +80,7 @@ class PackagePump:
     :param destination: folder, name and conflict policy.
     :param size_bytes: length of the package, if known.
     :param etag: its version, if known; otherwise whatever version there is now.
+    :param version: the package as it was looked at, in the place of both; its link is used first.
     :param chunk_bytes: length of one range, a multiple of 320 KiB; two of them are kept in memory.
     :param progress: is told after each range, in the caller's thread.
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
@@ -105,6 +106,7 @@ class PackagePump:
         destination: Destination,
         size_bytes: int | None = None,
         etag: str | None = None,
+        version: Source | None = None,
         chunk_bytes: int = DEFAULT_FRAGMENT_BYTES,
         progress: Callable[[Progress], None] | None = None,
         session_store: SessionStore | None = None,
@@ -117,7 +119,7 @@ class PackagePump:
         open_reader: OpenReader = Reader,
     ) -> None:
         check_destination(destination)
-        self._size_bytes, self._etag = size_bytes, etag
+        self._size_bytes, self._etag, self._version = size_bytes, etag, version
         self._job = Job(
             source=source,
             target=target,
@@ -181,6 +183,8 @@ class PackagePump:
 
     def _first_version(self) -> Source:
         job = self._job
+        if self._version is not None:
+            return self._version
         if self._size_bytes is None or not self._etag:
             return self._present_version()
         return Source(job.mint_url(), self._size_bytes, self._etag)

@@ -38,6 +38,7 @@ SETTINGS = Settings(
     executing_seconds=0.0,
     url_delay_seconds=0.0,
     package_size_bytes=PACKAGE_BYTES,
+    new_copy_per_link=True,
 )
 
 
@@ -82,11 +83,11 @@ class Saving:
         self.package = PackageSource(
             rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop(), policy=QUICK_POLICY
         )
-        self.version = self.package.look()
+        self.version = self.package.version
 
     def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:
         pump = ObjectStoragePump(self.package, self.folder, facts=self.facts, **options)
-        return pump.save(PackageFile(name, self.version.size_bytes, self.version.etag), conflict_behavior)
+        return pump.save(PackageFile(name, self.version.size_bytes, self.version.version), conflict_behavior)
 
     def content(self, name: str) -> bytes:
         return bytes(self.folder.fs.cat_file(self.folder.locate(name)))

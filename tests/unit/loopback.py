@@ -95,11 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(given.status)
         for name, text in given.headers.items():
             self.send_header(name, text)
-        self.send_header("Content-Length", str(len(given.body)))
+        if "Content-Length" not in given.headers:
+            self.send_header("Content-Length", str(len(given.body)))
         self.end_headers()
         self.wfile.write(given.body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
 
     def log_message(self, *args: object) -> None:
         """Nothing: the tests look at what was received."""

@@ -15,7 +15,6 @@ from contextlib import ExitStack, closing
 import pytest
 from tests.unit.loopback import Received, serve
 
-from talent_dmf.api.download_range import Source
 from talent_dmf.api.errors import (
     PackageInvalidError,
     PackageLinkExpiredError,
@@ -27,7 +26,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 from talent_dmf.drivers import SyncDriver
-from talent_dmf.package_stream import PackageFile, PackageSource, entry_reader
+from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.transfer_reader import Digests
 
 CHUNK_BYTES = 1600
@@ -39,23 +38,26 @@ class Storage:
     """A blob that answers ranges, as far as a link is valid."""
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.etag, self.links = data, '"1"', 0
+        self.data, self.edition, self.links = data, 1, 0
         self.refuses: Callable[[int], bool] = lambda _: False
         self.ranges: list[tuple[int, int]] = []
 
     def __call__(self, request: Received) -> Response:
         link = int(request.path.rpartition("=")[2])
+        etag = f'"copy {link} of edition {self.edition}"'
+        if request.method == "HEAD":
+            return Response(200, {"Content-Length": str(len(self.data)), "ETag": etag})
         if self.refuses(len(self.ranges)) and link == self.links:
             return Response(
                 403, {"Content-Type": "application/xml"}, b"<Error><Code>AuthenticationFailed</Code></Error>"
             )
-        if request.headers.get("if-match", self.etag) != self.etag:
+        if request.headers["if-match"] != etag:
             return Response(412)
         first, last = (int(text) for text in re.findall(r"\d+", request.headers["range"]))
         self.ranges.append((first, last))
         body = self.data[first : last + 1]
         place = f"bytes {first}-{first + len(body) - 1}/{len(self.data)}"
-        return Response(206, {"Content-Range": place, "ETag": self.etag}, body)
+        return Response(206, {"Content-Range": place, "ETag": etag}, body)
 
 
 class Bench:
@@ -85,6 +87,10 @@ class Bench:
         assert digests.folded_bytes == len(out)
         return bytes(out)
 
+    def asked(self) -> list[tuple[int, int]]:
+        """The ranges that were read, without the end of the package that tells its content."""
+        return [(first, last) for first, last in self.storage.ranges if last + 1 < len(self.storage.data)]
+
     def entry(self, info: zipfile.ZipInfo, **changes: int) -> PackageFile:
         facts = {
             "size_bytes": info.file_size,
@@ -94,8 +100,7 @@ class Bench:
             "crc32": info.CRC,
         } | changes
         entry = PackageEntry(info.filename, **facts)
-        package = Source(SecretUrl("http://nowhere.invalid"), len(self.storage.data), self.storage.etag)
-        return PackageFile("x", entry.size_bytes, "etag", open_reader=entry_reader(package, entry))
+        return PackageFile("x", entry.size_bytes, "version", entry=entry)
 
 
 @pytest.fixture
@@ -148,15 +153,15 @@ def test_every_kind_of_entry_comes_out_whole(bench: Callable[[bytes], Bench], ki
     assert at.read(at.entry(infos["Workers.csv"])) == ROWS
     assert at.read(at.entry(infos["Noise.bin"])) == NOISE
     assert at.storage.links == 1
-    assert at.storage.ranges[0] == (0, 29)
-    assert max(last - first + 1 for first, last in at.storage.ranges) <= CHUNK_BYTES
+    assert at.asked()[0] == (0, 29)
+    assert max(last - first + 1 for first, last in at.asked()) <= CHUNK_BYTES
 
 
 def test_only_the_bytes_of_the_entry_are_read(bench: Callable[[bytes], Bench]) -> None:
     data, infos = archive("deflated")
     at, info = bench(data), infos["Workers.csv"]
     at.read(at.entry(info))
-    assert sum(last - first + 1 for first, last in at.storage.ranges) == 30 + info.compress_size
+    assert sum(last - first + 1 for first, last in at.asked()) == 30 + info.compress_size
 
 
 @pytest.mark.parametrize("kind", ["deflated", "stored"])
@@ -183,16 +188,32 @@ def test_links_that_are_never_accepted_end_it(bench: Callable[[bytes], Bench]) -
     at.storage.refuses = lambda _: True
     with pytest.raises(PackageLinkExpiredError):
         at.read(at.entry(infos["Workers.csv"]))
-    assert at.storage.links == 3
+    assert at.storage.links == 2
 
 
 def test_a_package_that_changes_is_no_mixture(bench: Callable[[bytes], Bench]) -> None:
     data, infos = archive("stored")
     at = bench(data)
     file = at.entry(infos["Noise.bin"])
-    at.storage.etag = '"2"'
+    at.read(file)
+    at.storage.edition = 2
     with pytest.raises(SourceChangedError):
         at.read(file)
+
+
+def test_a_fresh_link_to_another_content_is_no_mixture(bench: Callable[[bytes], Bench]) -> None:
+    data, infos = archive("stored")
+    at = bench(data)
+
+    def refuses(count: int) -> bool:
+        if count >= 3 and at.storage.links == 1:
+            at.storage.data = data[:-1] + b"?"
+            return True
+        return False
+
+    at.storage.refuses = refuses
+    with pytest.raises(SourceChangedError, match="fresh link"):
+        at.read(at.entry(infos["Noise.bin"]))
 
 
 @pytest.mark.parametrize(
