@@ -70,9 +70,9 @@ def probe(url: SecretUrl) -> Steps[Source]:
 def pin(url: SecretUrl, policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[Source]:
     """A blob with the fingerprint of its content.
 
-    Dynamics 365 makes a copy of a package, with a name and an entity tag of its own, when a link is asked for (S-ERP), so
-    an entity tag is good for one link only. A zip file ends with its directory: names, lengths and CRC-32 of everything
-    in it. Two blobs of one length with the same end are copies of one package.
+    Dynamics 365 makes a copy of a package, with a name and an entity tag of its own, when a link is asked for
+    (S-ERP), so an entity tag is good for one link only. A zip file ends with its directory: names, lengths and CRC-32
+    of everything in it. Two blobs of one length with the same end are copies of one package.
 
     :param url: signed URL.
     :param policy: how patient with the storage.

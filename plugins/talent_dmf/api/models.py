@@ -79,7 +79,8 @@ class PackageReference:
     :param host: Blob host.
     :param path: Blob path, without the query.
     :param size_bytes: length of the package in bytes.
-    :param etag: entity tag of the blob, which pins the content over several reads.
+    :param etag: entity tag of the copy that was looked at.
+    :param version: what tells the content from any other, whichever copy is read.
     :param extracted_at: ISO 8601 time at which the package was made.
     :param expires_at: ISO 8601 time at which the signed URL that was looked at expires, if it says so.
     :param entities: names of the data files in the package.
@@ -92,6 +93,7 @@ class PackageReference:
     etag: str
     extracted_at: str
     expires_at: str | None = None
+    version: str = ""
     entities: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

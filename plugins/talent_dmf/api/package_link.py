@@ -75,6 +75,7 @@ def reference_to(execution_id: str, source: Source, entities: tuple[str, ...]) -
         etag=source.etag,
         extracted_at=_moment(source.modified).isoformat(),
         expires_at=expires,
+        version=source.version,
         entities=entities,
     )
 

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
 from talent_dmf.api.diagnosis import check_environment, why_refused
-from talent_dmf.api.download_range import Source, probe
+from talent_dmf.api.download_range import Source, pin
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
 from talent_dmf.api.models import EntityOutcome, ExportRequest, PackageReference, StartedExport
 from talent_dmf.api.package import PackageContents, read_package
@@ -172,7 +172,7 @@ class TalentDmfHook(BaseHook):
 
 
 def _look_into(url: SecretUrl) -> Steps[tuple[Source, PackageContents]]:
-    source = yield from probe(url)
+    source = yield from pin(url, RetryPolicy(), random.random)
     contents = yield from read_package(source, RetryPolicy(), random.random)
     return source, contents
 
