@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from airflow.sdk import BaseOperator
 
-from talent_dmf.api.errors import ConfigurationError, SourceChangedError, TalentDmfError, TransferError
+from talent_dmf.api.errors import ConfigurationError, SourceChangedError, TalentDmfError, TransferStoppedError
 from talent_dmf.api.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 from talent_dmf.api.models import ConflictBehavior, PackageReference, Unpack
 from talent_dmf.api.retention import (
@@ -196,7 +196,7 @@ class SavePackageOperator(BaseOperator):
 
     def _stop_if_killed(self) -> None:
         if self._killed:
-            raise TransferError("The transfer was cancelled.")
+            raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
 
     def _save(
         self, place: Place, reference: PackageReference, facts: FileNameFacts, package_name: str

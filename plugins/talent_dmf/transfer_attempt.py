@@ -14,6 +14,7 @@ from talent_dmf.api.errors import (
     TalentDmfError,
     TransferError,
     TransferMismatchError,
+    TransferStoppedError,
 )
 from talent_dmf.api.models import DriveItem
 from talent_dmf.api.quickxor import QuickXor
@@ -236,7 +237,7 @@ class Attempt:
 
     def _stop_if_cancelled(self) -> None:
         if self._job.cancelled():
-            raise TransferError("The transfer was cancelled.")
+            raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
 
     def _save(self, *, force: bool = False) -> None:
         session, store = self._upload.session, self._job.store

@@ -28,7 +28,7 @@ from talent_dmf.api.errors import (
     NameConflictError,
     PackageLinkExpiredError,
     PermissionDeniedError,
-    TransferError,
+    TransferStoppedError,
     TransportError,
 )
 from talent_dmf.api.models import ConflictBehavior
@@ -243,8 +243,9 @@ def test_a_verdict_cancels_the_session_and_forgets_it(rig: Rig) -> None:
 def test_cancelled_from_outside_keeps_the_session(rig: Rig) -> None:
     store, told = MemoryStore(), []
     pump = rig.pump("stopped.zip", session_store=store, progress=told.append, cancelled=lambda: len(told) >= 2)
-    with pytest.raises(TransferError, match="cancelled"):
+    with pytest.raises(TransferStoppedError) as caught:
         pump.run()
+    assert caught.value.retryable
     assert len(rig.open_sessions()) == 1
     assert rig.pump("stopped.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
 

@@ -27,7 +27,8 @@
         ├── UploadSessionLostError          the session is gone and the file is not there         retried
         ├── DestinationError                folder, drive, name or quota cannot take the file
         │   └── NameConflictError           the name is taken and the policy says fail
-        └── TransferMismatchError           what arrived is not what was sent                     retried
+        ├── TransferMismatchError           what arrived is not what was sent                     retried
+        └── TransferStoppedError            the task was told to stop                             retried
 
 "retried" means that a later attempt may succeed. Everything else is a verdict: the Airflow layer turns it into
 ``AirflowFailException`` so that no retry is burnt on it (R8). No message carries the query of a URL (R9).
@@ -221,5 +222,13 @@ class NameConflictError(DestinationError):
 
 class TransferMismatchError(TransferError):
     """What arrived is not what was sent."""
+
+    retryable = True
+
+
+class TransferStoppedError(TransferError):
+    """The task was told to stop: by a person, whose word on the task's state stands anyway, or because its worker goes
+    away, and then another try has to go on.
+    """
 
     retryable = True
