@@ -19,6 +19,8 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.deadline import DeadlineReference
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.decoders import decode_deadline_alert
+from airflow.serialization.encoders import encode_deadline_alert
 from airflow.serialization.serialized_objects import DagSerialization
 from tests.dags.conftest import REPOSITORY
 
@@ -146,7 +148,7 @@ def test_the_catalogues_choices_reach_the_operators(bag: Callable[..., DagBag]) 
     assert save.onedrive_conn_id == "share"
     assert {(task.pool, task.owner, task.retries) for task in dag.tasks} == {("dynamics", "hr-team", 5)}
     assert package.retry_delay == timedelta(minutes=2)
-    assert dag.deadline[0].interval == timedelta(minutes=15)
+    assert dag.deadline[0].interval == timedelta(minutes=15).total_seconds()
     assert dag.tags == {"talent-dmf", "hr"}
     assert (dag.timetable.expression, str(dag.timetable.timezone)) == ("30 6 * * 1", "Europe/Berlin")
 
@@ -249,7 +251,7 @@ def test_the_page_says_what_a_reader_must_know(dag: DAG) -> None:
 def test_the_deadline_counts_from_the_queue_and_its_callback_is_found_by_the_triggerer(dag: DAG) -> None:
     (alert,) = dag.deadline
     assert isinstance(alert.reference, type(DeadlineReference.DAGRUN_QUEUED_AT))
-    assert alert.interval == timedelta(hours=2)
+    assert decode_deadline_alert(encode_deadline_alert(alert)).interval == timedelta(hours=2)
     module, _, name = alert.callback.path.rpartition(".")
     callback = getattr(importlib.import_module(module), name)
     assert inspect.iscoroutinefunction(callback)
