@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,11 @@ from airflow.sdk import ObjectStoragePath
 
 from talent_dmf.api.errors import ConfigurationError, DestinationError
 from talent_dmf.object_errors import store_errors
+
+# At INFO it writes a dozen lines for each request into the task's log, unless somebody has set it up.
+_azure_requests = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+if _azure_requests.level == logging.NOTSET:
+    _azure_requests.setLevel(logging.WARNING)
 
 # Stores whose file objects stage what is written and commit it in one request.
 COMMIT_ON_CLOSE = frozenset({"abfs", "abfss", "adl", "az", "gcs", "gs", "s3", "s3a"})

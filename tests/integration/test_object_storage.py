@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,9 +29,13 @@ from talent_dmf.api.errors import (
     TransportError,
 )
 from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.drivers import SyncDriver
 from talent_dmf.object_folder import ObjectFolder, open_folder
 from talent_dmf.object_storage import ObjectStoragePump, StoredObject, save_text
 from talent_dmf.package_stream import PackageFile, PackageSource
+from talent_dmf.tls import TlsSettings
+from talent_dmf.transfer_progress import Progress
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 4321
 SETTINGS = Settings(
@@ -58,6 +65,26 @@ def rig(big_emulator: Emulator) -> Iterator[Rig]:
     made.close()
     big_emulator.faults.clear()
     assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+
+
+def save_and_die(url: str, folder: str, facts_file: str) -> None:
+    """What a worker does that is killed in the middle; runs in a process of its own."""
+
+    class FileFacts:
+        def load(self, slot: str) -> dict[str, Any]:
+            return {}
+
+        def save(self, slot: str, facts: dict[str, Any]) -> None:
+            Path(facts_file).write_text(json.dumps(facts))
+
+    def die(progress: Progress) -> None:
+        if progress.done_bytes > 2 * CHUNK_BYTES:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    driver = SyncDriver(tls=TlsSettings(verify=os.environ["EMULATOR_CA"]))
+    package = PackageSource(driver, lambda: SecretUrl(url), chunk_bytes=CHUNK_BYTES)
+    pump = ObjectStoragePump(package, open_folder(folder, None), facts=FileFacts(), progress=die)
+    pump.save(PackageFile("p.zip", package.version.size_bytes, package.version.version), "replace")
 
 
 class Facts(dict[str, dict[str, Any]]):
@@ -190,6 +217,37 @@ def test_the_remains_of_a_dead_worker_are_removed_by_the_next_try(rig: Rig, tmp_
     (tmp_path / "q.zip.dead.partial").write_bytes(b"somebody else's")
     saving.save("p.zip")
     assert sorted(saving.folder.names()) == ["p.zip", "q.zip.dead.partial"]
+
+
+def test_a_killed_worker_leaves_the_old_file_and_the_next_try_cleans_up(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "p.zip").write_bytes(b"old")
+    monkeypatch.setenv("EMULATOR_CA", str(rig.info["ca_file"]))
+    folder, facts_file = f"file://{tmp_path}/exports", tmp_path / "facts.json"
+    worker = multiprocessing.get_context("spawn").Process(
+        target=save_and_die, args=(rig.mint().reveal(), folder, str(facts_file))
+    )
+    worker.start()
+    worker.join(60)
+    assert worker.exitcode == -signal.SIGKILL
+    left = {path.name: path.stat().st_size for path in (tmp_path / "exports").iterdir()}
+    (partial,) = left.keys() - {"p.zip"}
+    assert 2 * CHUNK_BYTES < left[partial] < PACKAGE_BYTES
+    assert (tmp_path / "exports" / "p.zip").read_bytes() == b"old"
+    saving = Saving(rig, open_folder(folder, None))
+    saving.facts.save("", json.loads(facts_file.read_text()))
+    saving.save("p.zip", "replace")
+    assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
+    assert saving.content("p.zip") == rig.package()
+
+
+def test_a_file_of_no_bytes_is_a_file(saving: Saving) -> None:
+    pump = ObjectStoragePump(saving.package, saving.folder, facts=saving.facts)
+    stored = pump.save(PackageFile("empty.csv", 0, "version"), "fail")
+    assert saving.folder.names() == {"empty.csv": 0}
+    assert (stored.size_bytes, stored.sha256) == (0, sha256(b""))
 
 
 def test_a_worker_that_dies_right_after_publishing_does_not_store_it_twice(saving: Saving) -> None:
@@ -331,5 +389,8 @@ def test_azure_blob_storage(azure: Saving) -> None:
         azure.save("r.zip", "fail", progress=take)
     assert azure.content("r.zip") == b"theirs"
     assert azure.save("r.zip", "rename").name == "r 1.zip"
+    pump = ObjectStoragePump(azure.package, azure.folder, facts=azure.facts)
+    assert pump.save(PackageFile("empty.csv", 0, "version"), "fail").size_bytes == 0
+    assert azure.content("empty.csv") == b""
     with pytest.raises(DestinationError, match="container"):
         Saving(azure.rig, open_folder("abfs://nowhere/daily", "azure_test")).save("p.zip")

@@ -8,7 +8,7 @@ import logging
 import re
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,21 @@ import pytest
 import requests
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
+from structlog.testing import capture_logs
+from tests.emulator.witnesses.azurite_server import ACCOUNT, CONTAINER, Azurite, azurite
 from tests.integration.conftest import StateStore, TaskInstanceRecord, drive_connection, environment_connection
 from tests.integration.transfer_rig import sha256
 
 from dmf_emulator import Emulator, Settings
+from talent_dmf.api.errors import DestinationError, TransferError, TransferMismatchError
 from talent_dmf.api.models import ExportRequest
+from talent_dmf.credentials import tokens_for
+from talent_dmf.drivers import SyncDriver
+from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
+from talent_dmf.object_folder import open_folder
+from talent_dmf.onedrive_saving import OneDriveFolder
+from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.saving import SavePackageOperator
 from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
@@ -299,11 +308,21 @@ def test_the_newest_are_kept(bench: Bench) -> None:
     assert after == [{"theirs.zip"} | run_files(*kept) for kept in ([1], [1, 2], [2, 3], [3, 4])]
 
 
-def test_a_changed_file_is_never_deleted(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def told(entries: Sequence[Mapping[str, Any]]) -> str:
+    """What was written to the task's log."""
+    return "\n".join(str(entry["event"]) for entry in entries)
+
+
+def test_a_changed_file_is_never_deleted(bench: Bench) -> None:
     runs(bench, 1)
     bench.put("run 1 Jobs.csv", b"edited by hand")
-    with caplog.at_level(logging.INFO):
+    bench.put("notes.txt", b"theirs")
+    with capture_logs() as entries:
         (after,) = runs(bench, 1, keep_last=1)
+    assert "'run 1 Jobs.csv' is outdated and was not deleted: it has 14 bytes, and" in told(entries)
+    assert "1 files of the folder have no receipt; whatever their age, they are left alone." in told(entries)
+    assert "Deleted what is outdated: run 1.zip, " in told(entries)
+    after.remove("notes.txt")
     assert after == {"run 1 Jobs.csv", "run 1.zip.receipt.json"} | run_files(2)
     assert (bench.path / "run 1 Jobs.csv").read_bytes() == b"edited by hand"
 
@@ -332,10 +351,91 @@ def test_exports_of_another_legal_entity_are_not_counted(bench: Bench) -> None:
 
 
 def test_what_is_told_and_kept_holds_no_secret(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), capture_logs() as entries:
         saved = bench.save(**ALL_THREE, receipt=True)
+    assert "Saved 'package.zip': " in told(entries)
     kept = json.dumps(bench.context["task_state_store"])
     receipt = (bench.path / "package.zip.receipt.json").read_text()
-    for text in (caplog.text, json.dumps(saved), kept, receipt):
+    for text in (caplog.text, told(entries), json.dumps(saved), kept, receipt):
         assert not re.search(r"sig=(?!\*)[A-Za-z0-9%]{8}|tempauth=(?!\*)[A-Za-z0-9]{8}|Bearer [A-Za-z0-9]{8}", text)
         assert bench.emulator.settings.client_secret not in text
+
+
+def test_an_office_file_that_a_library_rewrites_is_told(
+    places: Callable[[str], Bench], set_connection: Callable[[str, dict[str, Any]], None]
+) -> None:
+    bench = places("drive")
+    site = bench.emulator.connection_info()["site_id"]
+    hook = OneDriveHook()
+    hook.__dict__["_driver"] = SyncDriver(
+        base_url=hook.settings.base_url,
+        token=tokens_for(hook.settings.identity),
+        tls=hook.settings.identity.tls,
+        sleep=lambda _: None,
+    )
+    bench.emulator.faults.add("drive.F17", mode="wrong-size", times=None)
+    environment = TalentDmfHook()
+    folder = OneDriveFolder(
+        hook,
+        hook.resolve_drive(hook.target(site=site)),
+        bench.folder,
+        "fail",
+        stores=lambda _: None,
+        sha256=False,
+        progress=lambda _: None,
+        cancelled=lambda: False,
+    )
+    with environment.blob_driver() as blob:
+        execution_id = bench.package["execution_id"]
+        source = PackageSource(blob, lambda: environment.fresh_package_url(execution_id), chunk_bytes=327_680)
+        positions, jobs, _ = source.contents().entities
+        entries = {entry.name: entry for entry in source.contents().entries}
+        errors = []
+        for entity in (positions, jobs):
+            entry = entries[entity.file_name]
+            file = PackageFile(entity.file_name, entry.size_bytes, "v", entity=entity.name, entry=entry)
+            with pytest.raises(TransferError) as caught:
+                folder.save(source, file)
+            errors.append(caught.value)
+    assert isinstance(errors[0], DestinationError)
+    assert "SharePoint changed 'Positions.xlsx'" in str(errors[0])
+    assert isinstance(errors[1], TransferMismatchError)
+
+
+@pytest.fixture(scope="module")
+def azure_store(request: pytest.FixtureRequest) -> Iterator[Azurite]:
+    cache = request.config.cache
+    assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
+    with azurite(cache.mkdir("azurite")) as running:
+        yield running
+
+
+def test_azure_blob_storage_from_end_to_end(
+    places: Callable[[str], Bench], azure_store: Azurite, set_connection: Callable[[str, dict[str, Any]], None]
+) -> None:
+    text = f"BlobEndpoint={azure_store.url};AccountName={ACCOUNT};AccountKey={azure_store.key};"
+    set_connection("azure_saving", {"conn_type": "wasb", "extra": {"connection_string": text}})
+    destination = f"abfs://{CONTAINER}/{uuid.uuid4()}"
+    bench = places("disk")
+    folder = open_folder(destination, "azure_saving")
+    for number in (1, 2, 3):
+        saved = TalentDmfToObjectStorageOperator(
+            task_id="save",
+            destination=destination,
+            conn_id="azure_saving",
+            package=bench.package,
+            definition_group_id=PROJECT,
+            legal_entity_id="USMF",
+            chunk_bytes=327_680,
+            file_name="{run}.zip",
+            unpack="beside",
+            unpack_name="{run} {entity}{suffix}",
+            receipt=True,
+            keep_last=2,
+        ).execute(bench.context)
+        assert saved["url"] == f"{destination}/run {number}.zip"
+        for file in saved["files"]:
+            content = b"".join(folder.pieces(file["name"]))
+            assert content == bench.members()[file["name"].removeprefix(f"run {number} ")]
+        bench.new_run()
+    assert set(folder.names()) == run_files(2, 3)
