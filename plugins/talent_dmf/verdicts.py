@@ -15,7 +15,7 @@ from talent_dmf.api.errors import TalentDmfError
 @contextmanager
 def verdicts(log: logging.Logger | Any) -> Iterator[None]:
     """Let retryable errors pass, so that Airflow retries the task, and turn every other one into
-    ``AirflowFailException`` with the same sentence.
+    ``AirflowFailException`` with the same sentence and the same notes.
 
     :param log: the task's logger; the service's own answer goes there at debug level, redacted.
     :raises AirflowFailException: the error is a verdict.
@@ -27,4 +27,7 @@ def verdicts(log: logging.Logger | Any) -> Iterator[None]:
             log.debug("The service answered: %s", error.detail)
         if error.retryable:
             raise
-        raise AirflowFailException(str(error)) from error
+        verdict = AirflowFailException(str(error))
+        for note in getattr(error, "__notes__", ()):
+            verdict.add_note(note)
+        raise verdict from error

@@ -263,6 +263,17 @@ def test_partial_success_can_be_accepted(emulator: Emulator, context: dict[str, 
     assert run.package(execution_id)["entities"] == ["Workers.xlsx"]
 
 
+def test_a_failure_carries_its_explanation(emulator: Emulator, context: dict[str, Any]) -> None:
+    emulator.faults.add("dmf.F12", outcome="PartiallySucceeded", error_rows=3)
+    run = Run(context)
+    with pytest.raises(AirflowFailException, match="ms-dyn-aid=") as caught:
+        run.wait(run.trigger())
+    notes = "\n".join(caught.value.__notes__)
+    assert "Entity Workers: staging" in notes
+    assert "3 x " in notes
+    assert "Job page in Dynamics 365: https://" in notes
+
+
 def test_broken_error_rows_still_tell_the_reason(emulator: Emulator, context: dict[str, Any]) -> None:
     emulator.faults.add("dmf.F12", outcome="Failed")
     emulator.faults.add("dmf.F13", error_rows=5)

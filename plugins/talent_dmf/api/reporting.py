@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from talent_dmf.api.actions import entity_outcomes, execution_errors, execution_page_url
 from talent_dmf.api.errors import (
@@ -23,10 +23,11 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, PartialSuccess
 from talent_dmf.api.redaction import redact
 from talent_dmf.api.status import DmfExecutionStatus
-from talent_dmf.api.steps import Steps
+from talent_dmf.api.steps import Steps, overheard
 
 # An apostrophe inside a word quotes nothing.
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
+_NUMBER = re.compile(r"\b\d+\b")
 MAX_MESSAGES = 10
 # The service is there and will not say; it may say something else.
 _REFUSALS = (ProtocolError, ConfigurationError, PermissionDeniedError, RequestRefusedError)
@@ -40,12 +41,14 @@ class ExportReport:
     :param errors: messages, row by row.
     :param page_url: the execution's page in Dynamics 365, for people.
     :param gaps: what could not be asked, in words.
+    :param request_ids: identifiers to quote to Microsoft support, by header name.
     """
 
     entities: tuple[EntityOutcome, ...] = ()
     errors: tuple[ExecutionErrorRow, ...] = ()
     page_url: str | None = None
     gaps: tuple[str, ...] = ()
+    request_ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int | None:
@@ -70,10 +73,10 @@ class ExportReport:
 
 
 def grouped_messages(errors: Sequence[ExecutionErrorRow]) -> list[tuple[str, int]]:
-    """Messages with their number of rows, most frequent first. Quoted values are masked: they make one message of
-    many, and they may be names of real people."""
+    """Messages with their number of rows, most frequent first. Quoted values and numbers are masked: they make one
+    message of many, and they may be names and personnel numbers of real people."""
     masked = (_QUOTED.sub("'…'", " ".join(row.message.split())) for row in errors if row.message)
-    return Counter(redact(message) for message in masked).most_common()
+    return Counter(_NUMBER.sub("#", redact(message)) for message in masked).most_common()
 
 
 def export_report(execution_id: str) -> Steps[ExportReport]:
@@ -84,31 +87,33 @@ def export_report(execution_id: str) -> Steps[ExportReport]:
     :param execution_id: which execution.
     """
     gaps: list[str] = []
+    request_ids: dict[str, str] = {}
     entities: list[EntityOutcome] = []
     errors: list[ExecutionErrorRow] = []
     page_url: str | None = None
     subject = "The entities' outcomes"
     try:
         try:
-            entities = yield from entity_outcomes(execution_id)
+            entities = yield from overheard(entity_outcomes(execution_id), request_ids)
         except _REFUSALS as error:
             gaps.append(f"{subject} could not be read: {error.message}")
         subject = "The error messages"
         try:
-            errors = yield from execution_errors(execution_id)
+            errors = yield from overheard(execution_errors(execution_id), request_ids)
         except _REFUSALS as error:
             gaps.append(f"{subject} could not be read: {error.message}")
         subject = "The job page's address"
         page_url = yield from execution_page_url(execution_id)
     except TalentDmfError as error:
         gaps.append(f"{subject} could not be read: {error.message}")
-    return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps))
+    return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps), request_ids)
 
 
 def verdict(
     execution_id: str, status: DmfExecutionStatus | None, report: ExportReport, partial_success: PartialSuccess
 ) -> ExportError | None:
-    """The error that a final status means, or ``None`` if the export counts as a success.
+    """The error that a final status means, or ``None`` if the export counts as a success. It carries the report's lines
+    as notes, and the identifiers that Microsoft support asks for.
 
     :param execution_id: which execution.
     :param status: its final status; ``None`` if the service does not know it.
@@ -119,33 +124,37 @@ def verdict(
         return None
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED and partial_success == "accept":
         return None
+    kind, words = _judgement(execution_id, status, report)
+    error = kind(
+        words, execution_id=execution_id, status=status.value if status else None, request_ids=report.request_ids
+    )
+    for line in report.lines():
+        error.add_note(line)
+    return error
+
+
+def _judgement(
+    execution_id: str, status: DmfExecutionStatus | None, report: ExportReport
+) -> tuple[type[ExportError], str]:
     groups = grouped_messages(report.errors)
     reason = f" Most frequent message ({groups[0][1]} rows): {groups[0][0]}" if groups else ""
     page = f" See {redact(report.page_url)}." if report.page_url else " See Data management > Job history."
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED:
-        return ExportPartiallySucceededError(
+        return ExportPartiallySucceededError, (
             f"Export {execution_id} succeeded only in part.{reason}{page} Mend the rows, or "
-            "set `partial_success: accept`.",
-            execution_id=execution_id,
-            status=status.value,
+            "set `partial_success: accept`."
         )
     if status is DmfExecutionStatus.FAILED:
-        return ExportFailedError(
-            f"Export {execution_id} failed in Dynamics 365.{reason}{page} Clear trigger_export to export anew.",
-            execution_id=execution_id,
-            status=status.value,
+        return ExportFailedError, (
+            f"Export {execution_id} failed in Dynamics 365.{reason}{page} Clear trigger_export to export anew."
         )
     if status is DmfExecutionStatus.CANCELED:
-        return ExportCanceledError(
+        return ExportCanceledError, (
             f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} Clear "
-            "trigger_export to export anew.",
-            execution_id=execution_id,
-            status=status.value,
+            "trigger_export to export anew."
         )
     seen = "does not know it" if status is None else f"answers only {status.value!r}"
-    return ExportUnknownError(
+    return ExportUnknownError, (
         f"Dynamics 365 {seen} for execution {execution_id}, for longer than the grace period.{page} It may have been "
-        "cleaned up with the job history (7 days), or the batch service is stuck.",
-        execution_id=execution_id,
-        status=status.value if status else None,
+        "cleaned up with the job history (7 days), or the batch service is stuck."
     )

@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
+from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.redaction import redact_url
 
 T = TypeVar("T")
@@ -133,6 +134,30 @@ def send(request: Request) -> Steps[Response]:
     """Ask for a request and return its answer, typed."""
     response: Response = yield request
     return response
+
+
+def overheard(steps: Steps[T], request_ids: dict[str, str]) -> Steps[T]:
+    """Run a protocol and note the identifiers of its latest answer.
+
+    :param steps: the protocol.
+    :param request_ids: where to note them, by header name.
+    """
+    try:
+        effect = next(steps)
+        while True:
+            try:
+                outcome = yield effect
+            except TalentDmfError as error:
+                effect = steps.throw(error)
+            else:
+                if isinstance(outcome, Response):
+                    request_ids.update(outcome.request_ids)
+                effect = steps.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    finally:
+        steps.close()
 
 
 def now() -> Steps[datetime]:
