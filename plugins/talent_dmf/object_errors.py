@@ -17,6 +17,14 @@ from talent_dmf.api.errors import (
     TransportError,
 )
 
+_HOPELESS = {
+    errno.ENOSPC: "Free space, or choose another place",
+    errno.EDQUOT: "Free space, or have the quota raised",
+    errno.EFBIG: "Choose another place",
+    errno.EROFS: "Choose another place",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+}
+
 
 @contextmanager
 def store_errors(action: str, url: str) -> Iterator[None]:
@@ -59,8 +67,8 @@ def _sentence(error: Exception, action: str, url: str) -> TalentDmfError:
         )
     if statuses & {409, 412} and action == "save":
         return name_taken(url)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}:
-        return DestinationError(f"Could not {action} {url}: {error.strerror}. Free space, or choose another place.")
+    if isinstance(error, OSError) and error.errno in _HOPELESS:
+        return DestinationError(f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}.")
     return TransportError(f"Could not {action} {url}; the store may be out of reach at the moment. ({text})")
 
 

@@ -152,7 +152,8 @@ class ObjectStoragePump:
     def _send(self, file: PackageFile, conflict_behavior: ConflictBehavior) -> tuple[str, Digests]:
         folder, replace = self._folder, conflict_behavior == "replace"
         name = self._free_name(file.name, conflict_behavior)
-        partial = f"{file.name}.{uuid.uuid4().hex[:8]}.partial"
+        # Short enough for a disk, whose names have at most 255 bytes.
+        partial = f"{file.name[:60]}.{uuid.uuid4().hex[:8]}.partial"
         facts = {"folder": folder.url(), "wished": file.name, "version": file.version, "partial": partial}
         self._facts.save(file.slot, facts)
         digests = Digests(sha256=True)
@@ -165,7 +166,7 @@ class ObjectStoragePump:
             self._package.stop_if_cancelled()
             # From here on a try that dies may have stored it, so the next one has to know under which name.
             self._facts.save(file.slot, {**facts, "name": name})
-            name = self._publish(file, writer, name, conflict_behavior, facts)
+            name = self._publish(file, writer, name, conflict_behavior, facts, digests)
         except BaseException:
             writer.abandon()
             raise
@@ -188,6 +189,10 @@ class ObjectStoragePump:
                     left = (file.size_bytes - chunk.end) / speed if speed else None
                     self._progress(Progress(chunk.end, file.size_bytes, speed, left, 0))
 
+    def _holds(self, name: str, file: PackageFile, digests: Digests) -> bool:
+        stored_bytes = self._folder.size(name)
+        return stored_bytes == file.size_bytes and self._folder.sha256(name) == digests.sha256
+
     def _compare(self, name: str, file: PackageFile, digests: Digests) -> None:
         size = self._folder.size(name)
         if size != file.size_bytes:
@@ -203,13 +208,22 @@ class ObjectStoragePump:
             )
 
     def _publish(
-        self, file: PackageFile, writer: Writer, name: str, conflict_behavior: ConflictBehavior, facts: dict[str, Any]
+        self,
+        file: PackageFile,
+        writer: Writer,
+        name: str,
+        conflict_behavior: ConflictBehavior,
+        facts: dict[str, Any],
+        digests: Digests,
     ) -> str:
         for _ in range(_MAX_NUMBERED):
             try:
                 writer.publish(name, replace=conflict_behavior == "replace")
             except NameConflictError:
-                # Somebody took the name in the meantime. What is staged in an object store has only this one name.
+                # Somebody took the name in the meantime: perhaps we ourselves, when the store's library repeated a
+                # commit whose answer was lost. What is staged in an object store has only this one name.
+                if writer.staged is None and self._holds(name, file, digests):
+                    return name
                 if conflict_behavior != "rename" or writer.staged is None:
                     raise
                 name = self._free_name(file.name, conflict_behavior)

@@ -28,6 +28,9 @@ class StagedFile(AbstractBufferedFile):
                 content = content[:-1] + bytes([content[-1] ^ 1])
             self.fs.pipe_file(self.path, content)
             self.fs.commits += 1
+            if self.fs.repeats_commit:
+                # The answer was lost, and the library asks again.
+                raise FileExistsError(self.path)
         return True
 
 
@@ -36,15 +39,16 @@ class StagingFileSystem(MemoryFileSystem):
 
     :param fail_after_parts: breaks off instead of staging the part after these.
     :param damage: how many of the next commits change a bit.
+    :param repeats_commit: loses the answer to a commit and sends it again.
     """
 
     cachable = False
 
-    def __init__(self, *, fail_after_parts: int | None = None, damage: int = 0) -> None:
+    def __init__(self, *, fail_after_parts: int | None = None, damage: int = 0, repeats_commit: bool = False) -> None:
         super().__init__()
         # MemoryFileSystem keeps its files in the class.
         self.store, self.pseudo_dirs = {}, [""]
-        self.fail_after_parts, self.damage = fail_after_parts, damage
+        self.fail_after_parts, self.damage, self.repeats_commit = fail_after_parts, damage, repeats_commit
         self.staged_parts = self.commits = 0
 
     def _open(self, path: str, mode: str = "rb", block_size: Any = None, **kwargs: Any) -> Any:

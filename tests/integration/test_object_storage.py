@@ -299,6 +299,22 @@ def test_a_store_that_breaks_off_never_commits(rig: Rig) -> None:
     assert saving.save("p.zip").name == "p.zip"
 
 
+@pytest.mark.parametrize("conflict_behavior", ["fail", "rename"])
+def test_a_commit_whose_answer_was_lost_is_recognised(rig: Rig, conflict_behavior: ConflictBehavior) -> None:
+    store = StagingFileSystem(repeats_commit=True)
+    saving = Saving(rig, ObjectFolder(store, "/bucket", "gs"))
+    assert saving.save("p.zip", conflict_behavior).name == "p.zip"
+    assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
+    assert store.commits == 1
+
+
+def test_a_name_too_long_for_the_disk_is_told(rig: Rig, tmp_path: Path) -> None:
+    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+    assert saving.save("n" * 255).name == "n" * 255
+    with pytest.raises(DestinationError, match="shorter name"):
+        saving.save("ü" * 250)
+
+
 def test_a_name_taken_during_the_transfer_is_not_overwritten(saving: Saving) -> None:
     def take(progress: Any) -> None:
         if progress.done_bytes == PACKAGE_BYTES:
