@@ -74,6 +74,15 @@ class EmulatorAdmin:
         if answer.is_error:
             raise StackError(f"the emulator refused fault {fault}: {answer.text[:300]}")
 
+    def advance_clock(self, seconds: float) -> None:
+        """Let time pass in the emulator alone.
+
+        :param seconds: how much.
+        """
+        answer = self._client.post(f"{self.facts['admin_url']}/_emu/clock", json={"advance_seconds": seconds})
+        if answer.is_error:
+            raise StackError(f"the emulator did not move its clock: {answer.text[:300]}")
+
     def exported_package(self, execution_id: str) -> Digest:
         """Return size and hash of the package of an execution, downloaded anew.
 

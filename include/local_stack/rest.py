@@ -268,6 +268,17 @@ class AirflowApi:
             body["task_ids"] = task_ids
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", body=body)
 
+    def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Give a task a final state, as "Mark as" of the UI does; a worker that runs it is told to stop.
+
+        :param dag_id: the DAG.
+        :param run_id: the run.
+        :param task_id: the task.
+        :param state: `success`, `failed` or `skipped`.
+        """
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self.call("PATCH", path, body={"new_state": state})
+
 
 def _log_line(event: Mapping[str, Any] | str) -> str:
     if isinstance(event, str):
