@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import certifi
+import psutil
 import pytest
 
 from local_stack import LocalStack
+from local_stack.processes import wait_until
 from local_stack.stack import DAG_ID, StackOptions
 
 TASK_IDS = ["trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive"]
@@ -63,6 +66,64 @@ class FinishedRun:
 def run_by_hand(stack: LocalStack, conf: dict[str, Any] | None = None) -> FinishedRun:
     run_id = stack.airflow.trigger_run(DAG_ID, conf)
     return FinishedRun.read(stack, stack.airflow.wait_for_run(DAG_ID, run_id))
+
+
+def impatient_project(folder: Path) -> Path:
+    """Write the project's DAG with the catalogue's export beside it, impatient about retries and polls.
+
+    :param folder: where to; an empty one.
+    :returns: the DAGs folder.
+    """
+    dags, catalogue = folder / "dags", folder / "include" / "exports"
+    dags.mkdir(parents=True)
+    catalogue.mkdir(parents=True)
+    shutil.copy(PROJECT / "dags" / "talent_exports.py", dags)
+    export = (PROJECT / "include" / "exports" / "workers.yaml").read_text(encoding="utf-8")
+    hurry = "retry_delay: 1 s\nmax_retry_delay: 2 s\npoke_interval: 1 s\n"
+    (catalogue / "workers.yaml").write_text(export + hurry, encoding="utf-8")
+    return dags
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether a process runs: neither gone nor a zombie."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass(frozen=True)
+class RunningTask:
+    """A task of a run that is under way."""
+
+    stack: LocalStack
+    run_id: str
+    task_id: str
+
+    @property
+    def state(self) -> str | None:
+        return self._instance["state"]
+
+    @property
+    def _instance(self) -> dict[str, Any]:
+        (instance,) = [
+            task for task in self.stack.airflow.task_instances(DAG_ID, self.run_id) if task["task_id"] == self.task_id
+        ]
+        return instance
+
+    def process(self) -> psutil.Process:
+        """The process that executes the task, and nothing else of Airflow: its title ends in the id of this try."""
+        (process,) = self.stack.airflow_processes(f"airflow worker -- {self._instance['id']}")
+        return process
+
+    def kill(self) -> None:
+        """End the task's process as the kernel does when memory runs out."""
+        process = self.process()
+        process.kill()
+        wait_until(lambda: not alive(process), f"the process of {self.task_id} is gone", timeout_seconds=10)
+
+    def wait_for_state(self, state: str, timeout_seconds: float = 60) -> None:
+        wait_until(lambda: self.state == state, f"{self.task_id} is {state}", timeout_seconds=timeout_seconds)
 
 
 @pytest.fixture(scope="session")
