@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 from tests.integration.conftest import environment_connection, run_to_end
 
 import talent_dmf.api.actions
+import talent_dmf.hooks.service as service_module
 import talent_dmf.hooks.talent_dmf as hook_module
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.errors import TransportError
@@ -39,6 +40,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, set_connection: Any) -> Iterator[E
         async def apause(seconds: float) -> None:
             running.clock.advance(seconds)
 
+        monkeypatch.setattr(service_module, "SyncDriver", partial(SyncDriver, sleep=pause, clock=running.clock.now))
         monkeypatch.setattr(hook_module, "SyncDriver", partial(SyncDriver, sleep=pause, clock=running.clock.now))
         monkeypatch.setattr(hook_module, "AsyncDriver", partial(AsyncDriver, sleep=apause, clock=running.clock.now))
         monkeypatch.setattr(talent_dmf.api.actions, "EXPORT_TO_PACKAGE_SILENCE_SECONDS", 0.3)

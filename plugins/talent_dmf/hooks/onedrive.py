@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, TypeVar
-
-from airflow.sdk import BaseHook
+from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
 from talent_dmf.api.models import Destination, Drive, DriveItem
-from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings, existing
+from talent_dmf.hooks.service import ServiceHook
+from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 
-class OneDriveHook(BaseHook):
+class OneDriveHook(ServiceHook[DriveSettings]):
     """Saves files in OneDrive for Business and SharePoint.
 
     :param onedrive_conn_id: connection of type ``msgraph``, as the azure provider defines it: login is the client id,
@@ -34,35 +30,11 @@ class OneDriveHook(BaseHook):
     hook_name = "OneDrive for Business"
 
     def __init__(self, onedrive_conn_id: str = default_conn_name, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.onedrive_conn_id = onedrive_conn_id
-        self._policy: RetryPolicy | None = None
+        super().__init__(onedrive_conn_id, **kwargs)
 
-    @cached_property
-    def settings(self) -> DriveSettings:
-        """The connection, read.
-
-        :raises ConfigurationError: the connection cannot work.
-        """
-        return drive_settings(existing(self.onedrive_conn_id, self.conn_type, self.get_connection))
-
-    @cached_property
-    def _driver(self) -> SyncDriver:
-        identity = self.settings.identity
-        return SyncDriver(
-            base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls, policy=self._policy
-        )
-
-    def get_conn(self) -> SyncDriver:
-        """The driver for Graph."""
-        return self._driver
-
-    def run(self, steps: Steps[T]) -> T:
-        """Run a protocol of :mod:`talent_dmf.api` against Graph.
-
-        :raises TalentDmfError: whatever the protocol raises.
-        """
-        return self._driver.run(steps)
+    def read_connection(self, connection: Connection) -> DriveSettings:
+        """Graph, who signs in, and whose drive is meant."""
+        return drive_settings(connection)
 
     def target(self, **chosen: str | None) -> DriveTarget:
         """Whose drive is meant: what a task chooses, or else what the connection names.

@@ -6,8 +6,7 @@ import asyncio
 import random
 import threading
 import weakref
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -28,20 +27,21 @@ from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps
 from talent_dmf.credentials import tokens_for
 from talent_dmf.drivers import AsyncDriver, SyncDriver
+from talent_dmf.hooks.service import ServiceHook
 from talent_dmf.hooks.settings import (
     TESTING_POLICY,
     EnvironmentSettings,
     environment_settings,
-    existing,
     expected_resource,
     missing,
 )
 from talent_dmf.transfer import run_with_link
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 
-class TalentDmfHook(BaseHook):
+class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     """Exports data packages from Dynamics 365 for Talent, Human Resources, and finance and operations.
 
     :param talent_dmf_conn_id: connection of type ``talent_dmf``: host is the environment's URL (for Talent with
@@ -54,28 +54,11 @@ class TalentDmfHook(BaseHook):
     hook_name = "Dynamics 365 DMF"
 
     def __init__(self, talent_dmf_conn_id: str = default_conn_name, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.talent_dmf_conn_id = talent_dmf_conn_id
-        self._policy: RetryPolicy | None = None
+        super().__init__(talent_dmf_conn_id, **kwargs)
 
-    @cached_property
-    def settings(self) -> EnvironmentSettings:
-        """The connection, read.
-
-        :raises ConfigurationError: the connection cannot work.
-        """
-        return environment_settings(existing(self.talent_dmf_conn_id, self.conn_type, self.get_connection))
-
-    @cached_property
-    def _driver(self) -> SyncDriver:
-        identity = self.settings.identity
-        return SyncDriver(
-            base_url=self.settings.base_url, token=tokens_for(identity), tls=identity.tls, policy=self._policy
-        )
-
-    def get_conn(self) -> SyncDriver:
-        """The driver for the environment."""
-        return self._driver
+    def read_connection(self, connection: Connection) -> EnvironmentSettings:
+        """The environment and who signs in to it."""
+        return environment_settings(connection)
 
     def blob_driver(self) -> SyncDriver:
         """A driver for the signed URLs of packages: it knows no token. The caller closes it."""
@@ -85,17 +68,10 @@ class TalentDmfHook(BaseHook):
         """The driver for the environment that all triggers of this event loop share: one pool of connections and one
         token, however many exports are waited for. The connection is read anew at each call."""
         try:
-            connection = await BaseHook.aget_connection(self.talent_dmf_conn_id)
+            connection = await BaseHook.aget_connection(self._conn_id)
         except AirflowNotFoundException as error:
-            raise missing(self.talent_dmf_conn_id, self.conn_type) from error
+            raise missing(self._conn_id, self.conn_type) from error
         return shared_driver(environment_settings(connection))
-
-    def run(self, steps: Steps[T]) -> T:
-        """Run a protocol of :mod:`talent_dmf.api` against the environment.
-
-        :raises TalentDmfError: whatever the protocol raises.
-        """
-        return self._driver.run(steps)
 
     def start_export(self, request: ExportRequest, policy: StartPolicy | None = None) -> StartedExport:
         """Start an export exactly once; see :func:`talent_dmf.api.starting.start_export`."""
@@ -154,7 +130,7 @@ class TalentDmfHook(BaseHook):
             settings, self._policy = self.settings, TESTING_POLICY
             token = tokens_for(settings.identity).token()
             try:
-                extra = self.get_connection(self.talent_dmf_conn_id).extra_dejson
+                extra = self.get_connection(self._conn_id).extra_dejson
                 return True, self.run(check_environment(extra.get("data_project") or None))
             except AuthenticationError as error:
                 reason = why_refused(

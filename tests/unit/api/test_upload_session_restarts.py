@@ -362,7 +362,9 @@ def test_a_record_fits_its_own_transfer_only() -> None:
     assert not record.fits("d", replace(destination, conflict_behavior="replace"), '"E"', len(DATA))
     assert not record.fits("d", destination, '"F"', len(DATA))
     assert not record.fits("d", destination, '"E"', 1)
-    assert not replace(record, source_version="").fits("d", destination, "", len(DATA)), "an unknown version fits nothing"
+    assert not replace(record, source_version="").fits("d", destination, "", len(DATA)), (
+        "an unknown version fits nothing"
+    )
 
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"version": 2}, {"version": 1}, {"version": 1, "hash_state": 3}])

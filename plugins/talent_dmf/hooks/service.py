@@ -1,0 +1,72 @@
+"""What the hooks have in common: a connection, a driver made from it, protocols run on that."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from airflow.sdk import BaseHook
+
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Steps
+from talent_dmf.credentials import tokens_for
+from talent_dmf.drivers import SyncDriver
+from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, existing
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+T = TypeVar("T")
+S = TypeVar("S", EnvironmentSettings, DriveSettings)
+
+
+class ServiceHook(BaseHook, Generic[S]):
+    """A hook for one service that protocols of :mod:`talent_dmf.api` are run against.
+
+    :param conn_id: the connection.
+    """
+
+    conn_name_attr: ClassVar[str]
+    conn_type: ClassVar[str]
+
+    def __init__(self, conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        setattr(self, self.conn_name_attr, conn_id)
+        self._conn_id = conn_id
+        self._policy: RetryPolicy | None = None
+
+    def read_connection(self, connection: Connection) -> S:
+        """What the connection means.
+
+        :raises ConfigurationError: it cannot work.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def settings(self) -> S:
+        """The connection, read.
+
+        :raises ConfigurationError: it is not defined, or cannot work.
+        """
+        return self.read_connection(existing(self._conn_id, self.conn_type, self.get_connection))
+
+    @cached_property
+    def _driver(self) -> SyncDriver:
+        settings = self.settings
+        return SyncDriver(
+            base_url=settings.base_url,
+            token=tokens_for(settings.identity),
+            tls=settings.identity.tls,
+            policy=self._policy,
+        )
+
+    def get_conn(self) -> SyncDriver:
+        """The driver for the service."""
+        return self._driver
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run a protocol against the service.
+
+        :raises TalentDmfError: whatever the protocol raises.
+        """
+        return self._driver.run(steps)
