@@ -101,6 +101,11 @@ class EmulatorProcess:
         """CPU time that the emulator has used so far."""
         return sum(sum(process.cpu_times()[:2]) for process in self._process.members())
 
+    @property
+    def client(self) -> httpx.Client:
+        """A client that trusts the emulator, for what a benchmark does beside what it measures."""
+        return self._client
+
     def requests(self) -> list[dict[str, Any]]:
         """Return all requests received so far, in order; costs the emulator time, so never while measuring."""
         answer = self._client.get(

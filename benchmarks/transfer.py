@@ -1,0 +1,275 @@
+"""What a transfer costs: time, memory and CPU from the storage to OneDrive, beside rclone, curl and O365.
+
+    python benchmarks/transfer.py            # three runs each, peers in between; about five minutes
+    python benchmarks/transfer.py --quick    # a quarter of the size, one run each: does it work?
+
+The last line of the output is one JSON object. See README.md of this folder for what is measured and what is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from common import EmulatorProcess, Figure, Report, console, figures_of
+from dmf_emulator.quickxor import QuickXorHash
+from transfer_measure import ContenderError
+from transfer_peers import (
+    CHUNK_BYTES,
+    CONTENDERS,
+    EXECUTION_ID,
+    NAMES,
+    VERIFIES,
+    Stage,
+    missing,
+    open_stage,
+    scratch_folder,
+    start_up_seconds,
+)
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+PACE_BYTES_PER_SECOND = 50_000_000
+LATENCY_SECONDS = 0.02
+SOCKET_BUFFER = "64KiB"
+MAX_PACED = 1.05
+MAX_ADDED_MIB = 60.0
+MAX_GROWTH_MIB = 10.0
+# Ours divided by theirs, at most.
+MAX_RATIOS = {"rclone": 1.0, "curl_ranges": 1.0, "curl_put": 1.0, "o365": 0.2}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the file must be in the end.
+
+    :param size_bytes: its length.
+    :param quick_xor_hash: in base64.
+    """
+
+    size_bytes: int
+    quick_xor_hash: str
+
+
+@contextmanager
+def stage(size_bytes: int, pace: str = "") -> Iterator[Stage]:
+    """An emulator of its own with a package, which keeps size and hash of what it is given, not the bytes.
+
+    :param size_bytes: length of the package.
+    :param pace: of both legs; as fast as it can when empty.
+    """
+    arguments = ["--discard-uploads", "--export-seconds", "0", "--package-size", str(size_bytes)]
+    for origin in ("blob", "sharepoint") if pace else ():
+        arguments += ["--pace", f"{origin}={pace}"]
+    # One PUT of any size is accepted, so that curl can show what it can do.
+    settings = {"simple_upload_limit_bytes": 1024**4}
+    with EmulatorProcess(settings, arguments) as emulator, scratch_folder() as folder:
+        yield open_stage(emulator, size_bytes, Path(folder))
+
+
+def reference(at: Stage) -> Reference:
+    """Read the package and hash it with the emulator's own implementation."""
+    digest, size_bytes = QuickXorHash(), 0
+    with at.emulator.client.stream("GET", at.package_url) as answer:
+        for block in answer.iter_raw(1 << 20):
+            digest.update(block)
+            size_bytes += len(block)
+    return Reference(size_bytes, digest.base64())
+
+
+def run(kind: str, at: Stage, name: str, expected: Reference | None = None) -> dict[str, float]:
+    """Let one contender do one transfer, and look at the file afterwards.
+
+    :param kind: who.
+    :param at: where.
+    :param name: of the file, a new one.
+    :param expected: what the file must be; only its length is compared when omitted.
+    :raises ContenderError: it failed, or the file is not what it must be.
+    """
+    emulator_cpu = at.emulator.cpu_seconds()
+    idle = start_up_seconds(kind, at)
+    usage = CONTENDERS[kind](at, name)
+    emulator_cpu = at.emulator.cpu_seconds() - emulator_cpu
+    item = at.graph("GET", f"root:/{name}")
+    found = Reference(item["size"], item["file"]["hashes"].get("quickXorHash", ""))
+    if found.size_bytes != at.size_bytes or expected not in {None, found}:
+        raise ContenderError(f"{NAMES[kind]} left {found}, and it should be {expected or at.size_bytes}")
+    told = json.loads(usage.output) if kind in {"ours", "o365"} else {}
+    gib = at.size_bytes / GIB
+    seconds = told.pop("seconds", usage.wall_seconds - idle)
+    return {
+        "seconds": seconds,
+        "mb_per_second": at.size_bytes / 1e6 / seconds,
+        "process_seconds": usage.wall_seconds,
+        "cpu_seconds_per_gib": usage.cpu_seconds / gib,
+        "emulator_cpu_seconds_per_gib": emulator_cpu / gib,
+        "peak_mib": usage.peak_mib,
+        "load_average": os.getloadavg()[0],
+        **told,
+    }
+
+
+def interleaved(kinds: Sequence[str], at: Stage, runs: int) -> dict[str, list[dict[str, float]]]:
+    """Let several contenders take turns.
+
+    :param kinds: who.
+    :param at: where.
+    :param runs: how often each.
+    """
+    expected = reference(at)
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+    for number in range(runs):
+        for kind in kinds:
+            say(f"{at.size_bytes // MIB} MiB, run {number + 1} of {runs}: {NAMES[kind]} …")
+            found[kind].append(run(kind, at, f"{kind}-{number}.zip", expected))
+    return found
+
+
+def say(text: str) -> None:
+    """Tell a person who waits."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(screen: Console, title: str, runs: dict[str, list[dict[str, float]]]) -> None:
+    """Print the figures of several contenders.
+
+    :param screen: where to.
+    :param title: what was done.
+    :param runs: of each of them.
+    """
+    table = Table("", "s", "MB/s", "CPU s/GiB", "peak MiB", "verifies", title=title)
+    for kind, each in runs.items():
+        figures = figures_of(each)
+        cells = [
+            figures[name].shown(digits)
+            for name, digits in (("seconds", 2), ("mb_per_second", 0), ("cpu_seconds_per_gib", 2), ("peak_mib", 0))
+        ]
+        table.add_row(NAMES[kind], *cells, VERIFIES[kind])
+    screen.print(table)
+
+
+def paced(report: Report, screen: Console, options: argparse.Namespace) -> None:
+    """Both legs at 50 MB/s and 20 ms: as fast as the slower of them, and one range.
+
+    :param report: receives the figures.
+    :param screen: where to print.
+    :param options: of the command line.
+    """
+    pace = f"{PACE_BYTES_PER_SECOND // 1_000_000}MB/s,{LATENCY_SECONDS * 1000:g}ms,buffer={SOCKET_BUFFER}"
+    for size_bytes in options.paced_sizes:
+        # The peers' turn with the small file only: they do not become faster with a large one.
+        peers = [kind for kind in ("rclone",) if kind not in missing() and size_bytes == options.paced_sizes[0]]
+        with stage(size_bytes, pace) as at:
+            runs = interleaved(["ours", *peers], at, options.runs)
+        title = f"{size_bytes // MIB} MiB, each leg paced to {pace}"
+        show(screen, title, runs)
+        # A request for each range, and its pause, on either leg: they are equally slow.
+        leg = size_bytes / PACE_BYTES_PER_SECOND + -(-size_bytes // CHUNK_BYTES) * LATENCY_SECONDS
+        chunk = CHUNK_BYTES / PACE_BYTES_PER_SECOND + LATENCY_SECONDS
+        bound = MAX_PACED * leg + chunk
+        name = f"paced_{size_bytes // MIB}_mib"
+        figures = figures_of(runs["ours"])
+        report.figures[name] = {key: figure.as_json() for key, figure in figures.items()}
+        for kind in peers:
+            report.peers[f"{name}_{kind}"] = {k: f.as_json() for k, f in figures_of(runs[kind]).items()}
+        found = figures["seconds"]
+        report.ratios[f"{name}_vs_slower_leg"] = found.median / leg
+        report.demand(
+            name, f"{found.shown()} s; {bound:.2f} allowed ({MAX_PACED} × {leg:.2f} + {chunk:.2f})",
+            found.median <= bound,
+        )  # fmt: skip
+
+
+def unpaced(report: Report, screen: Console, options: argparse.Namespace) -> None:
+    """As fast as the machine can, beside the peers.
+
+    :param report: receives the figures.
+    :param screen: where to print.
+    :param options: of the command line.
+    """
+    absent = missing()
+    kinds = [kind for kind in CONTENDERS if kind not in absent]
+    with stage(options.size) as at:
+        runs = interleaved(kinds, at, options.runs)
+    show(screen, f"{options.size // MIB} MiB, unpaced", runs)
+    figures = {kind: figures_of(each) for kind, each in runs.items()}
+    report.figures["unpaced"] = {name: figure.as_json() for name, figure in figures["ours"].items()}
+    for kind, limit in MAX_RATIOS.items():
+        goal = f"unpaced_vs_{kind}"
+        if kind in absent:
+            report.demand(goal, f"not measured: {absent[kind]}", False)
+            continue
+        report.peers[kind] = {name: figure.as_json() for name, figure in figures[kind].items()}
+        # Runs that followed each other are compared: what else the machine did meanwhile hit both.
+        pairs = zip(runs["ours"], runs[kind], strict=True)
+        ratio = Figure(tuple(mine["seconds"] / theirs["seconds"] for mine, theirs in pairs))
+        report.ratios[goal] = ratio.median
+        report.demand(goal, f"{ratio.shown()} of {NAMES[kind]}; at most {limit}", ratio.median <= limit)
+        report.ratios[f"cpu_vs_{kind}"] = (
+            figures["ours"]["cpu_seconds_per_gib"].median / figures[kind]["cpu_seconds_per_gib"].median
+        )
+
+
+def memory(report: Report, screen: Console, options: argparse.Namespace) -> None:
+    """The same memory for a small and for a large package.
+
+    :param report: receives the figures.
+    :param screen: where to print.
+    :param options: of the command line.
+    """
+    added: dict[int, float] = {}
+    table = Table("size", "after import, MiB", "added, MiB", "s", title="Memory of this project's process")
+    for size_bytes in options.memory_sizes:
+        say(f"{size_bytes // MIB} MiB: memory …")
+        with stage(size_bytes) as at:
+            found = run("ours", at, f"{EXECUTION_ID}.zip")
+        added[size_bytes] = found["added_mib"]
+        report.figures[f"memory_{size_bytes // MIB}_mib"] = {name: round(value, 3) for name, value in found.items()}
+        cells = (found["baseline_mib"], found["added_mib"], found["seconds"])
+        table.add_row(f"{size_bytes // MIB} MiB", *(f"{cell:.1f}" for cell in cells))
+    screen.print(table)
+    most, growth = max(added.values()), max(added.values()) - min(added.values())
+    report.demand("memory", f"{most:.1f} MiB more than after import; at most {MAX_ADDED_MIB:g}", most <= MAX_ADDED_MIB)
+    report.demand(
+        "constant memory",
+        f"{growth:.1f} MiB between {' and '.join(str(size // MIB) for size in added)} MiB; at most {MAX_GROWTH_MIB:g}",
+        growth <= MAX_GROWTH_MIB,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; the exit status is 0 whether or not the goals are met.
+
+    :param arguments: of the command line.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size-mib", type=int, default=1024, help="size of the unpaced package (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
+    parser.add_argument("--only", choices=["paced", "unpaced", "memory"], help="measure one part only")
+    parser.add_argument("--quick", action="store_true", help="small and short, one run each")
+    options = parser.parse_args(arguments)
+    options.paced_sizes, options.memory_sizes = [256 * MIB, GIB], [256 * MIB, 4 * GIB]
+    if options.quick:
+        options.size_mib, options.runs = 256, 1
+        options.paced_sizes, options.memory_sizes = [64 * MIB], [128 * MIB, GIB]
+    options.size = options.size_mib * MIB
+    report, screen = Report("transfer"), console()
+    for part in (unpaced, paced, memory):
+        if options.only in {None, part.__name__}:
+            part(report, screen, options)
+    report.conditions |= {"runs": options.runs, "size_mib": options.size_mib, "chunk_bytes": CHUNK_BYTES}
+    report.print(screen)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
