@@ -15,7 +15,6 @@ from talent_dmf import dag_parts as parts
 from talent_dmf.catalogue import ExportSpec, load_catalogue
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
-from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
 
 def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
@@ -51,23 +50,23 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=spec.talent_dmf_conn_id,
         execution_timeout=timedelta(minutes=20),
     )
-    save_to_onedrive = TalentDmfToOneDriveOperator(
-        task_id="save_to_onedrive",
+    save_package = parts.save_operator(spec)(
         package=get_package_url.output,
         definition_group_id="{{ params.data_project }}",
         legal_entity_id=legal_entity,
         export_result=wait_for_export.output,
-        folder="{{ params.folder or '' }}",
         file_name="{{ params.file_name }}",
         conflict_behavior="{{ params.conflict_behavior }}",
         receipt=spec.receipt,
-        **spec.drive_choice,
+        unpack=spec.unpack,
+        unpack_name=spec.unpack_name,
+        keep_last=spec.keep_last,
+        keep_days=spec.keep_days,
         talent_dmf_conn_id=spec.talent_dmf_conn_id,
-        onedrive_conn_id=spec.onedrive_conn_id,
         outlets=[parts.package_asset(spec)],
         execution_timeout=spec.transfer_time_limit,
     )
-    trigger_export >> wait_for_export >> get_package_url >> save_to_onedrive
+    trigger_export >> wait_for_export >> get_package_url >> save_package
 
 
 # Before a task, Airflow says which DAG it wants; the other files are not read then. A file that cannot be used is told

@@ -6,19 +6,25 @@ cannot be used does not take the others away: :func:`load_catalogue` returns wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from talent_dmf.api.drive_names import check_destination, check_name
-from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.execution_ids import check_legal_entity
-from talent_dmf.api.file_names import DEFAULT_FILE_NAME, check_file_name_template
-from talent_dmf.api.models import ConflictBehavior, Destination, OnEmpty, PartialSuccess
+from talent_dmf.api.file_names import (
+    DEFAULT_FILE_NAME,
+    DEFAULT_UNPACK_NAME,
+    check_file_name_template,
+    check_unpack_name,
+)
+from talent_dmf.api.models import ConflictBehavior, Destination, OnEmpty, PartialSuccess, Unpack
+from talent_dmf.catalogue_mistakes import MistakeError, checked, sentences
 from talent_dmf.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.schedules import Duration, Schedule
 
@@ -41,7 +47,7 @@ class DriveSpec(BaseModel):
         # Imported where it is needed: most exports leave the drive to the connection.
         from talent_dmf.api.drive import DriveTarget
 
-        _checked(lambda _: DriveTarget(**self.model_dump()), "")
+        checked(lambda _: DriveTarget(**self.model_dump()), "")
         return self
 
 
@@ -58,6 +64,8 @@ class ExportSpec(BaseModel):
     schedule: Schedule | None = None
     start_date: date = Field(date(2024, 1, 1), ge=date(2000, 1, 1))
     folder: str = ""
+    destination: str | None = Field(None, min_length=1)
+    destination_conn_id: str | None = Field(None, min_length=1)
     file_name: str = DEFAULT_FILE_NAME
     conflict_behavior: ConflictBehavior = "fail"
     drive: DriveSpec | None = None
@@ -65,6 +73,10 @@ class ExportSpec(BaseModel):
     on_empty: OnEmpty = "save"
     busy: Literal["wait", "fail"] = "wait"
     receipt: bool = False
+    unpack: Unpack = "no"
+    unpack_name: str = DEFAULT_UNPACK_NAME
+    keep_last: int | None = Field(None, ge=1)
+    keep_days: int | None = Field(None, ge=1)
     sla: Duration = timedelta(hours=2)
     time_limit: Duration = timedelta(hours=4)
     transfer_time_limit: Duration = timedelta(hours=2)
@@ -97,39 +109,80 @@ class ExportSpec(BaseModel):
     @field_validator("legal_entities")
     @classmethod
     def _company_codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
-        checked = tuple(_checked(check_legal_entity, code).strip().upper() for code in codes)
-        twice = sorted({code for code in checked if checked.count(code) > 1})
+        upper = tuple(checked(check_legal_entity, code).strip().upper() for code in codes)
+        twice = sorted({code for code in upper if upper.count(code) > 1})
         if twice:
             raise ValueError(f"names {', '.join(twice)} more than once")
-        return checked
+        return upper
 
     @field_validator("package_name")
     @classmethod
     def _package_name(cls, name: str) -> str:
         if not name.lower().endswith(".zip"):
             raise ValueError("must end in .zip, because the package is a zip archive")
-        return _checked(check_name, name)
+        return checked(check_name, name)
 
     @field_validator("file_name")
     @classmethod
     def _file_name(cls, template: str) -> str:
-        return _checked(check_file_name_template, template)
+        return checked(check_file_name_template, template)
+
+    @field_validator("unpack_name")
+    @classmethod
+    def _unpack_name(cls, template: str) -> str:
+        return checked(check_unpack_name, template)
+
+    @field_validator("destination")
+    @classmethod
+    def _destination(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            # Not quoted: it would show what must not be shown. It is in the DAG's page and form, and in the logs.
+            if ":" in parts.netloc.rpartition("@")[0] or parts.query:
+                raise ValueError("carries credentials; put them into a connection and name it in `destination_conn_id`")
+            if not parts.scheme or not (parts.netloc.rpartition("@")[2] or parts.path.strip("/")):
+                raise ValueError(
+                    "must be the URL of a folder, such as abfs://container/folder, s3://bucket/folder or file:///folder"
+                )
+        return url
 
     @field_validator("folder")
     @classmethod
     def _folder(cls, folder: str) -> str:
-        return _checked(lambda path: check_destination(Destination(path, DEFAULT_FILE_NAME)), folder.strip("/"))
+        return checked(lambda path: check_destination(Destination(path, DEFAULT_FILE_NAME)), folder.strip("/"))
 
     @model_validator(mode="after")
     def _several_legal_entities(self) -> ExportSpec:
         if len(self.legal_entities) > 1:
-            if "{legal_entity}" not in self.file_name and "{execution_id}" not in self.file_name:
-                raise _MistakeError(
-                    "must contain {legal_entity}, because several legal entities are exported", key="file_name"
-                )
+            for key in ["file_name"] if self.unpack == "no" else ["file_name", "unpack_name"]:
+                if "{legal_entity}" not in getattr(self, key) and "{execution_id}" not in getattr(self, key):
+                    raise MistakeError(
+                        "must contain {legal_entity}, because several legal entities are exported", key=key
+                    )
             if self.busy == "fail":
-                raise _MistakeError(
+                raise MistakeError(
                     "cannot be fail with several legal entities: each waits for the one before it", key="busy"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ExportSpec:
+        if self.destination is None:
+            if self.destination_conn_id is not None:
+                raise MistakeError("is of no use without `destination`; give that too", key="destination_conn_id")
+            return self
+        for key in ("folder", "drive", "onedrive_conn_id"):
+            if key in self.model_fields_set and getattr(self, key):
+                raise MistakeError("is about OneDrive; remove it, or remove `destination`", key=key)
+        return self
+
+    @model_validator(mode="after")
+    def _retention_by_receipts(self) -> ExportSpec:
+        for key in ("keep_last", "keep_days"):
+            if getattr(self, key) is not None and not self.receipt:
+                raise MistakeError(
+                    "needs `receipt: true`, because an old file is deleted only if its receipt proves whose it is",
+                    key=key,
                 )
         return self
 
@@ -181,99 +234,9 @@ def load_export(path: Path) -> ExportSpec:
     try:
         return ExportSpec(name=path.stem, **document)
     except ValidationError as error:
-        raise CatalogueError("\n".join(dict.fromkeys(_sentences(file, error)))) from None
+        raise CatalogueError("\n".join(dict.fromkeys(sentences(file, error, _known_keys)))) from None
 
 
-class _MistakeError(ValueError):
-    """What a validator finds; pydantic lets only a ``ValueError`` pass as a finding.
-
-    :param words: what is wrong; begins with the key's name only if it is ``whole``.
-    :param key: key to tell it at, where it concerns several.
-    :param whole: whether the words are a sentence of their own.
-    """
-
-    def __init__(self, words: str, *, key: str | None = None, whole: bool = False) -> None:
-        super().__init__(words)
-        self.key = key
-        self.whole = whole
-
-
-def _checked(check: Callable[[str], Any], value: str) -> str:
-    """A value as it is, if a check of the core lets it pass.
-
-    :param check: raises :class:`TalentDmfError`, whose message is a sentence of its own.
-    :param value: what to check.
-    """
-    try:
-        check(value)
-    except TalentDmfError as error:
-        raise _MistakeError(error.message.removesuffix("."), whole=True) from error
-    return value
-
-
-def _sentences(file: LocatedYaml, error: ValidationError) -> Iterator[str]:
-    """Pydantic's findings, in words for the person who wrote the file."""
-    for finding in error.errors(include_url=False):
-        at = tuple(finding["loc"])
-        cause = finding.get("ctx", {}).get("error")
-        if isinstance(cause, _MistakeError) and cause.key is not None:
-            at = (*at, cause.key)
-        if at == ("name",):
-            stem = file.path.stem
-            yield str(
-                file.error(
-                    None,
-                    f"{stem!r} cannot name an export; name the file with lower-case letters, digits and _, such "
-                    "as workers.yaml",
-                )
-            )
-            continue
-        yield str(file.error(at, _words(at, finding, cause)))
-
-
-def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object) -> str:
-    key = ".".join(str(part) for part in at if isinstance(part, str))
-    kind, context = finding["type"], finding.get("ctx", {})
-    if kind == "missing":
-        return f"`{key}` is missing; {_MEANING.get(key, 'set it')}"
-    if kind == "extra_forbidden":
-        known = sorted(
-            (DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec).model_fields
-        )
-        known = [name for name in known if name != "name"]
-        from difflib import get_close_matches
-
-        close = get_close_matches(str(at[-1]), known, n=1)
-        hint = f"perhaps `{close[0]}` is meant" if close else f"known keys are {', '.join(known)}"
-        return f"`{key}` is not a known key; {hint}"
-    if kind == "literal_error":
-        return f"`{key}` is {finding['input']!r}, but must be {context['expected']}"
-    if isinstance(cause, _MistakeError) and cause.whole:
-        return f"`{key}`: {cause}"
-    if isinstance(cause, ValueError):
-        return f"`{key}` {cause}"
-    if finding["input"] in (None, "", []):
-        return f"`{key}` is empty; {_MEANING.get(key, 'give a value or remove the line')}"
-    if kind in _KINDS:
-        return f"`{key}` is {finding['input']!r}, but must be {_KINDS[kind].format(**context)}"
-    message = str(finding["msg"])
-    return f"`{key}` is {finding['input']!r}, but {message[:1].lower()}{message[1:]}"
-
-
-# Pydantic's kinds of findings that a person can meet here, in words for people.
-_KINDS = {
-    "int_parsing": "a whole number",
-    "greater_than_equal": "{ge} or more",
-    "less_than_equal": "{le} or less",
-    "bool_parsing": "true or false",
-    "date_from_datetime_parsing": "a date, such as 2026-01-31",
-    "date_parsing": "a date, such as 2026-01-31",
-    "tuple_type": "a list, such as [a, b]",
-    "string_type": "a text",
-    "string_too_long": "a text of at most {max_length} characters",
-    "model_type": "a mapping, such as {{key: value}}",
-}
-_MEANING = {
-    "data_project": "give the name of the data project in Dynamics 365, such as Export Workers",
-    "legal_entities": "give one company code or a list of them, such as USMF",
-}
+def _known_keys(at: tuple[str | int, ...]) -> Iterable[str]:
+    model: type[BaseModel] = DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec
+    return (name for name in model.model_fields if name != "name")

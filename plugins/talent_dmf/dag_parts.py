@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from airflow.sdk import Asset, BaseOperator, CronTriggerTimetable, Param
@@ -18,6 +19,8 @@ from talent_dmf.schedules import in_words
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseSensorOperator, Context
+
+    from talent_dmf.saving import SavePackageOperator
 
 _COMPANY_CODE = "^[A-Za-z0-9]{1,4}$"
 # What is exported has no section: Airflow shows such fields opened, and folds sections.
@@ -98,15 +101,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             title="Package name",
             description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
         ),
-        "folder": Param(
-            spec.folder,
-            # The UI sends null for a field that was emptied.
-            type=["null", "string"],
-            pattern=r'^[^"*:<>?\\|]*$',
-            title="Destination folder",
-            description="Folder of the drive, such as Exports/Workers; made if missing. Empty: the root.",
-            section=_WHERE,
-        ),
+        **_place(spec),
         "file_name": Param(
             spec.file_name,
             type="string",
@@ -136,6 +131,32 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
     }
 
 
+def _place(spec: ExportSpec) -> dict[str, Param]:
+    if spec.destination is not None:
+        return {
+            "destination": Param(
+                spec.destination,
+                type="string",
+                # Shown and not changed: whoever may trigger a run must not write wherever the worker can.
+                enum=[spec.destination],
+                title="Destination",
+                description="Folder in the object store, as the catalogue names it; only there can it be changed.",
+                section=_WHERE,
+            )
+        }
+    return {
+        "folder": Param(
+            spec.folder,
+            # The UI sends null for a field that was emptied.
+            type=["null", "string"],
+            pattern=r'^[^"*:<>?\\|]*$',
+            title="Destination folder",
+            description="Folder of the drive, such as Exports/Workers; made if missing. Empty: the root.",
+            section=_WHERE,
+        )
+    }
+
+
 def _companies(spec: ExportSpec) -> dict[str, Param]:
     if len(spec.legal_entities) == 1:
         return {
@@ -159,6 +180,33 @@ def _companies(spec: ExportSpec) -> dict[str, Param]:
             description="Company codes. They are exported one after the other, each into a file of its own.",
         )
     }
+
+
+def save_operator(spec: ExportSpec) -> Callable[..., SavePackageOperator]:
+    """What makes the task that saves the package: the operator for the place that the catalogue names, with all that
+    is said about this place. What is said about the package is left to add.
+
+    :param spec: the catalogue's entry.
+    """
+    # Imported where they are needed: a DAG has one of them.
+    if spec.destination is not None:
+        from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
+
+        return partial(
+            TalentDmfToObjectStorageOperator,
+            task_id="save_to_storage",
+            destination="{{ params.destination }}",
+            conn_id=spec.destination_conn_id,
+        )
+    from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
+
+    return partial(
+        TalentDmfToOneDriveOperator,
+        task_id="save_to_onedrive",
+        folder="{{ params.folder or '' }}",
+        **spec.drive_choice,
+        onedrive_conn_id=spec.onedrive_conn_id,
+    )
 
 
 def for_each_legal_entity(spec: ExportSpec, tasks: Callable[[ExportSpec, Any], None]) -> None:
@@ -205,19 +253,23 @@ def page(spec: ExportSpec) -> str:
     when = "only when it is triggered"
     if spec.schedule is not None:
         when = f"by `{spec.schedule.cron}` ({spec.schedule.timezone})"
+    save, kind = (
+        ("save_to_onedrive", "OneDrive") if spec.destination is None else ("save_to_storage", "the object store")
+    )
     return f"""\
 {spec.description or f"Exports the data project {spec.data_project}."}
 
 | | |
 |---|---|
 | Exports | data project **{spec.data_project}** of legal entity {", ".join(spec.legal_entities)} |
-| Saves it in | `{spec.folder or "/"}` as `{spec.file_name}` |
+| Saves it in | `{spec.destination or spec.folder or "/"}`: {_what_is_saved(spec)} |
+| Keeps | {_what_is_kept(spec)} |
 | Runs | {when}; expected to be done {in_words(spec.sla)} after it is queued |
 | Defined in | `include/exports/{spec.name}.yaml` |
 
 **Steps.** `trigger_export` starts the export (a retry finds the one that is running and never starts a second);
-`wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package; `save_to_onedrive` moves
-it to OneDrive and checks what arrived.
+`wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package; `{save}` moves it to
+{kind} and checks what arrived.
 
 **A backfill exports today's data.** Dynamics 365 exports its present state, whatever date the run is for. File names
 therefore carry both: the run's interval and the time of extraction.
@@ -227,3 +279,17 @@ same export, clear `wait_for_export` and what follows. To export anew, clear `tr
 consumed when it runs: while the package exists (7 days), clear the later tasks and not the first.
 More in `docs/how-to/run-book.md`.
 """
+
+
+def _what_is_saved(spec: ExportSpec) -> str:
+    package, files = f"the package as `{spec.file_name}`", f"its data files as `{spec.unpack_name}`"
+    return {"no": package, "beside": f"{package} and {files}", "instead": files}[spec.unpack]
+
+
+def _what_is_kept(spec: ExportSpec) -> str:
+    rules = []
+    if spec.keep_last is not None:
+        rules.append(f"the newest {spec.keep_last} exports")
+    if spec.keep_days is not None:
+        rules.append(f"exports of the last {spec.keep_days} days")
+    return f"{' and '.join(rules)}; deletes older ones that its receipts prove" if rules else "everything"

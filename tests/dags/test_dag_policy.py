@@ -28,6 +28,7 @@ from talent_dmf.notifications import deadline_sentence, report_missed_deadline
 
 FOUR_TASKS = ["trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive"]
 ONE = "data_project: Export Workers\nlegal_entities: USMF\n"
+STORED = ONE + "destination: abfs://exports/workers\ndestination_conn_id: lake\n"
 SEVERAL = "data_project: Export Workers\nlegal_entities: [USMF, DEMF]\n"
 PARAMS = {
     "data_project": "Export Workers",
@@ -47,7 +48,7 @@ def dag(shipped: DagBag) -> DAG:
 
 
 def every_dag(shipped: DagBag, bag: Callable[..., DagBag]) -> list[DAG]:
-    made = bag(one=ONE, several=SEVERAL)
+    made = bag(one=ONE, several=SEVERAL, stored=STORED)
     assert not made.import_errors
     return [*shipped.dags.values(), *made.dags.values()]
 
@@ -70,7 +71,7 @@ def test_every_dag_follows_the_policy(shipped: DagBag, bag: Callable[..., DagBag
 
 def test_every_task_retries_with_growing_pauses_and_ends_in_time(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
     tasks = [task for dag in every_dag(shipped, bag) for task in dag.tasks]
-    assert len(tasks) == 4 + 4 + 5
+    assert len(tasks) == 4 + 4 + 5 + 4
     for task in tasks:
         assert task.retries >= 2, task
         assert task.retry_exponential_backoff, task
@@ -153,6 +154,34 @@ def test_the_catalogues_choices_reach_the_operators(bag: Callable[..., DagBag]) 
     assert (dag.timetable.expression, str(dag.timetable.timezone)) == ("30 6 * * 1", "Europe/Berlin")
 
 
+def test_what_is_unpacked_and_kept_reaches_the_operator(bag: Callable[..., DagBag]) -> None:
+    text = ONE + "receipt: true\nunpack: instead\nunpack_name: '{stem}{suffix}'\nkeep_last: 7\nkeep_days: 30\n"
+    dags = bag(chosen=text, one=ONE).dags
+    save = dags["talent_export_chosen"].get_task("save_to_onedrive")
+    assert (save.unpack, save.unpack_name, save.keep_last, save.keep_days) == ("instead", "{stem}{suffix}", 7, 30)
+    page = dags["talent_export_chosen"].doc_md
+    assert "its data files as `{stem}{suffix}`" in page
+    assert "the newest 7 exports and exports of the last 30 days" in page
+    plain = dags["talent_export_one"].get_task("save_to_onedrive")
+    assert (plain.unpack, plain.keep_last, plain.keep_days) == ("no", None, None)
+    assert "| Keeps | everything |" in dags["talent_export_one"].doc_md
+
+
+def test_another_destination_is_another_operator_and_shown_in_the_form(bag: Callable[..., DagBag]) -> None:
+    dag = bag(stored=STORED + "receipt: true\nkeep_days: 30\n").dags["talent_export_stored"]
+    assert [task.task_id for task in dag.topological_sort()] == [*FOUR_TASKS[:3], "save_to_storage"]
+    params = {name: dag.params[name] for name in dag.params}
+    save = rendered(dag.get_task("save_to_storage"), params=params)
+    assert type(save).__name__ == "TalentDmfToObjectStorageOperator"
+    assert (save.destination, save.conn_id, save.keep_days) == ("abfs://exports/workers", "lake", 30)
+    assert (save.definition_group_id, save.legal_entity_id) == ("Export Workers", "USMF")
+    assert [asset.uri for asset in save.outlets] == ["x-talent-dmf://stored/package"]
+    assert "`save_to_storage` moves it to\nthe object store" in dag.doc_md
+    assert "`abfs://exports/workers`: the package" in dag.doc_md
+    assert "folder" not in params
+    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_task("save_to_storage")
+
+
 def test_the_forms_time_limit_becomes_the_sensors_timeout(dag: DAG) -> None:
     wait = deepcopy(dag.get_task("wait_for_export"))
     wait._pre_execute_hook({"task": wait, "params": {"time_limit_minutes": 7}})
@@ -191,9 +220,9 @@ def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_expor
 ) -> None:
     for dag in every_dag(shipped, bag):
         fields = {name: dag.params.get_param(name) for name in dag.params}
-        assert set(fields) - {"legal_entities"} == set(PARAMS) - (
-            {"legal_entity"} if "legal_entities" in fields else set()
-        )
+        # What an export has in the place of what most have.
+        instead = {"legal_entities": "legal_entity", "destination": "folder"}
+        assert {instead.get(name, name) for name in fields} == set(PARAMS)
         for name, field in fields.items():
             assert field.schema["title"], name
             is_what = name in {"data_project", "legal_entity", "legal_entities", "package_name"}
@@ -220,6 +249,9 @@ def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_expor
         ("one", {"time_limit_minutes": 0}, False),
         ("one", {"time_limit_minutes": "10"}, False),
         ("one", {"time_limit_minutes": 10081}, False),
+        ("stored", {"destination": "abfs://exports/workers"}, True),
+        ("stored", {"destination": "file:///opt/airflow/dags"}, False),
+        ("stored", {"destination": None}, False),
         ("several", {"legal_entities": ["DEMF"]}, True),
         ("several", {"legal_entities": []}, False),
         ("several", {"legal_entities": ["DEMF", "DEMF"]}, False),
@@ -230,7 +262,7 @@ def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_expor
 def test_airflow_refuses_bad_values_of_the_form(
     bag: Callable[..., DagBag], export: str, conf: Mapping[str, Any], accepted: bool
 ) -> None:
-    dag = bag(one=ONE, several=SEVERAL).dags[f"talent_export_{export}"]
+    dag = bag(one=ONE, several=SEVERAL, stored=STORED).dags[f"talent_export_{export}"]
     params = deepcopy(DagSerialization.from_dict(DagSerialization.to_dict(dag)).params)
     params = params.deep_merge(conf)
     if accepted:

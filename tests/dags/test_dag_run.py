@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -25,6 +26,11 @@ EXPORTS = {
     "companies": "data_project: Export Workers\nlegal_entities: [USMF, DEMF]\nfolder: Companies\n",
     "fixed": "data_project: Export Workers\nlegal_entities: USMF\nfolder: Fixed\nfile_name: talent_package.zip\n",
     "site": "data_project: Export Workers\nlegal_entities: USMF\ndrive: {site: SITE}\nreceipt: true\n",
+    "stored": "data_project: Export Workers\nlegal_entities: USMF\ndestination: file://STORE\nreceipt: true\n",
+    "unpacked": (
+        "data_project: Export Workers\nlegal_entities: USMF\nfolder: Unpacked\nunpack: beside\nreceipt: true\n"
+        "unpack_name: '{entity}_{interval}{suffix}'\nkeep_last: 1\n"
+    ),
 }
 FOUR_TASKS = ("trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive")
 
@@ -37,6 +43,7 @@ class Story:
     runs: dict[str, dict[str, Any]]
     output: str
     home: Path
+    store: Path
 
     def files(self, folder: str, drive: str = "user_drive_dir") -> list[str]:
         """Names of the files that were saved in a folder."""
@@ -56,6 +63,9 @@ PLAN: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "fixed name replaced": ("fixed", "2026-11-22T00:00:00+00:00", {"conflict_behavior": "replace"}),
     "unknown project": ("workers", "2026-11-22T00:00:00+00:00", {"data_project": "No such project"}),
     "site": ("site", "2026-11-20T00:00:00+00:00", {}),
+    "stored": ("stored", "2026-11-20T00:00:00+00:00", {}),
+    "unpacked": ("unpacked", "2026-11-20T00:00:00+00:00", {}),
+    "unpacked again": ("unpacked", "2026-11-21T00:00:00+00:00", {}),
 }
 
 
@@ -65,11 +75,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     root = tmp_path_factory.mktemp("project")
     home = root / "airflow"
     home.mkdir()
+    store = root / "store"
     (root / "include" / "exports").mkdir(parents=True)
     (root / "dags").symlink_to(REPOSITORY / "dags")
     with Emulator(SETTINGS) as emulator:
         for name, text in EXPORTS.items():
-            text = text.replace("SITE", f'"{emulator.connection_info()["site_id"]}"')
+            text = text.replace("SITE", f'"{emulator.connection_info()["site_id"]}"').replace("STORE", str(store))
             (root / "include" / "exports" / f"{name}.yaml").write_text(text)
         environment = {
             "PATH": os.environ["PATH"],
@@ -101,7 +112,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         marked = [line for line in done.stdout.splitlines() if line.startswith(run_dags.MARK)]
         assert marked, output[-4000:]
         results = json.loads(marked[-1].removeprefix(run_dags.MARK))
-        yield Story(emulator, dict(zip(PLAN, results, strict=True)), output, home)
+        yield Story(emulator, dict(zip(PLAN, results, strict=True)), output, home, store)
 
 
 def test_the_tutorials_export_ends_as_a_file_in_onedrive(story: Story) -> None:
@@ -166,6 +177,31 @@ def test_the_catalogue_chooses_the_drive(story: Story) -> None:
     assert story.runs["site"]["state"] == "success"
     saved = story.runs["site"]["xcoms"]["save_to_onedrive[-1].return_value"]["name"]
     assert {saved, f"{saved}.receipt.json"} <= set(story.files("", drive="site_drive_dir"))
+
+
+def test_the_catalogue_chooses_another_store(story: Story) -> None:
+    run = story.runs["stored"]
+    assert run["state"] == "success"
+    assert run["tasks"] == {f"{task}[-1]": "success" for task in (*FOUR_TASKS[:3], "save_to_storage")}
+    saved = run["xcoms"]["save_to_storage[-1].return_value"]
+    path = story.store / saved["name"]
+    assert saved["url"] == f"file://{path}"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == saved["sha256"]
+    assert {each.name for each in story.store.iterdir()} == {saved["name"], f"{saved['name']}.receipt.json"}
+    with zipfile.ZipFile(path) as package:
+        assert package.testzip() is None
+
+
+def test_the_data_files_are_unpacked_and_only_the_newest_export_is_kept(story: Story) -> None:
+    first, second = story.runs["unpacked"], story.runs["unpacked again"]
+    assert (first["state"], second["state"]) == ("success", "success")
+    saved = second["xcoms"]["save_to_onedrive[-1].return_value"]
+    (unpacked,) = saved["files"]
+    assert unpacked["name"] == f"{unpacked['entity']}_2026-11-21.xlsx"
+    assert story.files("Unpacked") == sorted([saved["name"], unpacked["name"], f"{saved['name']}.receipt.json"])
+    (before,) = first["xcoms"]["save_to_onedrive[-1].return_value"]["files"]
+    # It was there, and was deleted because a newer one is.
+    assert before["name"] == f"{before['entity']}_2026-11-20.xlsx"
 
 
 def test_each_undertaking_made_one_export(story: Story) -> None:

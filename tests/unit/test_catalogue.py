@@ -66,6 +66,15 @@ def test_two_lines_are_enough_and_the_defaults_are_the_careful_ones(folder: Path
         ("retries: 0", "retries", 0),
         ("deferrable: no", "deferrable", False),
         ("receipt: true", "receipt", True),
+        ("unpack: no", "unpack", "no"),
+        ("unpack: beside", "unpack", "beside"),
+        ("unpack_name: '{stem}-{execution_id}{suffix}'", "unpack_name", "{stem}-{execution_id}{suffix}"),
+        ("receipt: true\nkeep_last: 7", "keep_last", 7),
+        ("receipt: true\nkeep_days: 30", "keep_days", 30),
+        ("destination: abfs://exports/workers", "destination", "abfs://exports/workers"),
+        ("destination: 's3://aws_default@bucket/x'", "destination", "s3://aws_default@bucket/x"),
+        ("destination: file:///data/exports\nfolder: ''", "destination", "file:///data/exports"),
+        ("destination: gs://bucket\ndestination_conn_id: lake", "destination_conn_id", "lake"),
         ("start_date: 2026-01-31", "start_date", date(2026, 1, 31)),
         ("folder: /Exports/Workers/", "folder", "Exports/Workers"),
         ("tags: hr", "tags", ("hr",)),
@@ -128,9 +137,32 @@ MISTAKES = [
     (GOOD + "drive: {user: a, site: b}\n", 3, "`drive`: The destination names user and site"),
     (GOOD + "drive: {usr: a}\n", 3, "`drive.usr` is not a known key; perhaps `user` is meant"),
     (GOOD + "drive: me\n", 3, "`drive` is 'me', but must be a mapping"),
+    (GOOD + "unpack: yes\n", 3, "`unpack` is 'yes', but must be 'no', 'beside' or 'instead'"),
+    (GOOD + "unpack_name: all.xlsx\n", 3, "is the same for every entity; put {entity} or {stem} into it"),
+    (GOOD + "unpack_name: '{entity}{sufix}'\n", 3, "has the unknown placeholder {sufix}"),
+    (GOOD + "unpack_name: 'a/{entity}'\n", 3, "the file name 'a/x'"),
+    (GOOD + "keep_last: 3\n", 3, "`keep_last` needs `receipt: true`, because an old file is deleted only if"),
+    (GOOD + "receipt: no\nkeep_days: 3\n", 4, "`keep_days` needs `receipt: true`, because an old file is deleted"),
+    (GOOD + "receipt: true\nkeep_last: 0\n", 4, "`keep_last` is '0', but must be 1 or more"),
+    (GOOD + "receipt: true\nkeep_days: 0\n", 4, "`keep_days` is '0', but must be 1 or more"),
+    (GOOD + "receipt: true\nkeep_days: a week\n", 4, "`keep_days` is 'a week', but must be a whole number"),
+    (GOOD + "destination: Exports/Workers\n", 3, "`destination` must be the URL of a folder, such as abfs://container"),
+    (GOOD + "destination: 'file:///'\n", 3, "`destination` must be the URL of a folder"),
+    (GOOD + "destination: 's3://key:hidden@bucket/x'\n", 3, "`destination` carries credentials; put them into a conn"),
+    (GOOD + "destination: 'abfs://c/x?sig=hidden'\n", 3, "`destination` carries credentials; put them into a conn"),
+    (GOOD + "destination:\n  s3: bucket\n", 3, "`destination` is {'s3': 'bucket'}, but must be a text"),
+    (GOOD + "destination: s3://b/x\nfolder: a\n", 4, "`folder` is about OneDrive; remove it, or remove `destination`"),
+    (GOOD + "destination: s3://b/x\ndrive: {user: a}\n", 4, "`drive` is about OneDrive; remove it"),
+    (GOOD + "destination: s3://b/x\nonedrive_conn_id: share\n", 4, "`onedrive_conn_id` is about OneDrive; remove it"),
+    (GOOD + "destination_conn_id: lake\n", 3, "`destination_conn_id` is of no use without `destination`"),
     (GOOD + "tags: {a: b}\n", 3, "`tags` is {'a': 'b'}, but must be a list"),
     (GOOD + f"tags: [{'x' * 101}]\n", 3, "at most 100 characters"),
     ("data_project: x\nlegal_entities: [A, B]\nfile_name: a.zip\n", 3, "`file_name` must contain {legal_entity}"),
+    (
+        "data_project: x\nlegal_entities: [A, B]\nunpack: instead\nunpack_name: '{entity}{suffix}'\n",
+        4,
+        "`unpack_name` must contain {legal_entity}",
+    ),
     ("data_project: x\nlegal_entities: [A, B]\nbusy: fail\n", 3, "`busy` cannot be fail with several legal entities"),
     ("data_project: &x b\nlegal_entities: *x\n", 1, "YAML aliases (`*name`) are not supported"),
     (GOOD + "? [a]\n: b\n", 3, "keys must be words"),
@@ -151,6 +183,7 @@ def test_a_mistake_is_told_with_file_line_and_remedy(folder: Path, text: str, li
     assert len(sentences) == 1
     assert sentences[0].startswith("include/exports/workers.yaml" + (f", line {line}: " if line else ": "))
     assert words in sentences[0]
+    assert "hidden" not in sentences[0]
     assert sentences[0].endswith(".")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 
-from talent_dmf.api.file_names import PLACEHOLDERS
+from talent_dmf.api.file_names import PLACEHOLDERS, UNPACK_PLACEHOLDERS
 from talent_dmf.catalogue import ExportSpec, load_export
 from talent_dmf.get_provider_info import get_provider_info
 
@@ -98,8 +98,15 @@ def test_the_documented_defaults_are_the_defaults() -> None:
 
 
 def test_every_placeholder_is_documented() -> None:
-    named = {name for cell in first_column(ADD_AN_EXPORT) for name in re.findall(r"^`\{(\w+)\}`$", cell)}
-    assert named == set(PLACEHOLDERS)
+    rows = re.findall(r"^\| (`\{.+?) \| (.+) \|$", ADD_AN_EXPORT.read_text(), re.MULTILINE)
+    for mark, placeholders in ((True, set(UNPACK_PLACEHOLDERS) - set(PLACEHOLDERS)), (False, set(PLACEHOLDERS))):
+        named = {
+            name
+            for names, meaning in rows
+            for name in re.findall(r"\{(\w+)\}", names)
+            if ("in `unpack_name` only" in meaning) is mark
+        }
+        assert named == placeholders
 
 
 def test_every_field_of_the_connection_form_is_documented() -> None:
