@@ -1,7 +1,7 @@
 """What a transfer costs: time, memory and CPU from the storage to OneDrive, beside rclone, curl and O365.
 
     python benchmarks/transfer.py            # three runs each, peers in between; about five minutes
-    python benchmarks/transfer.py --quick    # a quarter of the size, one run each: does it work?
+    python benchmarks/transfer.py --quick    # 256 MiB, one run each: does it work?
 
 The last line of the output is one JSON object. See README.md of this folder for what is measured and what is not.
 """
@@ -44,8 +44,8 @@ SOCKET_BUFFER = "64KiB"
 MAX_PACED = 1.05
 MAX_ADDED_MIB = 60.0
 MAX_GROWTH_MIB = 10.0
-# Ours divided by theirs, at most.
-MAX_RATIOS = {"rclone": 1.0, "curl_ranges": 1.0, "curl_put": 1.0, "o365": 0.2}
+# Ours divided by theirs, at most. One PUT of curl is shown and is no goal: OneDrive refuses one of more than 250 MB.
+MAX_RATIOS = {"rclone": 1.0, "curl_ranges": 1.0, "o365": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +203,19 @@ def unpaced(report: Report, screen: Console, options: argparse.Namespace) -> Non
     show(screen, f"{options.size // MIB} MiB, unpaced", runs)
     figures = {kind: figures_of(each) for kind, each in runs.items()}
     report.figures["unpaced"] = {name: figure.as_json() for name, figure in figures["ours"].items()}
-    for kind, limit in MAX_RATIOS.items():
-        goal = f"unpaced_vs_{kind}"
-        if kind in absent:
+    for kind in CONTENDERS:
+        goal, limit = f"unpaced_vs_{kind}", MAX_RATIOS.get(kind)
+        if kind in absent and limit is not None:
             report.demand(goal, f"not measured: {absent[kind]}", False)
+        if kind in absent or kind == "ours":
             continue
         report.peers[kind] = {name: figure.as_json() for name, figure in figures[kind].items()}
         # Runs that followed each other are compared: what else the machine did meanwhile hit both.
         pairs = zip(runs["ours"], runs[kind], strict=True)
         ratio = Figure(tuple(mine["seconds"] / theirs["seconds"] for mine, theirs in pairs))
         report.ratios[goal] = ratio.median
-        report.demand(goal, f"{ratio.shown()} of {NAMES[kind]}; at most {limit}", ratio.median <= limit)
+        if limit is not None:
+            report.demand(goal, f"{ratio.shown()} of {NAMES[kind]}; at most {limit}", ratio.median <= limit)
         report.ratios[f"cpu_vs_{kind}"] = (
             figures["ours"]["cpu_seconds_per_gib"].median / figures[kind]["cpu_seconds_per_gib"].median
         )
@@ -260,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.paced_sizes, options.memory_sizes = [256 * MIB, GIB], [256 * MIB, 4 * GIB]
     if options.quick:
         options.size_mib, options.runs = 256, 1
-        options.paced_sizes, options.memory_sizes = [64 * MIB], [128 * MIB, GIB]
+        options.paced_sizes, options.memory_sizes = [256 * MIB], [128 * MIB, GIB]
     options.size = options.size_mib * MIB
     report, screen = Report("transfer"), console()
     for part in (unpaced, paced, memory):
