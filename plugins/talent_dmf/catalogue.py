@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from talent_dmf.api.drive_names import check_destination, check_name
+from talent_dmf.api.choices import ConflictBehavior, OnEmpty, PartialSuccess, Unpack
+from talent_dmf.api.drive_names import check_name, check_path
 from talent_dmf.api.execution_ids import check_legal_entity
 from talent_dmf.api.file_names import (
     DEFAULT_FILE_NAME,
@@ -23,7 +24,6 @@ from talent_dmf.api.file_names import (
     check_file_name_template,
     check_unpack_name,
 )
-from talent_dmf.api.models import ConflictBehavior, Destination, OnEmpty, PartialSuccess, Unpack
 from talent_dmf.catalogue_mistakes import MistakeError, checked, sentences
 from talent_dmf.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.schedules import Duration, Schedule
@@ -149,7 +149,7 @@ class ExportSpec(BaseModel):
     @field_validator("folder")
     @classmethod
     def _folder(cls, folder: str) -> str:
-        return checked(lambda path: check_destination(Destination(path, DEFAULT_FILE_NAME)), folder.strip("/"))
+        return checked(lambda path: check_path(path, DEFAULT_FILE_NAME), folder.strip("/"))
 
     @model_validator(mode="after")
     def _several_legal_entities(self) -> ExportSpec:

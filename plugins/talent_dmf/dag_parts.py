@@ -11,8 +11,8 @@ from airflow.sdk import Asset, BaseOperator, CronTriggerTimetable, Param
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.file_names import PLACEHOLDERS
-from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.catalogue import ExportSpec
 from talent_dmf.notifications import report_missed_deadline
 from talent_dmf.schedules import in_words

@@ -15,22 +15,16 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from airflow.sdk import BaseOperator
 
+from talent_dmf.api.choices import ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, SourceChangedError, TalentDmfError, TransferStoppedError
 from talent_dmf.api.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
-from talent_dmf.api.models import ConflictBehavior, PackageReference, Unpack
-from talent_dmf.api.retention import (
-    RECEIPT_SUFFIX,
-    Retention,
-    RetentionReport,
-    Series,
-    WrittenFile,
-    write_receipt,
-)
 from talent_dmf.verdicts import verdicts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from talent_dmf.api.models import PackageReference
+    from talent_dmf.api.retention import Retention, RetentionReport, Series, WrittenFile
     from talent_dmf.package_stream import PackageFile, PackageSource
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
@@ -150,6 +144,10 @@ class SavePackageOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the package to its place and prove that it is there."""
+        # Imported where it runs, here and below: a DAG file must not pay for it.
+        from talent_dmf.api.models import PackageReference
+        from talent_dmf.api.retention import RECEIPT_SUFFIX
+
         with verdicts(self.log):
             retention = self._checked()
             reference = PackageReference.from_json(self.package)
@@ -176,6 +174,8 @@ class SavePackageOperator(BaseOperator):
                 raise ConfigurationError(
                     f"{name} {getattr(self, name)!r} is not known; use one of {', '.join(allowed)}."
                 )
+        from talent_dmf.api.retention import Retention
+
         retention = Retention(self.keep_last, self.keep_days)
         if retention and not self.receipt:
             raise ConfigurationError(
@@ -222,6 +222,7 @@ class SavePackageOperator(BaseOperator):
     def _files(
         self, source: PackageSource, reference: PackageReference, facts: FileNameFacts, package_name: str
     ) -> list[PackageFile]:
+        from talent_dmf.api.retention import RECEIPT_SUFFIX
         from talent_dmf.api.unpacking import plan_unpacking
         from talent_dmf.package_stream import PackageFile
 
@@ -259,6 +260,8 @@ class SavePackageOperator(BaseOperator):
         }
 
     def _receipt(self, context: Context, reference: PackageReference, saved: list[SavedFile]) -> str:
+        from talent_dmf.api.retention import write_receipt
+
         facts = {
             "execution_id": reference.execution_id,
             "definition_group_id": self.definition_group_id,
@@ -289,6 +292,8 @@ class SavePackageOperator(BaseOperator):
 
     def _retain(self, place: Place, retention: Retention, current: str) -> None:
         """Remove outdated exports. The export of this run is saved already, so nothing here fails the task."""
+        from talent_dmf.api.retention import Series
+
         series = Series(self.dag_id, self.definition_group_id, self.legal_entity_id)
         try:
             report = place.apply_retention(series, retention, current)

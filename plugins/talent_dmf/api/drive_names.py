@@ -7,9 +7,12 @@ resources in a drive" (onedrive-graph.md §1.8). ``#`` and ``%`` are left to the
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from talent_dmf.api.errors import DestinationError
-from talent_dmf.api.models import Destination
+
+if TYPE_CHECKING:
+    from talent_dmf.api.models import Destination
 
 MAX_PATH_CHARACTERS = 400
 _FORBIDDEN = '"*:<>?/\\|'
@@ -57,13 +60,24 @@ def check_destination(destination: Destination) -> None:
     :param destination: folder and name.
     :raises DestinationError: says which part breaks which rule, and what to do.
     """
-    segments = folder_segments(destination.folder)
+    check_path(destination.folder, destination.name)
+
+
+def check_path(folder: str, name: str) -> None:
+    """Check folder and name of a file.
+
+    :param folder: path of the folder below the drive's root.
+    :param name: name of the file.
+    :raises DestinationError: says which part breaks which rule, and what to do.
+    """
+    segments = folder_segments(folder)
     for depth, segment in enumerate(segments):
         check_name(segment, folder=True, at_root=depth == 0)
-    check_name(destination.name, at_root=not segments)
-    if len(destination.path) > MAX_PATH_CHARACTERS:
+    check_name(name, at_root=not segments)
+    path = "/".join([*segments, name])
+    if len(path) > MAX_PATH_CHARACTERS:
         raise DestinationError(
-            f"The path {destination.path[:60]!r}… has {len(destination.path)} characters and OneDrive accepts at most "
+            f"The path {path[:60]!r}… has {len(path)} characters and OneDrive accepts at most "
             f"{MAX_PATH_CHARACTERS}. Shorten the folder or the name."
         )
 

@@ -6,13 +6,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
+from talent_dmf.api.choices import ConflictBehavior as ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, ProtocolError
 from talent_dmf.api.status import DmfExecutionStatus
-
-ConflictBehavior: TypeAlias = Literal["fail", "replace", "rename"]
-PartialSuccess: TypeAlias = Literal["fail", "accept"]
-OnEmpty: TypeAlias = Literal["save", "skip", "fail"]
-Unpack: TypeAlias = Literal["no", "beside", "instead"]
 
 
 @dataclass(frozen=True, slots=True)

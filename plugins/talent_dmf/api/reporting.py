@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from talent_dmf.api.actions import entity_outcomes, execution_errors, execution_page_url
+from talent_dmf.api.choices import PartialSuccess
 from talent_dmf.api.errors import (
     ConfigurationError,
     ExportCanceledError,
@@ -20,7 +21,7 @@ from talent_dmf.api.errors import (
     RequestRefusedError,
     TalentDmfError,
 )
-from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, PartialSuccess
+from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.redaction import redact
 from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps, overheard

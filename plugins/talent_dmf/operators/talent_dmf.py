@@ -11,8 +11,6 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from talent_dmf.api.errors import ExportBusyError, ProtocolError, WaitTimeoutError
 from talent_dmf.api.execution_ids import check_legal_entity, mint_execution_id
-from talent_dmf.api.models import ExecutionEvent, ExportRequest
-from talent_dmf.api.starting import StartPolicy
 from talent_dmf.links import TalentDmfJobPageLink
 from talent_dmf.verdicts import verdicts
 
@@ -101,6 +99,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
                 f"The wait for another execution of data project {self.definition_group_id!r} was resumed without a "
                 "readable event. Retry the task."
             )
+        from talent_dmf.api.models import ExecutionEvent
+
         with verdicts(self.log):
             seen = ExecutionEvent.from_json(event, str(event["execution_id"]))
             if seen.kind == "error" and not seen.retryable:
@@ -109,6 +109,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         return self._start(context, busy_deadline=deadline)
 
     def _start(self, context: Context, busy_deadline: datetime) -> str:
+        from talent_dmf.api.models import ExportRequest
+        from talent_dmf.api.starting import StartPolicy
+
         with verdicts(self.log):
             request = ExportRequest(
                 definition_group_id=self._project(),
