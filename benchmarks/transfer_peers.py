@@ -146,7 +146,7 @@ def _rclone(stage: Stage, name: str) -> Usage:
 
 def _curl(stage: Stage, sections: list[dict[str, Any]], name: str) -> list[str | Path]:
     """Return a command of one curl for several requests, on one connection."""
-    lines = []
+    lines: list[str] = []
     for options in sections:
         lines += ["next"] if lines else []
         for option, value in {"cacert": stage.facts["ca_file"], "silent": None, "fail": None, **options}.items():
