@@ -123,7 +123,7 @@ def _python(kind: str) -> Callable[[Stage, str], Usage]:
             "chunk_bytes": CHUNK_BYTES,
             "name": name,
         }
-        command = [sys.executable, Path(__file__).with_name("transfer_contenders.py"), kind]
+        command: list[str | Path] = [sys.executable, Path(__file__).with_name("transfer_contenders.py"), kind]
         return measure([command], child_environment(stage.folder), json.dumps(task))
 
     return run
@@ -212,7 +212,11 @@ def start_up_seconds(kind: str, stage: Stage) -> float:
 
     Python's contenders leave it out themselves.
     """
-    programs = {"rclone": [RCLONE], "curl_put": ["curl"] * 2, "curl_ranges": ["curl"] * 2}.get(kind, [])
-    return (
-        measure([[program, "--version"] for program in programs], stage.environment).wall_seconds if programs else 0.0
-    )
+    programs: dict[str, list[str | Path]] = {
+        "rclone": [RCLONE],
+        "curl_put": ["curl", "curl"],
+        "curl_ranges": ["curl", "curl"],
+    }
+    if kind not in programs:
+        return 0.0
+    return measure([[program, "--version"] for program in programs[kind]], stage.environment).wall_seconds
