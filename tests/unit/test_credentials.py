@@ -421,7 +421,7 @@ def test_authorities(facts, url):
     [
         ("client_secret", {}, "`tenant_id` and login .* and password .* are missing"),
         ("client_secret", {"tenant_id": "t", "client_id": "c"}, r"password \(client secret\) is missing"),
-        ("certificate", {"tenant_id": "t", "client_id": "c"}, "`certificate_path` or `certificate_data` is missing"),
+        ("certificate", {"tenant_id": "t", "client_id": "c"}, "`certificate_path` or `private_key` is missing"),
         ("workload_identity", {"tenant_id": "t"}, "login .* is missing"),
         ("username_password", {"tenant_id": "t", "client_id": "c", "username": "u"}, "password is missing"),
         ("magic", {}, "'magic' is not known; use one of client_secret, certificate"),

@@ -18,7 +18,7 @@ TREES = {
 }
 STATUS_WORDS = {"Unknown", "NotRun", "Executing", "Succeeded", "PartiallySucceeded", "Failed", "Canceled"}
 IMPURE = {
-    "airflow", "requests", "httpx", "msal", "socket", "ssl", "time", "asyncio", "threading", "urllib3", "os", "random",
+    "airflow", "requests", "aiohttp", "yarl", "httpx", "msal", "socket", "ssl", "time", "asyncio", "threading", "urllib3", "os", "random",
     "subprocess", "http", "logging",
 }  # fmt: skip
 JSON_SCALARS = {"str", "int", "float", "bool", "str | None", "int | None", "float | None", "bool | None", "None"}
