@@ -75,7 +75,7 @@ class Attempt:
             self.quick_xor_hash = QuickXor().base64()
             return job.target.run(store_empty(job.drive_id, job.destination))
         try:
-            item = self._earlier_try() or self._pump(job.target.run(self._upload.begin()))
+            item = self._earlier_try() or self._new()
         except BaseException as error:
             self._leave(error)
             raise
@@ -145,11 +145,25 @@ class Attempt:
             )
             self._run_quietly(stale.cancel())
 
-    def _pump(self, position: int) -> DriveItem:
-        """Read and upload from the first missing byte to the verified file."""
+    def _new(self) -> DriveItem:
+        """Upload from the first byte; it is read while the session is being opened."""
+        reader = self._reader(0)
+        try:
+            position = self._job.target.run(self._upload.begin())
+        except BaseException:
+            reader.stop(_STOP_SECONDS)
+            raise
+        return self._pump(position, reader)
+
+    def _pump(self, position: int, reader: Reader | None = None) -> DriveItem:
+        """Read and upload from the first missing byte to the verified file.
+
+        :param position: the first missing byte.
+        :param reader: a reader that stands there.
+        """
         target = self._job.target
         refused_links = 0
-        reader = self._reader(position)
+        reader = reader or self._reader(position)
         try:
             self._save(force=True)
             while True:
