@@ -293,6 +293,14 @@ def test_an_empty_delta_is_noticed(emulator: Emulator, context: dict[str, Any], 
         run.wait(run.trigger())
 
 
+def test_a_download_that_fails_never_exports_the_delta_again(emulator: Emulator, context: dict[str, Any]) -> None:
+    emulator.faults.add("dmf.F22", times=2)
+    run = Run(context, project="Export Workers incremental")
+    assert run.go()["entities"] == ["Workers.xlsx"]
+    assert len(emulator.recorder.requests(fault="dmf.F22")) == 2
+    assert executions(emulator) == 1
+
+
 def test_success_without_a_package_is_told_with_what_to_do(emulator: Emulator, context: dict[str, Any]) -> None:
     emulator.faults.add("dmf.F26")
     with pytest.raises(AirflowFailException, match="Generate data package"):
