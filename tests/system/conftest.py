@@ -173,9 +173,12 @@ def deferred_run(stack: LocalStack) -> DeferredRun:
 
 @pytest.fixture(scope="session")
 def backfilled_runs(stack: LocalStack) -> list[FinishedRun]:
+    # Scheduler and command must not write at once: SQLite refuses one of them. A paused DAG is left alone.
+    stack.airflow.call("PATCH", f"/dags/{DAG_ID}", body={"is_paused": True})
     done = stack.command(
         "backfill", "create", "--dag-id", DAG_ID, "--from-date", "2026-11-16", "--to-date", "2026-11-18"
     )
+    stack.airflow.unpause(DAG_ID)
     assert done.returncode == 0, done.stdout + done.stderr
     deadline = time.monotonic() + 180
     while True:
