@@ -4,7 +4,7 @@
 FROM apache/airflow:3.3.2-python3.11
 
 COPY --chown=airflow:0 requirements.txt /opt/talent-dmf/
-RUN grep -E '^(apache-airflow|apache-airflow-providers-microsoft-azure|msal)==' /opt/talent-dmf/requirements.txt \
+RUN grep -E '^(apache-airflow|apache-airflow-providers-microsoft-azure|bitarray|msal)==' /opt/talent-dmf/requirements.txt \
         > /tmp/pins.txt \
     && pip install --no-cache-dir --requirement /tmp/pins.txt \
     && rm /tmp/pins.txt

@@ -42,23 +42,32 @@ def test_definition(length: int) -> None:
     assert QuickXor(data).base64() == by_definition(data)
 
 
-@given(data=st.binary(max_size=2000), cuts=st.lists(st.integers(0, 2000), max_size=6))
-def test_any_division_gives_the_same_hash(data: bytes, cuts: list[int]) -> None:
+@given(pieces=st.lists(st.binary(max_size=400), max_size=6))
+def test_any_division_gives_the_same_hash(pieces: list[bytes]) -> None:
     running = QuickXor()
-    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in pairwise(edges):
-        running.update(memoryview(data)[start:end])
+    for piece in pieces:
+        running.update(memoryview(piece))
+    data = b"".join(pieces)
     assert running.length_bytes == len(data)
     assert running.base64() == by_definition(data)
 
 
-@given(data=st.binary(max_size=1000), cut=st.integers(0, 1000))
-def test_state_continues_elsewhere(data: bytes, cut: int) -> None:
-    first = QuickXor(data[:cut])
+@pytest.mark.parametrize("cuts", [[1], [40_959, 81_919], [161, 82_241], [7, 50_007, 50_008]])
+def test_large_pieces_that_begin_anywhere(cuts: list[int]) -> None:
+    data = patterned(130_001)
+    running = QuickXor()
+    for start, end in pairwise([0, *cuts, len(data)]):
+        running.update(bytearray(data[start:end]))
+    assert running.base64() == by_definition(data)
+
+
+@given(begun=st.binary(max_size=500), rest=st.binary(max_size=500))
+def test_state_continues_elsewhere(begun: bytes, rest: bytes) -> None:
+    first = QuickXor(begun)
     second = QuickXor.from_state(first.state())
-    second.update(data[cut:])
-    assert second.base64() == by_definition(data)
-    assert first.base64() == by_definition(data[:cut])
+    second.update(rest)
+    assert second.base64() == by_definition(begun + rest)
+    assert first.base64() == by_definition(begun)
 
 
 def test_a_copy_is_independent() -> None:
