@@ -113,15 +113,18 @@ class EmulatorProcess:
         ).raise_for_status()
         return list(answer.json()["requests"])
 
-    def bearer_token(self) -> str:
-        """Return a token for the environment, got past the code that is measured."""
+    def bearer_token(self, resource: str = "") -> str:
+        """Return a token, got past the code that is measured.
+
+        :param resource: what for; the environment when omitted.
+        """
         answer = self._client.post(
             f"{self.facts['entra_url']}/{self.facts['tenant_id']}/oauth2/v2.0/token",
             data={
                 "grant_type": "client_credentials",
                 "client_id": self.facts["client_id"],
                 "client_secret": self.facts["client_secret"],
-                "scope": f"{self.facts['dmf_resource']}/.default",
+                "scope": f"{resource or self.facts['dmf_resource']}/.default",
             },
         )
         return str(answer.raise_for_status().json()["access_token"])

@@ -62,7 +62,7 @@ class Reference:
 
 @contextmanager
 def stage(size_bytes: int, pace: str = "") -> Iterator[Stage]:
-    """An emulator of its own with a package, which keeps size and hash of what it is given, not the bytes.
+    """An emulator with a package, and another one that keeps size and hash of what it is given, not the bytes.
 
     :param size_bytes: length of the package.
     :param pace: of both legs; as fast as it can when empty.
@@ -72,14 +72,18 @@ def stage(size_bytes: int, pace: str = "") -> Iterator[Stage]:
         arguments += ["--pace", f"{origin}={pace}"]
     # One PUT of any size is accepted, so that curl can show what it can do.
     settings = {"simple_upload_limit_bytes": 1024**4}
-    with EmulatorProcess(settings, arguments) as emulator, scratch_folder() as folder:
-        yield open_stage(emulator, size_bytes, Path(folder))
+    with (
+        EmulatorProcess(settings, arguments) as source,
+        EmulatorProcess(settings, arguments) as target,
+        scratch_folder() as folder,
+    ):
+        yield open_stage(source, target, size_bytes, Path(folder))
 
 
 def reference(at: Stage) -> Reference:
     """Read the package and hash it with the emulator's own implementation."""
     digest, size_bytes = QuickXorHash(), 0
-    with at.emulator.client.stream("GET", at.package_url) as answer:
+    with at.source.client.stream("GET", at.package_url) as answer:
         for block in answer.iter_raw(1 << 20):
             digest.update(block)
             size_bytes += len(block)
@@ -95,10 +99,10 @@ def run(kind: str, at: Stage, name: str, expected: Reference | None = None) -> d
     :param expected: what the file must be; only its length is compared when omitted.
     :raises ContenderError: it failed, or the file is not what it must be.
     """
-    emulator_cpu = at.emulator.cpu_seconds()
+    emulator_cpu = at.cpu_seconds()
     idle = start_up_seconds(kind, at)
     usage = CONTENDERS[kind](at, name)
-    emulator_cpu = at.emulator.cpu_seconds() - emulator_cpu
+    emulator_cpu = at.cpu_seconds() - emulator_cpu
     item = at.graph("GET", f"root:/{name}")
     found = Reference(item["size"], item["file"]["hashes"].get("quickXorHash", ""))
     if found.size_bytes != at.size_bytes or expected not in {None, found}:

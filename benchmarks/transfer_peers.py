@@ -39,16 +39,21 @@ VERIFIES = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One package at one emulator, and a folder for what contenders need.
+    """A package at one emulator, a drive at another, and a folder for what contenders need.
 
-    :param emulator: where the package is and goes to.
+    Two, because storage and drive are two services: in one process both legs of a transfer would wait for the same
+    interpreter lock, and whoever overlaps them would be measured by what the emulator cannot do.
+
+    :param source: where the package is.
+    :param target: where it goes to.
     :param size_bytes: length of the package.
     :param folder: for files.
     :param graph_token: a bearer token for Microsoft Graph.
     :param package_url: where the package is.
     """
 
-    emulator: EmulatorProcess
+    source: EmulatorProcess
+    target: EmulatorProcess
     size_bytes: int
     folder: Path
     graph_token: str
@@ -56,8 +61,17 @@ class Stage:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the emulator tells of itself."""
-        return self.emulator.facts
+        """What the target tells of itself."""
+        return self.target.facts
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificates that the contenders trust: those of both emulators."""
+        return self.folder / "ca.pem"
+
+    def cpu_seconds(self) -> float:
+        """CPU time that both emulators have used so far."""
+        return self.source.cpu_seconds() + self.target.cpu_seconds()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -66,7 +80,7 @@ class Stage:
 
     def graph(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Call Microsoft Graph, beside what is measured."""
-        answer = self.emulator.client.request(
+        answer = self.target.client.request(
             method,
             f"{self.facts['graph_url']}/v1.0/drives/{self.facts['user_drive_id']}/{path}",
             headers={"Authorization": f"Bearer {self.graph_token}"},
@@ -75,31 +89,25 @@ class Stage:
         return dict(answer.raise_for_status().json())
 
 
-def open_stage(emulator: EmulatorProcess, size_bytes: int, folder: Path) -> Stage:
+def open_stage(source: EmulatorProcess, target: EmulatorProcess, size_bytes: int, folder: Path) -> Stage:
     """Have a package made at an emulator that has just begun.
 
-    :param emulator: it.
-    :param size_bytes: length of the package that it was told to make.
+    :param source: it.
+    :param target: the emulator whose drive the package shall go to.
+    :param size_bytes: length of the package that the source was told to make.
     :param folder: for files of contenders.
     """
-    facts, client = emulator.facts, emulator.client
-    token = emulator.bearer_token()
-    emulator.start_export(EXECUTION_ID, token)
-    package_url = client.post(
-        f"{facts['dmf_url']}/{_ACTIONS}GetExportedPackageUrl",
+    token = source.bearer_token()
+    source.start_export(EXECUTION_ID, token)
+    package_url = source.client.post(
+        f"{source.facts['dmf_url']}/{_ACTIONS}GetExportedPackageUrl",
         headers={"Authorization": f"Bearer {token}"},
         json={"executionId": EXECUTION_ID},
     ).raise_for_status()
-    graph_token = client.post(
-        f"{facts['entra_url']}/{facts['tenant_id']}/oauth2/v2.0/token",
-        data={
-            "grant_type": "client_credentials",
-            "client_id": facts["client_id"],
-            "client_secret": facts["client_secret"],
-            "scope": "https://graph.microsoft.com/.default",
-        },
-    ).raise_for_status()
-    return Stage(emulator, size_bytes, folder, graph_token.json()["access_token"], package_url.json()["value"])
+    graph_token = target.bearer_token("https://graph.microsoft.com")
+    stage = Stage(source, target, size_bytes, folder, graph_token, package_url.json()["value"])
+    stage.ca_file.write_text("".join(Path(each.facts["ca_file"]).read_text("ascii") for each in (source, target)))
+    return stage
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
@@ -118,7 +126,7 @@ def _python(kind: str) -> Callable[[Stage, str], Usage]:
             "graph_url": f"{facts['graph_url']}/v1.0",
             "drive_id": facts["user_drive_id"],
             "user": facts["user_principal_name"],
-            "ca_file": facts["ca_file"],
+            "ca_file": str(stage.ca_file),
             "token": stage.graph_token,
             "chunk_bytes": CHUNK_BYTES,
             "name": name,
@@ -140,7 +148,7 @@ def _rclone(stage: Stage, name: str) -> Usage:
     }
     config = stage.folder / "rclone.conf"
     config.write_text("\n".join(("[drive]", *(f"{key} = {value}" for key, value in remote.items()), "")))
-    fixed = ["--config", config, "--ca-cert", stage.facts["ca_file"], "--retries", "1"]
+    fixed = ["--config", config, "--ca-cert", stage.ca_file, "--retries", "1"]
     return measure([[RCLONE, *fixed, "copyurl", stage.package_url, f"drive:{name}"]], stage.environment)
 
 
@@ -149,7 +157,7 @@ def _curl(stage: Stage, sections: list[dict[str, Any]], name: str) -> list[str |
     lines: list[str] = []
     for options in sections:
         lines += ["next"] if lines else []
-        for option, value in {"cacert": stage.facts["ca_file"], "silent": None, "fail": None, **options}.items():
+        for option, value in {"cacert": stage.ca_file, "silent": None, "fail": None, **options}.items():
             for text in value if isinstance(value, list) else [value]:
                 lines.append(option if text is None else f"{option} = {json.dumps(str(text))}")
     script = stage.folder / f"{name}.curl"
