@@ -15,6 +15,7 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger
+from tests.integration.remote_stores import KINDS, RemoteStore, running_store
 
 from dmf_emulator import Emulator, Settings
 
@@ -83,6 +84,15 @@ def connections(emulator: Emulator, set_connection: Callable[[str, dict[str, Any
     set_connection("talent_dmf_default", environment_connection(emulator))
     set_connection("onedrive_default", drive_connection(emulator))
     return emulator
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def remote_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteStore]:
+    """Each of the object stores, on sockets."""
+    cache = request.config.cache
+    assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
+    with running_store(request.param, tmp_path_factory.mktemp("store"), cache.mkdir("azurite")) as store:
+        yield store
 
 
 @dataclass

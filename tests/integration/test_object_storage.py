@@ -1,4 +1,4 @@
-"""Packages saved in object stores: on a disk, in memory, and in Azure Blob storage as Azurite speaks it."""
+"""Packages saved in object stores: on a disk, in memory, and in one that commits on close."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from tests.emulator.witnesses.azurite_server import ACCOUNT, CONTAINER, Azurite, azurite
+from tests.integration.object_storage_rig import Saving
 from tests.integration.staging_store import StagingFileSystem
-from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, Rig, sha256
+from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.errors import (
@@ -32,7 +32,7 @@ from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.drivers import SyncDriver
 from talent_dmf.object_folder import ObjectFolder, open_folder
-from talent_dmf.object_storage import ObjectStoragePump, StoredObject, save_text
+from talent_dmf.object_storage import ObjectStoragePump, save_text
 from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.tls import TlsSettings
 from talent_dmf.transfer_progress import Progress
@@ -87,37 +87,8 @@ def save_and_die(url: str, folder: str, facts_file: str) -> None:
     pump.save(PackageFile("p.zip", package.version.size_bytes, package.version.version), "replace")
 
 
-class Facts(dict[str, dict[str, Any]]):
-    """What survives between two tries."""
-
-    def load(self, slot: str) -> dict[str, Any]:
-        return self.get(slot, {})
-
-    def save(self, slot: str, facts: dict[str, Any]) -> None:
-        self[slot] = json.loads(json.dumps(facts))
-
-
 class KilledError(BaseException):
     """The worker dies here."""
-
-
-class Saving:
-    """One task that saves a package in a folder, over several tries."""
-
-    def __init__(self, rig: Rig, folder: ObjectFolder) -> None:
-        self.rig, self.folder, self.facts = rig, folder, Facts()
-        self.stop: Callable[[], None] = lambda: None
-        self.package = PackageSource(
-            rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop(), policy=QUICK_POLICY
-        )
-        self.version = self.package.version
-
-    def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:
-        pump = ObjectStoragePump(self.package, self.folder, facts=self.facts, **options)
-        return pump.save(PackageFile(name, self.version.size_bytes, self.version.version), conflict_behavior)
-
-    def content(self, name: str) -> bytes:
-        return bytes(self.folder.fs.cat_file(self.folder.locate(name)))
 
 
 @pytest.fixture(params=["disk", "memory", "staging"])
@@ -362,51 +333,3 @@ def test_a_destination_that_cannot_work_is_told(
         Saving(rig, open_folder(destination, None)).save("p.zip")
     assert "sUpErSeCrEt" not in str(caught.value)
     assert not caught.value.retryable
-
-
-@pytest.fixture(scope="module")
-def azure_store(request: pytest.FixtureRequest) -> Iterator[Azurite]:
-    cache = request.config.cache
-    assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
-    with azurite(cache.mkdir("azurite")) as running:
-        yield running
-
-
-@pytest.fixture
-def azure(rig: Rig, azure_store: Azurite, set_connection: Callable[[str, dict[str, Any]], None]) -> Saving:
-    """A folder in Azure Blob storage, through an Airflow connection of the azure provider."""
-    text = f"BlobEndpoint={azure_store.url};AccountName={ACCOUNT};AccountKey={azure_store.key};"
-    set_connection("azure_test", {"conn_type": "wasb", "extra": {"connection_string": text}})
-    return Saving(rig, open_folder(f"abfs://{CONTAINER}/daily", "azure_test"))
-
-
-def test_azure_blob_storage(azure: Saving) -> None:
-    seen = []
-    stored = azure.save("p.zip", progress=lambda _: seen.append("p.zip" in azure.folder.names()))
-    assert azure.content("p.zip") == azure.rig.package()
-    assert stored.url == f"abfs://{CONTAINER}/daily/p.zip"
-    assert set(seen) == {False}
-    assert azure.save("p.zip").already_there
-
-    def cancel(progress: Any) -> None:
-        if progress.done_bytes > CHUNK_BYTES:
-            raise TransferError("cancelled")
-
-    save_text(azure.folder, "q.zip", "old")
-    with pytest.raises(TransferError, match="cancelled"):
-        azure.save("q.zip", "replace", progress=cancel)
-    assert azure.content("q.zip") == b"old"
-
-    def take(progress: Any) -> None:
-        if progress.done_bytes == PACKAGE_BYTES:
-            save_text(azure.folder, "r.zip", "theirs")
-
-    with pytest.raises(NameConflictError):
-        azure.save("r.zip", "fail", progress=take)
-    assert azure.content("r.zip") == b"theirs"
-    assert azure.save("r.zip", "rename").name == "r 1.zip"
-    pump = ObjectStoragePump(azure.package, azure.folder, facts=azure.facts)
-    assert pump.save(PackageFile("empty.csv", 0, "version"), "fail").size_bytes == 0
-    assert azure.content("empty.csv") == b""
-    with pytest.raises(DestinationError, match="container"):
-        Saving(azure.rig, open_folder("abfs://nowhere/daily", "azure_test")).save("p.zip")

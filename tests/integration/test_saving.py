@@ -18,8 +18,8 @@ import requests
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 from structlog.testing import capture_logs
-from tests.emulator.witnesses.azurite_server import ACCOUNT, CONTAINER, Azurite, azurite
 from tests.integration.conftest import StateStore, TaskInstanceRecord, drive_connection, environment_connection
+from tests.integration.remote_stores import RemoteStore
 from tests.integration.transfer_rig import sha256
 
 from dmf_emulator import Emulator, Settings
@@ -402,27 +402,18 @@ def test_an_office_file_that_a_library_rewrites_is_told(
     assert isinstance(errors[1], TransferMismatchError)
 
 
-@pytest.fixture(scope="module")
-def azure_store(request: pytest.FixtureRequest) -> Iterator[Azurite]:
-    cache = request.config.cache
-    assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
-    with azurite(cache.mkdir("azurite")) as running:
-        yield running
-
-
-def test_azure_blob_storage_from_end_to_end(
-    places: Callable[[str], Bench], azure_store: Azurite, set_connection: Callable[[str, dict[str, Any]], None]
+def test_a_remote_store_from_end_to_end(
+    places: Callable[[str], Bench], remote_store: RemoteStore, set_connection: Callable[[str, dict[str, Any]], None]
 ) -> None:
-    text = f"BlobEndpoint={azure_store.url};AccountName={ACCOUNT};AccountKey={azure_store.key};"
-    set_connection("azure_saving", {"conn_type": "wasb", "extra": {"connection_string": text}})
-    destination = f"abfs://{CONTAINER}/{uuid.uuid4()}"
+    set_connection(remote_store.kind, remote_store.connection)
+    destination = remote_store.url(str(uuid.uuid4()))
     bench = places("disk")
-    folder = open_folder(destination, "azure_saving")
+    folder = open_folder(destination, remote_store.kind)
     for number in (1, 2, 3):
         saved = TalentDmfToObjectStorageOperator(
             task_id="save",
             destination=destination,
-            conn_id="azure_saving",
+            conn_id=remote_store.kind,
             package=bench.package,
             definition_group_id=PROJECT,
             legal_entity_id="USMF",

@@ -1,0 +1,131 @@
+"""Packages saved in object stores on sockets, as three programs speak Azure's and Amazon's protocols.
+
+The package is larger than the smallest part that S3 takes, so that it is sent in parts.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.integration.object_storage_rig import Saving
+from tests.integration.remote_stores import RemoteStore
+from tests.integration.s3_servers import aws_connection
+from tests.integration.transfer_rig import Rig, sha256
+
+from dmf_emulator import Emulator, Settings
+from talent_dmf.api.errors import DestinationError, NameConflictError, PermissionDeniedError, TransferError
+from talent_dmf.object_folder import open_folder
+from talent_dmf.object_storage import ObjectStoragePump, save_text
+from talent_dmf.package_stream import PackageFile
+
+PACKAGE_BYTES = 12 * 1024 * 1024 + 4321
+SETTINGS = Settings(
+    seed=12,
+    not_found_seconds=0.0,
+    not_run_seconds=0.0,
+    executing_seconds=0.0,
+    url_delay_seconds=0.0,
+    package_size_bytes=PACKAGE_BYTES,
+    new_copy_per_link=True,
+)
+
+SetConnection = Callable[[str, dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def running_emulator() -> Iterator[Emulator]:
+    with Emulator(SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(running_emulator: Emulator) -> Iterator[Rig]:
+    running_emulator.faults.clear()
+    made = Rig(running_emulator)
+    made.export(str(uuid.uuid4()))
+    yield made
+    made.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+
+
+@pytest.fixture
+def saving(rig: Rig, remote_store: RemoteStore, set_connection: SetConnection) -> Saving:
+    """A folder of its own in a store, through an Airflow connection."""
+    set_connection(remote_store.kind, remote_store.connection)
+    return Saving(rig, open_folder(remote_store.url(uuid.uuid4().hex), remote_store.kind))
+
+
+def stop_after(size_bytes: int) -> Callable[[Any], None]:
+    def stop(progress: Any) -> None:
+        if progress.done_bytes > size_bytes:
+            raise TransferError("cancelled")
+
+    return stop
+
+
+def test_nothing_is_visible_before_it_is_complete(saving: Saving, remote_store: RemoteStore) -> None:
+    seen = []
+    stored = saving.save("p.zip", progress=lambda _: seen.append("p.zip" in saving.folder.names()))
+    assert saving.content("p.zip") == saving.rig.package()
+    assert stored.sha256 == sha256(saving.rig.package())
+    assert stored.url == f"{remote_store.scheme}://{saving.folder.path}/p.zip"
+    assert len(seen) > 10
+    assert set(seen) == {False}
+    assert saving.save("p.zip").already_there
+
+
+def test_what_is_given_up_leaves_the_old_content(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "old")
+    with pytest.raises(TransferError, match="cancelled"):
+        saving.save("p.zip", "replace", progress=stop_after(PACKAGE_BYTES // 2))
+    assert saving.content("p.zip") == b"old"
+    saving.save("p.zip", "replace")
+    assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
+
+
+# rclone serves S3 without conditional commits: there, as `ObjectStoragePump.save` says, the last one wins.
+@pytest.mark.parametrize("remote_store", ["azurite", "moto"], indirect=True)
+def test_a_name_taken_during_the_transfer(saving: Saving) -> None:
+    def take(progress: Any) -> None:
+        if progress.done_bytes == PACKAGE_BYTES:
+            save_text(saving.folder, "p.zip", "theirs")
+
+    with pytest.raises(NameConflictError):
+        saving.save("p.zip", "fail", progress=take)
+    assert saving.content("p.zip") == b"theirs"
+
+
+def test_the_next_free_name(saving: Saving) -> None:
+    save_text(saving.folder, "p.zip", "theirs")
+    with pytest.raises(NameConflictError):
+        saving.save("p.zip", "fail")
+    assert saving.save("p.zip", "rename").name == "p 1.zip"
+    assert saving.content("p.zip") == b"theirs"
+    assert saving.content("p 1.zip") == saving.rig.package()
+
+
+def test_a_file_of_no_bytes(saving: Saving) -> None:
+    pump = ObjectStoragePump(saving.package, saving.folder, facts=saving.facts)
+    assert pump.save(PackageFile("empty.csv", 0, "version"), "fail").size_bytes == 0
+    assert saving.content("empty.csv") == b""
+
+
+def test_a_bucket_that_does_not_exist_is_told(saving: Saving, remote_store: RemoteStore) -> None:
+    nowhere = open_folder(remote_store.url("daily", "nowhere"), remote_store.kind)
+    with pytest.raises(DestinationError, match=r"bucket, container or folder do not exist\. Create them") as caught:
+        Saving(saving.rig, nowhere).save("p.zip")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("remote_store", ["rclone"], indirect=True)
+def test_a_key_that_is_refused_is_told(rig: Rig, remote_store: RemoteStore, set_connection: SetConnection) -> None:
+    url = remote_store.connection["extra"]["endpoint_url"]
+    set_connection("wrong_key", aws_connection(url, "wr0ng-secret-key"))
+    with pytest.raises(PermissionDeniedError, match="does not let us") as caught:
+        Saving(rig, open_folder(remote_store.url("daily"), "wrong_key")).save("p.zip")
+    assert not caught.value.retryable
+    assert "wr0ng-secret-key" not in f"{caught.value} {caught.value.detail}"
