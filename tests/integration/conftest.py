@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,10 +18,13 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 from tests.integration.remote_stores import KINDS, RemoteStore, running_store
+from tests.integration.transfer_rig import Rig
 
 from dmf_emulator import Emulator, Settings
 
 QUICK = Settings(seed=7, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=0.3, url_delay_seconds=0.0)
+# For tests of what comes after the export.
+INSTANT = QUICK.changed({"executing_seconds": 0.0})
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +40,28 @@ def emulator(shared_emulator: Emulator) -> Iterator[Emulator]:
     shared_emulator.recorder.clear()
     yield shared_emulator
     shared_emulator.faults.clear()
+
+
+@pytest.fixture(scope="module")
+def big_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """An emulator with the `SETTINGS` of the test module."""
+    with Emulator(request.module.SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(big_emulator: Emulator) -> Iterator[Rig]:
+    """A package at that emulator, without what the last test left."""
+    big_emulator.faults.clear()
+    big_emulator.recorder.clear()
+    made = Rig(big_emulator)
+    made.export(str(uuid.uuid4()))
+    yield made
+    big_emulator.faults.clear()
+    made.close()
+    for session in big_emulator.state.uploads.all():
+        big_emulator.state.uploads.close(session)
+    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
 
 
 def environment_connection(emulator: Emulator, **extra: Any) -> dict[str, Any]:

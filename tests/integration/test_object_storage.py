@@ -6,19 +6,17 @@ import json
 import multiprocessing
 import os
 import signal
-import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from tests.integration.conftest import INSTANT
 from tests.integration.object_storage_rig import Saving
 from tests.integration.staging_store import StagingFileSystem
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
-from dmf_emulator import Emulator, Settings
 from talent_dmf.api.errors import (
     ConfigurationError,
     DestinationError,
@@ -38,33 +36,7 @@ from talent_dmf.tls import TlsSettings
 from talent_dmf.transfer_progress import Progress
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 4321
-SETTINGS = Settings(
-    seed=12,
-    not_found_seconds=0.0,
-    not_run_seconds=0.0,
-    executing_seconds=0.0,
-    url_delay_seconds=0.0,
-    package_size_bytes=PACKAGE_BYTES,
-    new_copy_per_link=True,
-)
-
-
-@pytest.fixture(scope="module")
-def big_emulator() -> Iterator[Emulator]:
-    with Emulator(SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(big_emulator: Emulator) -> Iterator[Rig]:
-    big_emulator.faults.clear()
-    big_emulator.recorder.clear()
-    made = Rig(big_emulator)
-    made.export(str(uuid.uuid4()))
-    yield made
-    made.close()
-    big_emulator.faults.clear()
-    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})
 
 
 def save_and_die(url: str, folder: str, facts_file: str) -> None:

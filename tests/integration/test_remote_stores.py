@@ -5,51 +5,26 @@ The package is larger than the smallest part that S3 takes, so that it is sent i
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.integration.conftest import INSTANT
 from tests.integration.object_storage_rig import Saving
 from tests.integration.remote_stores import RemoteStore
 from tests.integration.s3_servers import aws_connection
 from tests.integration.transfer_rig import Rig, sha256
 
-from dmf_emulator import Emulator, Settings
 from talent_dmf.api.errors import DestinationError, NameConflictError, PermissionDeniedError, TransferError
 from talent_dmf.object_folder import open_folder
 from talent_dmf.object_storage import ObjectStoragePump, save_text
 from talent_dmf.package_stream import PackageFile
 
 PACKAGE_BYTES = 12 * 1024 * 1024 + 4321
-SETTINGS = Settings(
-    seed=12,
-    not_found_seconds=0.0,
-    not_run_seconds=0.0,
-    executing_seconds=0.0,
-    url_delay_seconds=0.0,
-    package_size_bytes=PACKAGE_BYTES,
-    new_copy_per_link=True,
-)
+SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})
 
 SetConnection = Callable[[str, dict[str, Any]], None]
-
-
-@pytest.fixture(scope="module")
-def running_emulator() -> Iterator[Emulator]:
-    with Emulator(SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(running_emulator: Emulator) -> Iterator[Rig]:
-    running_emulator.faults.clear()
-    made = Rig(running_emulator)
-    made.export(str(uuid.uuid4()))
-    yield made
-    made.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
 
 
 @pytest.fixture

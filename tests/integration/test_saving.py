@@ -18,11 +18,11 @@ import requests
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 from structlog.testing import capture_logs
-from tests.integration.conftest import StateStore, TaskInstanceRecord, drive_connection, environment_connection
+from tests.integration.conftest import INSTANT, StateStore, TaskInstanceRecord, drive_connection, environment_connection
 from tests.integration.remote_stores import RemoteStore
 from tests.integration.transfer_rig import sha256
 
-from dmf_emulator import Emulator, Settings
+from dmf_emulator import Emulator
 from talent_dmf.api.errors import DestinationError, TransferError, TransferMismatchError
 from talent_dmf.api.models import ExportRequest
 from talent_dmf.credentials import tokens_for
@@ -39,15 +39,7 @@ from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOpera
 PROJECT = "Export Positions and Jobs"
 ENTITIES = {"Positions": "Positions.xlsx", "Jobs": "Jobs.csv", "Job/position types": "Jobposition types.xml"}
 UNPACKED = {"Positions.xlsx", "Jobs.csv", "Job_position types.xml"}
-SETTINGS = Settings(
-    seed=9,
-    not_found_seconds=0.0,
-    not_run_seconds=0.0,
-    executing_seconds=0.0,
-    url_delay_seconds=0.0,
-    rows=200,
-    new_copy_per_link=True,
-)
+SETTINGS = INSTANT.changed({"rows": 200, "new_copy_per_link": True})
 ALL_THREE = {"file_name": "package.zip", "unpack": "beside", "unpack_name": "{entity}{suffix}"}
 
 

@@ -9,19 +9,18 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
-from dmf_emulator import Emulator, Pace, Settings
+from dmf_emulator import Emulator, Pace
 from talent_dmf.api.download_range import probe
 from talent_dmf.api.errors import (
     DestinationError,
@@ -40,33 +39,7 @@ from talent_dmf.sealing import SealedSessionStore, Sealer
 from talent_dmf.transfer import Progress, ProgressLog, run_with_link
 
 PACKAGE_BYTES = 7 * CHUNK_BYTES + 12_345
-SETTINGS = Settings(
-    seed=11,
-    not_found_seconds=0.0,
-    not_run_seconds=0.0,
-    executing_seconds=0.0,
-    url_delay_seconds=0.0,
-    package_size_bytes=PACKAGE_BYTES,
-    range_form="random",
-)
-
-
-@pytest.fixture(scope="module")
-def big_emulator() -> Iterator[Emulator]:
-    with Emulator(SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(big_emulator: Emulator) -> Iterator[Rig]:
-    big_emulator.faults.clear()
-    big_emulator.recorder.clear()
-    made = Rig(big_emulator)
-    made.export(str(uuid.uuid4()))
-    yield made
-    made.close()
-    big_emulator.faults.clear()
-    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
 
 
 def test_saves_the_package(rig: Rig) -> None:

@@ -7,15 +7,13 @@ F25).
 from __future__ import annotations
 
 import random
-import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, StaticToken, fail_at
 
-from dmf_emulator import Emulator, Settings
 from talent_dmf.api.download_range import probe
 from talent_dmf.api.drive import put_small
 from talent_dmf.api.errors import (
@@ -40,35 +38,7 @@ from talent_dmf.api.steps import Steps
 from talent_dmf.transfer import run_with_link
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 54_321
-SETTINGS = Settings(
-    seed=12,
-    not_found_seconds=0.0,
-    not_run_seconds=0.0,
-    executing_seconds=0.0,
-    url_delay_seconds=0.0,
-    package_size_bytes=PACKAGE_BYTES,
-    range_form="random",
-)
-
-
-@pytest.fixture(scope="module")
-def big_emulator() -> Iterator[Emulator]:
-    with Emulator(SETTINGS) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(big_emulator: Emulator) -> Iterator[Rig]:
-    big_emulator.faults.clear()
-    big_emulator.recorder.clear()
-    made = Rig(big_emulator)
-    made.export(str(uuid.uuid4()))
-    yield made
-    big_emulator.faults.clear()
-    made.close()
-    for session in big_emulator.state.uploads.all():
-        big_emulator.state.uploads.close(session)
-    assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
 
 
 SURVIVED: list[tuple[str, str | None, dict[str, Any]]] = [
