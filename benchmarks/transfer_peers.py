@@ -148,7 +148,7 @@ def _rclone(stage: Stage, name: str) -> Usage:
     }
     config = stage.folder / "rclone.conf"
     config.write_text("\n".join(("[drive]", *(f"{key} = {value}" for key, value in remote.items()), "")))
-    fixed = ["--config", config, "--ca-cert", stage.ca_file, "--retries", "1"]
+    fixed: list[str | Path] = ["--config", config, "--ca-cert", stage.ca_file, "--retries", "1"]
     return measure([[RCLONE, *fixed, "copyurl", stage.package_url, f"drive:{name}"]], stage.environment)
 
 
