@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -24,6 +23,7 @@ from talent_dmf.api.file_names import (
     check_file_name_template,
     check_unpack_name,
 )
+from talent_dmf.api.folder_urls import check_folder_url
 from talent_dmf.catalogue_mistakes import MistakeError, checked, sentences
 from talent_dmf.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.schedules import Duration, Schedule
@@ -135,16 +135,7 @@ class ExportSpec(BaseModel):
     @field_validator("destination")
     @classmethod
     def _destination(cls, url: str | None) -> str | None:
-        if url is not None:
-            parts = urlsplit(url)
-            # Not quoted: it would show what must not be shown. It is in the DAG's page and form, and in the logs.
-            if ":" in parts.netloc.rpartition("@")[0] or parts.query:
-                raise ValueError("carries credentials; put them into a connection and name it in `destination_conn_id`")
-            if not parts.scheme or not (parts.netloc.rpartition("@")[2] or parts.path.strip("/")):
-                raise ValueError(
-                    "must be the URL of a folder, such as abfs://container/folder, s3://bucket/folder or file:///folder"
-                )
-        return url
+        return url if url is None else checked(check_folder_url, url)
 
     @field_validator("folder")
     @classmethod

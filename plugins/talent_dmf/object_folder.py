@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow.sdk import ObjectStoragePath
 
-from talent_dmf.api.errors import ConfigurationError, DestinationError
+from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.folder_urls import check_folder_url
 from talent_dmf.object_errors import store_errors
 
 # At INFO it writes a dozen lines for each request into the task's log, unless somebody has set it up.
@@ -27,29 +27,11 @@ _READ_BYTES = 8 * 1024 * 1024
 def open_folder(destination: str, conn_id: str | None) -> ObjectFolder:
     """The folder that a URL means.
 
-    :param destination: e.g. ``abfs://container/folder``, ``s3://bucket/folder``, ``file:///data/exports``. Airflow
-        reads what stands before an ``@`` as the id of a connection.
+    :param destination: as :func:`~talent_dmf.api.folder_urls.check_folder_url` accepts it.
     :param conn_id: connection to the store, if it needs one.
     :raises ConfigurationError: the URL, its scheme or the connection cannot work.
     """
-    parts = urlsplit(destination)
-    user, _, host = parts.netloc.rpartition("@")
-    if not parts.scheme or not (parts.path.strip("/") or host):
-        shown = "" if "@" in destination else f" {destination!r}"
-        raise ConfigurationError(
-            f"The destination{shown} is no URL of a folder; write it as abfs://container/folder, s3://bucket/folder or "
-            "file:///folder."
-        )
-    if ":" in user or parts.query:
-        raise ConfigurationError(
-            "The destination's URL carries credentials, which would show in logs. Put them into an Airflow connection "
-            "and name that one."
-        )
-    if host.endswith((".dfs.core.windows.net", ".blob.core.windows.net")):
-        raise ConfigurationError(
-            f"The destination names the storage account {host!r}; name the account in the connection and write "
-            "abfs://container/folder here."
-        )
+    check_folder_url(destination)
     with store_errors("reach", destination):
         path = ObjectStoragePath(destination, conn_id=conn_id)
         return ObjectFolder(path.fs, path.path, path.protocol)

@@ -1,0 +1,34 @@
+"""What may be the URL of a folder in an object store: checked when a catalogue is read, and before a byte moves."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from talent_dmf.api.errors import ConfigurationError
+
+
+def check_folder_url(url: str) -> None:
+    """Check the URL of a folder.
+
+    :param url: e.g. ``abfs://container/folder``, ``s3://bucket/folder``, ``file:///data/exports``. Airflow reads what
+        stands before an ``@`` as the id of a connection.
+    :raises ConfigurationError: says what is wrong with it, and shows nothing that may be secret.
+    """
+    parts = urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    if ":" in user or parts.query:
+        raise ConfigurationError(
+            "The destination's URL carries credentials, which would show in logs. Put them into an Airflow connection "
+            "and name that one."
+        )
+    if not parts.scheme or not (parts.path.strip("/") or host):
+        shown = "" if user else f" {url!r}"
+        raise ConfigurationError(
+            f"The destination{shown} is no URL of a folder; write it as abfs://container/folder, s3://bucket/folder or "
+            "file:///folder."
+        )
+    if host.endswith((".dfs.core.windows.net", ".blob.core.windows.net")):
+        raise ConfigurationError(
+            f"The destination names the storage account {host!r}; name the account in the connection and write "
+            "abfs://container/folder here."
+        )
