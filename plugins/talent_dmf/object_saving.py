@@ -1,4 +1,4 @@
-"""A folder in an object store, as :mod:`talent_dmf.saving` sees it."""
+"""A folder in an object store as a :class:`~talent_dmf.place.Place`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from talent_dmf.drivers import utcnow
 from talent_dmf.object_folder import ObjectFolder
 from talent_dmf.object_storage import FactStore, ObjectStoragePump, save_text
 from talent_dmf.package_stream import PackageFile, PackageSource
-from talent_dmf.saving import SavedFile
+from talent_dmf.place import SavedFile
 from talent_dmf.transfer_progress import Progress
 
 

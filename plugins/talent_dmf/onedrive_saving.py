@@ -1,4 +1,4 @@
-"""A folder in OneDrive or a SharePoint library, as :mod:`talent_dmf.saving` sees it."""
+"""A folder in OneDrive or a SharePoint library as a :class:`~talent_dmf.place.Place`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from talent_dmf.api.retention import Retention, RetentionReport, Series, Written
 from talent_dmf.api.retention_drive import apply_retention
 from talent_dmf.api.upload_result import candidates
 from talent_dmf.package_stream import PackageFile, PackageSource
-from talent_dmf.saving import SavedFile
+from talent_dmf.place import SavedFile
 from talent_dmf.transfer import PackagePump, Progress
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.sdk import BaseOperator
 
@@ -24,47 +23,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.models import PackageReference
-    from talent_dmf.api.retention import Retention, RetentionReport, Series, WrittenFile
+    from talent_dmf.api.retention import Retention
     from talent_dmf.package_stream import PackageFile, PackageSource
+    from talent_dmf.place import Place, SavedFile
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
 _SHOWN_NAMES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFile:
-    """A file in its place, verified.
-
-    :param written: what the receipt says of it.
-    :param described: what an XCom says of it.
-    :param address: where people find it.
-    :param how: how it went, for the log.
-    """
-
-    written: WrittenFile
-    described: dict[str, Any]
-    address: str
-    how: str
-
-
-class Place(Protocol):
-    """A folder somewhere."""
-
-    def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
-        """Save a file and prove that it is there."""
-        ...
-
-    def save_text(self, name: str, text: str) -> None:
-        """Save a short text, in the place of one that has the name."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """The folder itself, as an XCom describes a file."""
-        ...
-
-    def apply_retention(self, series: Series, retention: Retention, current: str) -> RetentionReport:
-        """Delete outdated exports."""
-        ...
 
 
 class SavePackageOperator(BaseOperator):

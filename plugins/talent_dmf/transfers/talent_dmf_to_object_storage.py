@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from talent_dmf.saving import Place, SavePackageOperator
+from talent_dmf.saving import SavePackageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.models import ConflictBehavior
+    from talent_dmf.place import Place
 
 _FACTS_KEY = "stored_object"
 

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from talent_dmf.links import OneDriveItemLink
-from talent_dmf.saving import Place, SavePackageOperator
+from talent_dmf.saving import SavePackageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.models import ConflictBehavior
     from talent_dmf.hooks.onedrive import OneDriveHook
+    from talent_dmf.place import Place
     from talent_dmf.sealing import SessionStore
 
 _SESSION_KEY = "upload_session"
