@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from talent_dmf.api.errors import TalentDmfError, TransportError
+from talent_dmf.api.drive_names import check_name
+from talent_dmf.api.errors import DestinationError, TalentDmfError, TransportError
 from talent_dmf.api.models import ConflictBehavior
-from talent_dmf.api.retention import (
-    MAX_RECEIPT_BYTES,
-    RECEIPT_SUFFIX,
-    Retention,
-    RetentionReport,
-    Series,
-    StoredFile,
-    WrittenFile,
-    outdated_receipts,
-    parse_receipt,
-    plan_retention,
-)
+from talent_dmf.api.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, Series, WrittenFile, parse_receipt
+from talent_dmf.api.retention import Retention, RetentionReport, StoredFile, outdated_receipts, plan_retention
 from talent_dmf.drivers import utcnow
 from talent_dmf.object_folder import ObjectFolder
 from talent_dmf.object_storage import FactStore, ObjectStoragePump, save_text
 from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.place import SavedFile
 from talent_dmf.transfer_progress import Progress
+
+# What the file systems of Linux take.
+_MAX_DISK_NAME_BYTES = 255
 
 
 class ObjectStorageFolder:
@@ -45,6 +39,15 @@ class ObjectStorageFolder:
         progress: Callable[[Progress], None],
     ) -> None:
         self._folder, self._conflict, self._facts, self._progress = folder, conflict_behavior, facts, progress
+
+    def check(self, name: str) -> None:
+        """Check a name before a byte moves: by OneDrive's rules, so that one catalogue serves both, and the disk's."""
+        check_name(name)
+        if self._folder.is_local and len(name.encode()) > _MAX_DISK_NAME_BYTES:
+            raise DestinationError(
+                f"The file name {name!r} has {len(name.encode())} bytes, and a disk takes {_MAX_DISK_NAME_BYTES}. "
+                "Choose a shorter name."
+            )
 
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Store a file, unless it is there, and read it back.
@@ -68,17 +71,25 @@ class ObjectStorageFolder:
         """Store a short text, in the place of one that has the name."""
         save_text(self._folder, name, text)
 
+    def read_text(self, name: str) -> bytes | None:
+        """The content of a short text, or ``None`` if nothing has the name."""
+        size = self._folder.size(name)
+        if size is None:
+            return None
+        return b"".join(self._folder.pieces(name)) if size <= MAX_RECEIPT_BYTES else b""
+
     def describe(self) -> dict[str, Any]:
         """The folder itself, as an XCom describes a file."""
         return {"url": self._folder.url(), "name": self._folder.path.rpartition("/")[2], "size": None, "sha256": None}
 
-    def apply_retention(self, series: Series, retention: Retention, current: str) -> RetentionReport:
+    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
         """Delete outdated exports. The store knows no hash that can be trusted, so what may go is read before."""
         sizes = self._folder.names()
         receipts = []
         for name, size in sizes.items():
             if name.endswith(RECEIPT_SUFFIX) and 0 < size <= MAX_RECEIPT_BYTES:
-                receipt = parse_receipt(name, b"".join(self._folder.pieces(name)))
+                content = self.read_text(name)
+                receipt = parse_receipt(name, content) if content is not None else None
                 if receipt is not None:
                     receipts.append(receipt)
         moment = utcnow()
@@ -89,7 +100,7 @@ class ObjectStorageFolder:
             for name, size in sizes.items()
         ]
         accounted = {file.name for receipt in receipts for file in receipt.files} | {each.name for each in receipts}
-        report = RetentionReport(unproven=len(sizes.keys() - accounted))
+        report.unproven = len(sizes.keys() - accounted)
         for outdated in plan_retention(receipts, stored, series, retention, moment, current):
             report.kept += outdated.kept
             whole = not outdated.kept
@@ -98,7 +109,6 @@ class ObjectStorageFolder:
             if whole:
                 # Last, because it is the proof for the others.
                 self._delete(outdated.receipt, report)
-        return report
 
     def _delete(self, file: StoredFile, report: RetentionReport) -> bool:
         try:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.api.drive_names import check_destination
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
-from talent_dmf.api.retention import Retention, RetentionReport, Series, WrittenFile
-from talent_dmf.api.retention_drive import apply_retention
+from talent_dmf.api.receipts import MAX_RECEIPT_BYTES, Series, WrittenFile
+from talent_dmf.api.retention import Retention, RetentionReport
+from talent_dmf.api.retention_drive import apply_retention, read_small
 from talent_dmf.api.upload_result import candidates
 from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.place import SavedFile
@@ -54,6 +55,10 @@ class OneDriveFolder:
         self._graph, self._drive, self._folder, self._conflict = graph, drive, folder, conflict_behavior
         self._stores, self._sha256, self._progress, self._cancelled = stores, sha256, progress, cancelled
 
+    def check(self, name: str) -> None:
+        """Check a name before a byte moves."""
+        check_destination(Destination(self._folder, name))
+
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Upload a file, unless it is there.
 
@@ -62,7 +67,8 @@ class OneDriveFolder:
         destination = Destination(self._folder, file.name, self._conflict)
         check_destination(destination)
         store = self._stores(file.slot)
-        if store is None or store.load() is None:
+        record = store.load() if store is not None else None
+        if record is None or not record.fits(self._drive.id, destination, file.version, file.size_bytes):
             found = self._same_content(source, file, destination)
             if found is not None:
                 return found
@@ -103,6 +109,15 @@ class OneDriveFolder:
         """Save a short text, in the place of one that has the name."""
         self._graph.save_text(self._drive.id, Destination(self._folder, name, "replace"), text)
 
+    def read_text(self, name: str) -> bytes | None:
+        """The content of a short text, or ``None`` if nothing has the name."""
+        item = self._graph.get_item(self._drive.id, Destination(self._folder, name).path)
+        if item is None:
+            return None
+        if item.is_folder or item.size_bytes > MAX_RECEIPT_BYTES:
+            return b""
+        return self._graph.run(read_small(self._drive.id, item))
+
     def describe(self) -> dict[str, Any]:
         """The folder itself, as an XCom describes a file."""
         item = self._graph.get_item(self._drive.id, self._folder)
@@ -110,9 +125,9 @@ class OneDriveFolder:
             raise DestinationError(f"The folder {self._folder!r} is not there any more. Was it renamed meanwhile?")
         return item.to_json()
 
-    def apply_retention(self, series: Series, retention: Retention, current: str) -> RetentionReport:
+    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
         """Delete outdated exports, to the recycle bin."""
-        return self._graph.run(apply_retention(self._drive.id, self._folder, series, retention, current))
+        self._graph.run(apply_retention(self._drive.id, self._folder, series, retention, current, report))
 
     def _same_content(self, source: PackageSource, file: PackageFile, destination: Destination) -> SavedFile | None:
         """The file, if it is there: a try of which nothing is known any more, or a task that was cleared."""
@@ -129,12 +144,19 @@ class OneDriveFolder:
             if item.quick_xor_hash == quick_xor_hash or not file.size_bytes:
                 log.info("%r is there already, with the same content: nothing is sent.", item.name)
                 how = f"there already, quickXorHash {quick_xor_hash} compared"
-                return _saved(item, file, quick_xor_hash, digests.sha256 or "", how, file.size_bytes)
+                return _saved(item, file, quick_xor_hash, digests.sha256 or "", how, file.size_bytes, found=True)
         return None
 
 
 def _saved(
-    item: DriveItem, file: PackageFile, quick_xor_hash: str, sha256: str, how: str, size_bytes: int
+    item: DriveItem,
+    file: PackageFile,
+    quick_xor_hash: str,
+    sha256: str,
+    how: str,
+    size_bytes: int,
+    *,
+    found: bool = False,
 ) -> SavedFile:
-    written = WrittenFile(item.name, size_bytes, quick_xor_hash, sha256, file.entity)
+    written = WrittenFile(item.name, size_bytes, quick_xor_hash, sha256, file.entity, found)
     return SavedFile(written, item.to_json(), item.web_url, how)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from talent_dmf.api.retention import Retention, RetentionReport, Series, WrittenFile
+    from talent_dmf.api.receipts import Series, WrittenFile
+    from talent_dmf.api.retention import Retention, RetentionReport
     from talent_dmf.package_stream import PackageFile, PackageSource
 
 
@@ -29,6 +30,13 @@ class SavedFile:
 class Place(Protocol):
     """A folder somewhere."""
 
+    def check(self, name: str) -> None:
+        """Check a name before a byte moves.
+
+        :raises DestinationError: no file can have it here.
+        """
+        ...
+
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Save a file and prove that it is there."""
         ...
@@ -37,10 +45,14 @@ class Place(Protocol):
         """Save a short text, in the place of one that has the name."""
         ...
 
+    def read_text(self, name: str) -> bytes | None:
+        """The content of a short text, or ``None`` if nothing has the name; nothing at all of what is no short text."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """The folder itself, as an XCom describes a file."""
         ...
 
-    def apply_retention(self, series: Series, retention: Retention, current: str) -> RetentionReport:
-        """Delete outdated exports."""
+    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
+        """Delete outdated exports, and report each."""
         ...

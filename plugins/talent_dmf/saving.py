@@ -7,15 +7,16 @@ again and finds what is done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.sdk import BaseOperator
 
 from talent_dmf.api.choices import ConflictBehavior, Unpack
-from talent_dmf.api.errors import ConfigurationError, SourceChangedError, TalentDmfError, TransferStoppedError
+from talent_dmf.api.errors import ConfigurationError, PackageReplacedError, TransferStoppedError
 from talent_dmf.api.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 from talent_dmf.verdicts import verdicts
 
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     from talent_dmf.api.models import PackageReference
     from talent_dmf.api.retention import Retention
+    from talent_dmf.hooks.talent_dmf import TalentDmfHook
     from talent_dmf.package_stream import PackageFile, PackageSource
     from talent_dmf.place import Place, SavedFile
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
-_SHOWN_NAMES = 5
 
 
 class SavePackageOperator(BaseOperator):
@@ -49,9 +50,10 @@ class SavePackageOperator(BaseOperator):
     :param unpack: ``beside``: the data files of the package are saved as well; ``instead``: only they are.
     :param unpack_name: their names, with the placeholders of
         :data:`talent_dmf.api.file_names.UNPACK_PLACEHOLDERS`.
-    :param keep_last: keep the newest so many exports of this DAG, data project and legal entity in the folder and
-        delete older ones; needs ``receipt``, and deletes only what a receipt proves.
-    :param keep_days: keep those not older than so many days; with both, an export goes only if neither keeps it.
+    :param keep_last: keep the newest so many exports of this task, environment, data project and legal entity in the
+        folder and delete older ones; needs ``receipt``, and deletes only what a receipt proves.
+    :param keep_days: keep those made not more than so many days ago; with both, an export goes only if neither keeps
+        it.
     :param talent_dmf_conn_id: connection to the environment.
     """
 
@@ -110,22 +112,41 @@ class SavePackageOperator(BaseOperator):
         """Bring the package to its place and prove that it is there."""
         # Imported where it runs, here and below: a DAG file must not pay for it.
         from talent_dmf.api.models import PackageReference
-        from talent_dmf.api.retention import RECEIPT_SUFFIX
+        from talent_dmf.api.receipts import RECEIPT_SUFFIX, Series
+        from talent_dmf.hooks.talent_dmf import TalentDmfHook
+        from talent_dmf.receipt_keeping import ReceiptKeeper
 
         with verdicts(self.log):
             retention = self._checked()
             reference = PackageReference.from_json(self.package)
             facts = self._facts(context, reference)
             package_name = render_file_name(self.file_name, facts)
-            with self.place(context) as place:
-                saved = self._save(place, reference, facts, package_name)
-                described = self._described(place, saved)
-                receipt_name = (package_name if self.unpack == "instead" else saved[0].written.name) + RECEIPT_SUFFIX
+            environment = TalentDmfHook(self.talent_dmf_conn_id)
+            series = Series(
+                environment.settings.base_url,
+                self.dag_id,
+                self.task_id,
+                self.definition_group_id,
+                self.legal_entity_id,
+            )
+            with self.place(context) as place, self._package(environment, reference) as source:
+                receipts = ReceiptKeeper(place, series, reference.execution_id, self.conflict_behavior, self.log)
+                files = self._files(source, reference, facts, package_name)
+                for name in (package_name + RECEIPT_SUFFIX, *(file.name for file in files)):
+                    place.check(name)
                 if self.receipt:
-                    place.save_text(receipt_name, self._receipt(context, reference, saved))
+                    receipts.find_name(package_name)
+                saved = [self._save(place, source, file) for file in files]
+                described = self._described(place, saved)
+                if self.receipt:
+                    if self.unpack != "instead" and saved[0].written.name != package_name:
+                        receipts.find_name(saved[0].written.name)
+                    written = [each.written for each in saved]
+                    whole = None if self.unpack == "instead" else written[0]
+                    receipts.write(whole, written, self._told(context, reference))
                 self._tell_assets(context, reference, described)
                 if retention:
-                    self._retain(place, retention, receipt_name)
+                    receipts.retain(retention)
         return described
 
     def on_kill(self) -> None:
@@ -138,6 +159,23 @@ class SavePackageOperator(BaseOperator):
                 raise ConfigurationError(
                     f"{name} {getattr(self, name)!r} is not known; use one of {', '.join(allowed)}."
                 )
+        for name in ("file_name", "unpack_name"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}, but must be a text.")
+        if not isinstance(self.receipt, bool):
+            raise ConfigurationError(f"`receipt` is {self.receipt!r}, but must be True or False.")
+        try:
+            json.dumps(self.export_result)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"`export_result` must be what the status sensor returned (its XCom), and is something else: {error}."
+            ) from None
+        # A template that is rendered to native objects makes a number of `100`.
+        self.definition_group_id = str(self.definition_group_id or "")
+        self.legal_entity_id = str(self.legal_entity_id or "")
+        return self._retention()
+
+    def _retention(self) -> Retention:
         from talent_dmf.api.retention import Retention
 
         retention = Retention(self.keep_last, self.keep_days)
@@ -145,6 +183,11 @@ class SavePackageOperator(BaseOperator):
             raise ConfigurationError(
                 "`keep_last` and `keep_days` need `receipt`: an old file is deleted only if its receipt proves that "
                 "it was saved by this export."
+            )
+        if retention and not (self.definition_group_id and self.legal_entity_id):
+            raise ConfigurationError(
+                "`keep_last` and `keep_days` need `definition_group_id` and `legal_entity_id`: the exports of each are "
+                "counted for themselves."
             )
         return retention
 
@@ -162,41 +205,33 @@ class SavePackageOperator(BaseOperator):
         if self._killed:
             raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
 
-    def _save(
-        self, place: Place, reference: PackageReference, facts: FileNameFacts, package_name: str
-    ) -> list[SavedFile]:
-        from talent_dmf.hooks.talent_dmf import TalentDmfHook
+    @contextmanager
+    def _package(self, environment: TalentDmfHook, reference: PackageReference) -> Iterator[PackageSource]:
         from talent_dmf.package_stream import PackageSource
 
-        environment = TalentDmfHook(self.talent_dmf_conn_id)
         with environment.blob_driver() as blob:
-            source = PackageSource(
+            yield PackageSource(
                 blob,
                 lambda: environment.fresh_package_url(reference.execution_id),
                 chunk_bytes=self.chunk_bytes,
                 stop_if_cancelled=self._stop_if_killed,
             )
-            saved = []
-            for file in self._files(source, reference, facts, package_name):
-                done = place.save(source, file)
-                self.log.info("Saved %r: %d bytes, %s. %s", done.written.name, file.size_bytes, done.how, done.address)
-                saved.append(done)
-        return saved
+
+    def _save(self, place: Place, source: PackageSource, file: PackageFile) -> SavedFile:
+        done = place.save(source, file)
+        self.log.info("Saved %r: %d bytes, %s. %s", done.written.name, file.size_bytes, done.how, done.address)
+        return done
 
     def _files(
         self, source: PackageSource, reference: PackageReference, facts: FileNameFacts, package_name: str
     ) -> list[PackageFile]:
-        from talent_dmf.api.retention import RECEIPT_SUFFIX
+        from talent_dmf.api.receipts import RECEIPT_SUFFIX
         from talent_dmf.api.unpacking import plan_unpacking
         from talent_dmf.package_stream import PackageFile
 
         version = source.version
         if version.size_bytes != reference.size_bytes or reference.version not in {"", version.version}:
-            raise SourceChangedError(
-                f"The package of execution {reference.execution_id} is not the one that was checked: it has "
-                f"{version.size_bytes} bytes, and had {reference.size_bytes} then. Clear get_package_url to check it "
-                "again."
-            )
+            raise PackageReplacedError(version.size_bytes, reference.size_bytes)
         whole = PackageFile(package_name, version.size_bytes, version.version)
         if self.unpack == "no":
             return [whole]
@@ -223,23 +258,16 @@ class SavePackageOperator(BaseOperator):
             "files": [{"entity": each.written.entity, **each.described} for each in saved if each.written.entity],
         }
 
-    def _receipt(self, context: Context, reference: PackageReference, saved: list[SavedFile]) -> str:
-        from talent_dmf.api.retention import write_receipt
-
-        facts = {
-            "execution_id": reference.execution_id,
-            "definition_group_id": self.definition_group_id,
-            "legal_entity_id": self.legal_entity_id,
+    def _told(self, context: Context, reference: PackageReference) -> dict[str, Any]:
+        """What a receipt says beside the files."""
+        return {
             "extracted_at": reference.extracted_at,
             "data_interval_start": _iso(context.get("data_interval_start")),
             "data_interval_end": _iso(context.get("data_interval_end")),
-            "dag_id": self.dag_id,
             "run_id": context["run_id"],
             "data_files": list(reference.entities),
             "export": self.export_result,
         }
-        whole = None if self.unpack == "instead" else saved[0].written
-        return write_receipt(whole, [each.written for each in saved], facts, datetime.now(UTC))
 
     def _tell_assets(self, context: Context, reference: PackageReference, described: dict[str, Any]) -> None:
         export = self.export_result if isinstance(self.export_result, dict) else {}
@@ -253,30 +281,6 @@ class SavePackageOperator(BaseOperator):
                 "data_interval_start": _iso(context.get("data_interval_start")),
                 "data_interval_end": _iso(context.get("data_interval_end")),
             }
-
-    def _retain(self, place: Place, retention: Retention, current: str) -> None:
-        """Remove outdated exports. The export of this run is saved already, so nothing here fails the task."""
-        from talent_dmf.api.retention import Series
-
-        series = Series(self.dag_id, self.definition_group_id, self.legal_entity_id)
-        try:
-            report = place.apply_retention(series, retention, current)
-        except TalentDmfError as error:
-            self.log.warning("Outdated files were not deleted; the next run tries again. %s", error)
-            return
-        if report.deleted:
-            self.log.info("Deleted what is outdated: %s.", _some(report.deleted))
-        for name, reason in report.kept:
-            self.log.warning("%r is outdated and was not deleted: %s.", name, reason)
-        if report.unproven:
-            self.log.info(
-                "%d files of the folder have no receipt; whatever their age, they are left alone.", report.unproven
-            )
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_NAMES])
-    return shown if len(names) <= _SHOWN_NAMES else f"{shown} and {len(names) - _SHOWN_NAMES} more"
 
 
 def _iso(moment: datetime | None) -> str | None:

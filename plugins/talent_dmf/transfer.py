@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from talent_dmf.api.download_range import Source, pin
 from talent_dmf.api.drive_names import check_destination
-from talent_dmf.api.errors import SourceChangedError, TransferMismatchError
+from talent_dmf.api.errors import PackageReplacedError, SourceChangedError, TransferMismatchError
 from talent_dmf.api.models import Destination, DriveItem
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
@@ -80,7 +80,8 @@ class PackagePump:
     :param destination: folder, name and conflict policy.
     :param size_bytes: length of the package, if known.
     :param etag: its version, if known; otherwise whatever version there is now.
-    :param version: the package as it was looked at, in the place of both; its link is used first.
+    :param version: the package as it was checked, in the place of both; its link is used first, and another package is
+        not taken.
     :param chunk_bytes: length of one range, a multiple of 320 KiB; two of them are kept in memory.
     :param progress: is told after each range, in the caller's thread.
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
@@ -141,6 +142,7 @@ class PackagePump:
     def run(self) -> TransferResult:
         """Transfer the package.
 
+        :raises PackageReplacedError: the package is not the one that was given as checked.
         :raises TransferError: it cannot be done; ``retryable`` says whether a later try may succeed.
         :raises TransportError: a service did not answer for longer than our patience.
         """
@@ -158,6 +160,9 @@ class PackagePump:
                     raise
                 log.warning("The package changed while it was read: starting over with its present version.")
                 source = self._present_version()
+                checked = self._version
+                if checked is not None and source.version != checked.version:
+                    raise PackageReplacedError(source.size_bytes, checked.size_bytes) from None
             except TransferMismatchError as mismatch:
                 uploads += 1
                 if uploads > _MAX_UPLOADS:

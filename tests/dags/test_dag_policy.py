@@ -342,6 +342,7 @@ HEAVY = {
     "msal", "requests", "cryptography", "openpyxl", "fastapi", "airflow.models", "airflow.providers.standard", "fsspec",
     # Not heavy, but a third of all that parsing cost, and needed only by a task that runs.
     "talent_dmf.api.models", "talent_dmf.api.steps", "talent_dmf.api.retention",
+    "talent_dmf.api.receipts", "talent_dmf.receipt_keeping",
 }  # fmt: skip
 
 

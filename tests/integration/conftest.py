@@ -8,16 +8,17 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger
+from tests.integration.records import DagRunRecord, StateStore, TaskInstanceRecord
 from tests.integration.remote_stores import KINDS, RemoteStore, running_store
+from tests.integration.saving_bench import Bench
 from tests.integration.transfer_rig import Rig
 
 from dmf_emulator import Emulator, Settings
@@ -122,41 +123,22 @@ def remote_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         yield store
 
 
-@dataclass
-class TaskInstanceRecord:
-    """The facts of a task instance that the operators read, and what they push."""
-
-    dag_id: str = "talent_export_workers"
-    run_id: str = "manual__2026-11-23T00:00:00+00:00"
-    task_id: str = "trigger_export"
-    map_index: int = -1
-    try_number: int = 1
-    max_tries: int = 3
-    pushed: dict[str, Any] = field(default_factory=dict)
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        json.dumps(value)
-        self.pushed[key] = value
+@pytest.fixture
+def places(
+    big_emulator: Emulator, set_connection: Callable[[str, dict[str, Any]], None], tmp_path: Path
+) -> Iterator[Callable[[str], Bench]]:
+    """Makes an export at that emulator and a task that saves it in a `drive` or on a `disk`."""
+    big_emulator.faults.clear()
+    set_connection("talent_dmf_default", environment_connection(big_emulator))
+    set_connection("onedrive_default", drive_connection(big_emulator))
+    yield lambda kind: Bench(big_emulator, kind, tmp_path)
+    big_emulator.faults.clear()
 
 
-@dataclass
-class DagRunRecord:
-    """The facts of a DAG run that the operators read."""
-
-    start_date: datetime = datetime(2026, 11, 23, tzinfo=UTC)
-    run_after: datetime = datetime(2026, 11, 23, tzinfo=UTC)
-    run_id: str = "manual__2026-11-23T00:00:00+00:00"
-
-
-class StateStore(dict[str, Any]):
-    """Airflow's task state store, as far as it is used."""
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        assert value is not None
-        self[key] = json.loads(json.dumps(value))
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
+@pytest.fixture(params=["drive", "disk"])
+def bench(request: pytest.FixtureRequest, places: Callable[[str], Bench]) -> Bench:
+    """The same in each place."""
+    return places(request.param)
 
 
 @pytest.fixture

@@ -2,24 +2,21 @@
 
 The proof is the receipt beside a file. It names the export that wrote it, and the size and hash that were verified
 then; a file that is not, byte for byte, what its receipt says is somebody else's by now and stays. The receipts also
-say when a file was saved, so that neither the clock nor the sorting of the store matters.
+say when the package was made, by the clock of the service, so that neither the clocks of workers nor the sorting of the
+store matter, and an old export that is saved once more is still an old one.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile
 
-RECEIPT_SUFFIX = ".receipt.json"
-WRITTEN_BY = "airflow-provider-talent-dmf"
-# A receipt of 92 entities has 40 kB; what is larger is none.
-MAX_RECEIPT_BYTES = 1024 * 1024
-_VERSION = 1
+# A hundred years: beyond it, dates end.
+MAX_KEEP_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +24,9 @@ class Retention:
     """How many saved exports are kept.
 
     :param keep_last: the newest so many; ``None`` for no such rule.
-    :param keep_days: those not older than so many days; ``None`` for no such rule. With both, an export goes only if
-        neither keeps it.
-    :raises ConfigurationError: a number is less than 1.
+    :param keep_days: those made not more than so many days ago, up to 36,500; ``None`` for no such rule. With both, an
+        export goes only if neither keeps it.
+    :raises ConfigurationError: a number is less than 1 or too large.
     """
 
     keep_last: int | None = None
@@ -39,36 +36,11 @@ class Retention:
         for name, value in (("keep_last", self.keep_last), ("keep_days", self.keep_days)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"`{name}` is {value!r}, but must be a whole number from 1 on.")
+        if self.keep_days is not None and self.keep_days > MAX_KEEP_DAYS:
+            raise ConfigurationError(f"`keep_days` is {self.keep_days}, but may be {MAX_KEEP_DAYS} at most.")
 
     def __bool__(self) -> bool:
         return self.keep_last is not None or self.keep_days is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """The exports that are counted together: of one DAG, data project and legal entity."""
-
-    dag_id: str
-    definition_group_id: str
-    legal_entity_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """A file as it was verified when it was saved.
-
-    :param name: its name in the folder.
-    :param size_bytes: its length.
-    :param quick_xor_hash: quickXorHash in base64, or ``""``.
-    :param sha256: SHA-256 in hexadecimal, or ``""``.
-    :param entity: label of the entity, for a file of a package.
-    """
-
-    name: str
-    size_bytes: int
-    quick_xor_hash: str = ""
-    sha256: str = ""
-    entity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +57,6 @@ class StoredFile:
     quick_xor_hash: str = ""
     sha256: str = ""
     etag: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a receipt says.
-
-    :param name: name of the receipt.
-    :param series: the export that wrote it.
-    :param saved_at: when, aware.
-    :param files: what was saved with it.
-    """
-
-    name: str
-    series: Series
-    saved_at: datetime
-    files: tuple[WrittenFile, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,71 +87,6 @@ class RetentionReport:
     unproven: int = 0
 
 
-def write_receipt(
-    package: WrittenFile | None, files: Sequence[WrittenFile], facts: Mapping[str, Any], saved_at: datetime
-) -> str:
-    """The text of a receipt. It explains a saved export without Airflow, and is the proof that retention goes by.
-
-    :param package: the package, unless only its files were saved.
-    :param files: everything that was saved, the package included.
-    :param facts: what else is known: where it came from, when and why.
-    :param saved_at: when, aware.
-    """
-    whole = _described(package) if package is not None else dict.fromkeys(("size_bytes", "quick_xor_hash", "sha256"))
-    content = {
-        "written_by": WRITTEN_BY,
-        "receipt_version": _VERSION,
-        "file": whole.pop("name", None),
-        **{name: whole[name] for name in ("size_bytes", "quick_xor_hash", "sha256")},
-        **facts,
-        "files": [{**_described(file), "entity": file.entity or None} for file in files],
-        "saved_at": saved_at.isoformat(timespec="seconds"),
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def _described(file: WrittenFile) -> dict[str, Any]:
-    return {
-        "name": file.name,
-        "size_bytes": file.size_bytes,
-        "quick_xor_hash": file.quick_xor_hash or None,
-        "sha256": file.sha256 or None,
-    }
-
-
-def parse_receipt(name: str, text: str | bytes) -> Receipt | None:
-    """Read a receipt; ``None`` if it is not one of ours, or of another release.
-
-    :param name: its name in the folder.
-    :param text: its content.
-    """
-    try:
-        raw = json.loads(text)
-        if raw["written_by"] != WRITTEN_BY or raw["receipt_version"] != _VERSION:
-            return None
-        saved_at = datetime.fromisoformat(raw["saved_at"])
-        files = tuple(
-            WrittenFile(
-                _text(file["name"]),
-                int(file["size_bytes"]),
-                _text(file["quick_xor_hash"] or ""),
-                _text(file["sha256"] or ""),
-                _text(file.get("entity") or ""),
-            )
-            for file in raw["files"]
-        )
-        series = Series(_text(raw["dag_id"]), _text(raw["definition_group_id"]), _text(raw["legal_entity_id"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    return Receipt(name, series, saved_at, files) if saved_at.tzinfo is not None else None
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
-
-
 def outdated_receipts(
     receipts: Sequence[Receipt], series: Series, retention: Retention, now: datetime, current: str
 ) -> list[Receipt]:
@@ -210,12 +101,11 @@ def outdated_receipts(
     if not retention:
         return []
     mine = [receipt for receipt in receipts if receipt.series == series]
-    # The one that was just written counts as the newest, whatever the clocks of the workers say.
-    mine.sort(key=lambda receipt: (receipt.name == current, receipt.saved_at, receipt.name), reverse=True)
+    mine.sort(key=lambda receipt: (receipt.extracted_at, receipt.saved_at, receipt.name), reverse=True)
     gone: list[Receipt] = []
     for rank, receipt in enumerate(mine):
         among_last = retention.keep_last is not None and rank < retention.keep_last
-        young = retention.keep_days is not None and now - receipt.saved_at <= timedelta(days=retention.keep_days)
+        young = retention.keep_days is not None and now - receipt.extracted_at <= timedelta(days=retention.keep_days)
         if not among_last and not young and receipt.name != current:
             gone.append(receipt)
     return gone[::-1]
@@ -248,8 +138,8 @@ def plan_retention(
         kept: list[tuple[str, str]] = []
         for written in receipt.files:
             present = by_name.get(written.name)
-            # Gone already, or written anew by an export that is kept: then it is that one's.
-            if present is None or written.name in claimed:
+            # Gone already; or never ours; or written anew by an export that is kept: then it is that one's.
+            if present is None or written.found or written.name in claimed:
                 continue
             doubt = doubt_about(written, present)
             if doubt:
@@ -276,7 +166,8 @@ def doubt_about(written: WrittenFile, stored: StoredFile) -> str:
         (written.sha256, stored.sha256),
     ]
     known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
-    if not known:
+    # OneDrive gives no hash for a file of no bytes (onedrive-api-docs#1704), and there is nothing in it to change.
+    if not known and stored.size_bytes:
         return "there is no hash to compare it by"
     if any(ours != theirs for ours, theirs in known):
         return "its content was changed since"

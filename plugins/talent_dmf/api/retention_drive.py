@@ -7,22 +7,14 @@ from urllib.parse import quote
 from talent_dmf.api.drive import delete_item, list_children
 from talent_dmf.api.errors import ProtocolError, TalentDmfError, TransportError
 from talent_dmf.api.models import DriveItem
-from talent_dmf.api.retention import (
-    MAX_RECEIPT_BYTES,
-    RECEIPT_SUFFIX,
-    Retention,
-    RetentionReport,
-    Series,
-    StoredFile,
-    parse_receipt,
-    plan_retention,
-)
+from talent_dmf.api.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, Series, parse_receipt
+from talent_dmf.api.retention import Retention, RetentionReport, StoredFile, plan_retention
 from talent_dmf.api.steps import Request, Steps, now, send
 
 
 def apply_retention(
-    drive_id: str, folder: str, series: Series, retention: Retention, current: str
-) -> Steps[RetentionReport]:
+    drive_id: str, folder: str, series: Series, retention: Retention, current: str, report: RetentionReport
+) -> Steps[None]:
     """Delete the outdated exports of a series from a folder.
 
     :param drive_id: the drive.
@@ -30,6 +22,7 @@ def apply_retention(
     :param series: which exports are counted.
     :param retention: what is kept.
     :param current: name of the receipt of the export that was just saved.
+    :param report: is told what becomes of it, as it happens.
     :raises TalentDmfError: the folder or a receipt cannot be read, or the service is out of reach. A file that cannot
         be deleted is reported instead.
     """
@@ -40,11 +33,12 @@ def apply_retention(
     receipts = []
     for item in items:
         if item.name.endswith(RECEIPT_SUFFIX) and 0 < item.size_bytes <= MAX_RECEIPT_BYTES:
-            receipt = parse_receipt(item.name, (yield from _content(drive_id, item)))
+            content = yield from read_small(drive_id, item)
+            receipt = parse_receipt(item.name, content) if content is not None else None
             if receipt is not None:
                 receipts.append(receipt)
     accounted = {file.name for receipt in receipts for file in receipt.files} | {receipt.name for receipt in receipts}
-    report = RetentionReport(unproven=sum(file.name not in accounted for file in stored))
+    report.unproven = sum(file.name not in accounted for file in stored)
     moment = yield from now()
     for outdated in plan_retention(receipts, stored, series, retention, moment, current):
         report.kept += outdated.kept
@@ -54,7 +48,6 @@ def apply_retention(
         if whole:
             # Last, because it is the proof for the others.
             yield from _delete(drive_id, outdated.receipt, report)
-    return report
 
 
 def _delete(drive_id: str, file: StoredFile, report: RetentionReport) -> Steps[bool]:
@@ -69,14 +62,23 @@ def _delete(drive_id: str, file: StoredFile, report: RetentionReport) -> Steps[b
     return True
 
 
-def _content(drive_id: str, item: DriveItem) -> Steps[bytes]:
-    """The content of a small file. The service answers with the address of it (learn.microsoft.com
-    ``driveItem: download``), which takes no bearer token."""
+def read_small(drive_id: str, item: DriveItem) -> Steps[bytes | None]:
+    """The content of a small file, or ``None`` if it is gone: other tasks clean up the same folder.
+
+    The service answers with the address of it (learn.microsoft.com ``driveItem: download``), which takes no bearer
+    token.
+
+    :param drive_id: the drive.
+    :param item: the file.
+    :raises ProtocolError: the service does not give it.
+    """
     url = f"/drives/{quote(drive_id, safe='!')}/items/{quote(item.id, safe='!')}/content"
     response = yield from send(Request("GET", url, operation="read receipt"))
     location = response.headers.get("location", "")
     if response.status in {301, 302, 303, 307, 308} and location:
         response = yield from send(Request("GET", location, operation="read receipt", authorize=False))
+    if response.status == 404:
+        return None
     if response.status != 200:
         raise ProtocolError(
             f"OneDrive does not give the content of {item.name!r}. Look at the file there.",

@@ -62,13 +62,21 @@ class _TaskFacts:
     """Facts in Airflow's task state store: they live as long as the run, and nothing in them is secret."""
 
     def __init__(self, context: Context, log: Any) -> None:
-        self._store, self._log = context["task_state_store"], log
+        self._store, self._log = context.get("task_state_store"), log
 
     def load(self, slot: str) -> dict[str, Any]:
-        facts = self._store.get(_key(slot))
+        if self._store is None:
+            return {}
+        try:
+            facts = self._store.get(_key(slot))
+        except Exception as error:  # noqa: BLE001 - as below
+            self._log.warning("What an earlier try left could not be read: %s", type(error).__name__)
+            return {}
         return facts if isinstance(facts, dict) else {}
 
     def save(self, slot: str, facts: dict[str, Any]) -> None:
+        if self._store is None:
+            return
         try:
             self._store.set(_key(slot), facts)
         except Exception as error:  # noqa: BLE001 - a transfer that works is worth more than what a retry knows of it

@@ -86,7 +86,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         yield OneDriveFolder(
             graph,
             graph.resolve_drive(graph.target(**chosen)),
-            self.folder,
+            self.folder or "",
             cast("ConflictBehavior", self.conflict_behavior),
             stores=lambda slot: self._session_store(context, graph, slot),
             sha256=self.receipt,
@@ -101,11 +101,17 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         if not secret:
             self.log.info("The connection has no secret of its own: a retry of this task uploads from the beginning.")
             return None
-        store = context["task_state_store"]
+        store = context.get("task_state_store")
+        if store is None:
+            return None
         key = f"{_SESSION_KEY}_{slot}" if slot else _SESSION_KEY
 
         def read() -> str | None:
-            sealed = store.get(key)
+            try:
+                sealed = store.get(key)
+            except Exception as error:  # noqa: BLE001 - as below
+                self.log.warning("What an earlier try left of its upload could not be read: %s", type(error).__name__)
+                return None
             return sealed if isinstance(sealed, str) and sealed else None
 
         def write(sealed: str | None) -> None:
