@@ -69,12 +69,14 @@ def plan_unpacking(
             "suffix": f".{part_of_name(suffix)}" if stem and dot and suffix else "",
         }
         name = fill_template(template, values)
-        other = owners.setdefault(name.casefold(), f"the entity {entity.name!r}")
-        if other != f"the entity {entity.name!r}":
+        # By its place in the manifest and not by its label: two entities may have one label.
+        other = owners.get(name.casefold())
+        if other is not None:
             raise ConfigurationError(
                 f"The entity {entity.name!r} would be unpacked as {name!r}, and so is {other}. Put {{entity}} and "
                 "{stem} into the name template."
             )
+        owners[name.casefold()] = f"the entity {entity.name!r}"
         planned.append(EntityFile(entity.name, name, entry))
     return tuple(planned)
 

@@ -104,6 +104,13 @@ def test_two_files_never_get_one_name() -> None:
         names("{entity}", ("A_B", "1"), ("a/b", "2"))
 
 
+def test_two_entities_of_one_label_never_get_one_name() -> None:
+    files = ("Workers", "Workers.csv"), ("Workers", "Workers1.csv")
+    with pytest.raises(ConfigurationError, match=r"'Workers' would be unpacked as 'Workers\.csv', and so is"):
+        names("{entity}{suffix}", *files)
+    assert names("{entity}_{stem}{suffix}", *files) == ["Workers_Workers.csv", "Workers_Workers1.csv"]
+
+
 def test_a_name_that_is_taken_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"so is the file 'workers\.zip'"):
         plan_unpacking(contents(("WORKERS", "w.zip")), "{entity}{suffix}", FACTS, taken=["workers.zip"])
