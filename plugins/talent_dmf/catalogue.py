@@ -6,6 +6,7 @@ cannot be used does not take the others away: :func:`load_catalogue` returns wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -20,6 +21,7 @@ from talent_dmf.api.execution_ids import check_legal_entity
 from talent_dmf.api.file_names import (
     DEFAULT_FILE_NAME,
     DEFAULT_UNPACK_NAME,
+    OF_ONE_COMPANY,
     check_file_name_template,
     check_unpack_name,
 )
@@ -146,7 +148,7 @@ class ExportSpec(BaseModel):
     def _several_legal_entities(self) -> ExportSpec:
         if len(self.legal_entities) > 1:
             for key in ["file_name"] if self.unpack == "no" else ["file_name", "unpack_name"]:
-                if "{legal_entity}" not in getattr(self, key) and "{execution_id}" not in getattr(self, key):
+                if not re.search(OF_ONE_COMPANY, getattr(self, key)):
                     raise MistakeError(
                         "must contain {legal_entity}, because several legal entities are exported", key=key
                     )

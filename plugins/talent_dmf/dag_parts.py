@@ -12,10 +12,12 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from talent_dmf.api.choices import ConflictBehavior
-from talent_dmf.api.file_names import PLACEHOLDERS
+from talent_dmf.api.execution_ids import check_legal_entity
+from talent_dmf.api.file_names import OF_ONE_COMPANY, PLACEHOLDERS
 from talent_dmf.catalogue import ExportSpec
 from talent_dmf.notifications import report_missed_deadline
 from talent_dmf.schedules import in_words
+from talent_dmf.verdicts import verdicts
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseSensorOperator, Context
@@ -102,15 +104,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
         ),
         **_place(spec),
-        "file_name": Param(
-            spec.file_name,
-            type="string",
-            minLength=1,
-            pattern=r'^[^"*:<>?/\\|]*$',
-            title="File name",
-            description=f"Placeholders: {', '.join('{' + name + '}' for name in PLACEHOLDERS)}. They keep runs apart.",
-            section=_WHERE,
-        ),
+        "file_name": _file_name(spec),
         "conflict_behavior": Param(
             spec.conflict_behavior,
             type="string",
@@ -129,6 +123,22 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             section=_HOW,
         ),
     }
+
+
+def _file_name(spec: ExportSpec) -> Param:
+    needed, hint = "", ""
+    known = ", ".join("{" + name + "}" for name in PLACEHOLDERS)
+    if len(spec.legal_entities) > 1:
+        needed, hint = f"(?=.*{OF_ONE_COMPANY})", " {legal_entity} or {execution_id} is needed."
+    return Param(
+        spec.file_name,
+        type="string",
+        minLength=1,
+        pattern=f'^{needed}[^"*:<>?/\\\\|]*$',
+        title="File name",
+        description=f"Placeholders: {known}. They keep runs apart.{hint}",
+        section=_WHERE,
+    )
 
 
 def _place(spec: ExportSpec) -> dict[str, Param]:
@@ -232,8 +242,9 @@ class LegalEntitiesOperator(BaseOperator):
     """
 
     def execute(self, context: Context) -> list[str]:
-        """Read them from the run's parameters."""
-        return [str(code) for code in context["params"]["legal_entities"]]
+        """Read them from the run's parameters, each once; to Dynamics 365 ``usmf`` is ``USMF``."""
+        with verdicts(self.log):
+            return list(dict.fromkeys(check_legal_entity(str(code)) for code in context["params"]["legal_entities"]))
 
 
 def apply_time_limit(context: Context) -> None:

@@ -18,7 +18,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.deadline import DeadlineReference
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from airflow.serialization.decoders import decode_deadline_alert
 from airflow.serialization.encoders import encode_deadline_alert
 from airflow.serialization.serialized_objects import DagSerialization
@@ -122,6 +122,10 @@ def test_several_legal_entities_are_the_same_four_tasks_mapped_one_export_at_a_t
     assert dag.get_task("export.trigger_export").max_active_tis_per_dagrun == 1
     handed_on = dag.get_task("legal_entities").execute({"params": {"legal_entities": ["USMF", "DEMF"]}})
     assert handed_on == ["USMF", "DEMF"]
+    twice = dag.get_task("legal_entities").execute({"params": {"legal_entities": ["USMF", "usmf", "demf"]}})
+    assert twice == ["USMF", "DEMF"]
+    with pytest.raises(AirflowFailException, match="'US-F' is not a company code"):
+        dag.get_task("legal_entities").execute({"params": {"legal_entities": ["USMF", "US-F"]}})
     assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_task("export.save_to_onedrive")
 
 
@@ -257,6 +261,12 @@ def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_expor
         ("several", {"legal_entities": ["DEMF", "DEMF"]}, False),
         ("several", {"legal_entities": ["not a code"]}, False),
         ("several", {"legal_entities": "DEMF"}, False),
+        ("one", {"file_name": "all.zip", "conflict_behavior": "replace"}, True),
+        ("several", {"file_name": "all.zip", "conflict_behavior": "replace"}, False),
+        ("several", {"file_name": "legal_entity {run}.zip"}, False),
+        ("several", {"file_name": "{legal_entity}/all.zip"}, False),
+        ("several", {"file_name": "{legal_entity}.zip"}, True),
+        ("several", {"file_name": "all {execution_id}.zip"}, True),
     ],
 )
 def test_airflow_refuses_bad_values_of_the_form(

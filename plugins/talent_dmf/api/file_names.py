@@ -27,6 +27,8 @@ UNPACK_PLACEHOLDERS: Mapping[str, str] = {
     "stem": "name of the data file in the package, without its suffix",
     "suffix": "suffix of the data file in the package, such as `.xlsx`",
 }
+# As a regular expression, which the trigger form knows too: one of these keeps the files of legal entities apart.
+OF_ONE_COMPANY = r"\{(legal_entity|execution_id)\}"
 
 # safe_name keeps what OneDrive allows; these two still need escaping in links (onedrive-graph.md §1.8).
 _AWKWARD = re.compile(r"[#%]+")
