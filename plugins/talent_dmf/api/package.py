@@ -23,6 +23,8 @@ from talent_dmf.api.steps import Steps
 
 MANIFEST = "Manifest.xml"
 HEADER = "PackageHeader.xml"
+# The methods by which exports are packed. Of others zipfile unpacks all that comes, whatever the directory promises.
+STORED, DEFLATED = 0, 8
 # Holds the end records with the longest comment, and the directory of a few hundred files.
 _TAIL_BYTES = 128 * 1024
 _MAX_DIRECTORY_BYTES = 16 * 1024 * 1024
@@ -187,6 +189,11 @@ def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfi
         )
     if info.file_size > _MAX_XML_BYTES or info.compress_size > _MAX_XML_BYTES:
         raise PackageInvalidError(f"The {wanted} of the package is larger than 64 MiB, which no export is.")
+    if info.compress_type not in {STORED, DEFLATED}:
+        raise PackageInvalidError(
+            f"The {wanted} of the package is packed by method {info.compress_type}; exports are stored or deflated. "
+            "It is not read: look at the execution in Data management."
+        )
     # In one request rather than in zipfile's pieces; the extra field's length is not known yet.
     sparse.need(info.header_offset, _LOCAL_HEADER_BYTES + len(info.filename) * 4 + 1024 + info.compress_size)
     with archive.open(info) as file:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from talent_dmf.api.download_range import Source, read_range
 from talent_dmf.api.errors import ConfigurationError, PackageInvalidError
 from talent_dmf.api.file_names import FileNameFacts, check_unpack_name, fill_template, part_of_name
-from talent_dmf.api.package import PackageContents, PackageEntry
+from talent_dmf.api.package import DEFLATED, STORED, PackageContents, PackageEntry
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 
-_STORED, _DEFLATED = 0, 8
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What comes out of one call of zlib: bounds its memory, whatever the file claims.
 _PIECE_BYTES = 1024 * 1024
@@ -82,12 +81,12 @@ def plan_unpacking(
 
 
 def _checked(entry: PackageEntry) -> PackageEntry:
-    if entry.method not in {_STORED, _DEFLATED}:
+    if entry.method not in {STORED, DEFLATED}:
         raise PackageInvalidError(
             f"The file {entry.name!r} in the package is packed by method {entry.method}; exports are stored or "
             "deflated. Save the package as it is."
         )
-    if entry.method == _STORED and entry.compressed_bytes != entry.size_bytes:
+    if entry.method == STORED and entry.compressed_bytes != entry.size_bytes:
         raise _damaged(entry, "its two lengths differ although it is not compressed")
     if entry.size_bytes == 0 and entry.crc32 != 0:
         raise _damaged(entry, "its checksum is wrong")
@@ -123,7 +122,7 @@ class EntryDecoder:
 
     def __init__(self, entry: PackageEntry) -> None:
         self._entry = entry
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == _DEFLATED else None
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
         self._rest = memoryview(b"")
         self._crc32 = 0
         self.position = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import tracemalloc
 import zipfile
 import zlib
 from dataclasses import replace
@@ -222,5 +223,12 @@ def test_a_bomb_fills_no_memory() -> None:
         handed_out.append(1)
         return memoryview(raw) if len(handed_out) == 1 else memoryview(b"")
 
-    with pytest.raises(PackageInvalidError, match="longer"):
-        EntryDecoder(replace(bomb, size_bytes=1000)).fill(memoryview(bytearray(1000)), more)
+    decoder, into = EntryDecoder(replace(bomb, size_bytes=1000)), memoryview(bytearray(1000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackageInvalidError, match="longer"):
+            decoder.fill(into, more)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(handed_out) == 1
