@@ -17,20 +17,28 @@ _URL = re.compile(
     re.I,
 )
 _AUTHORIZATION = re.compile(r"(?P<key>\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?)[^\r\n,'\"\\}]+", re.I)
-_SCHEME = re.compile(r"\b(?P<scheme>(?i:bearer)(?:\s+|%20|\+)|[Bb]asic\s+(?=[A-Za-z+/]*[A-Z0-9=]))[\w.~+/=%-]{8,}")
+_SCHEME = re.compile(
+    r"\b(?P<scheme>(?i:bearer)(?:\s+|%20|\+)|[Bb]asic\s+(?=[A-Za-z+/]*[A-Z0-9=])"
+    r"|(?i:SharedKey(?:Lite)?)\s+[\w-]{1,80}:)[\w.~+/=%-]{8,}"
+)
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)*")
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
 )
-# Names come in snake_case, camelCase and kebab-case; quoted, quoted within a JSON string, or percent-encoded; behind
-# the & of a URL as it is, as %26, or as .NET's JSON writes it, as \u0026.
+# Names come in snake_case, camelCase, kebab-case and dotted, with words before them (aws_secret_access_key, sasToken);
+# quoted, quoted within a JSON string, or percent-encoded; behind the & of a URL as it is, as %26, or as .NET's JSON
+# writes it, as \u0026. A quote that is not closed is that of a text that was cut, so the secret runs to its end. What
+# was once matched in a value is not tried again: a text of backslashes would take quadratic time.
 _KEY_VALUE = re.compile(
-    r"""(?P<key>(?:(?<![A-Za-z0-9_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"""
+    r"""(?P<key>(?:(?<![A-Za-z0-9_])|(?-i:(?<=[a-z0-9])(?=[A-Z]))|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"""
+    r"""(?:[a-z0-9]{1,30}+[_.-]){0,8}"""
     r"""(?:client[_-]?secret|client[_-]?assertion|password|passwd|pwd|refresh[_-]?token|access[_-]?token|id[_-]?token"""
-    r"""|assertion|private[_-]?key|sig|tempauth|token|secret|api[_-]?key|account[_-]?key|upload[_-]?url"""
-    r"""|x-identity-header)\\*["']?(?:\s*[:=]\s*|%3A|%3D))"""
-    r"""(?P<value>\\+"(?:(?!\\+").)*\\+"|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:(?!\\u0026|%26)[^\s,;&}'"\\])+)""",
-    re.I,
+    r"""|session[_-]?token|security[_-]?token|sas[_-]?token|assertion|private[_-]?key|sig|signature|tempauth|token|secret"""
+    r"""|api[_-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|access[_-]?key"""
+    r"""|secret[_.-]?(?:access[_.-]?)?key|upload[_-]?url|x-identity-header)\\*["']?(?:\s*[:=]\s*|%3A|%3D))"""
+    r"""(?P<value>[bu]?(?:\\+"(?:[^\\]|\\++(?!"))*+(?:\\+"|\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)"""
+    r"""|'(?:[^'\\]|\\.)*+(?:'|\\?\Z))|(?:(?!\\u0026|%26)[^\s,;&}'"\\])+)""",
+    re.I | re.S,
 )
 # What a link into Dynamics 365 navigates by; none of it opens anything.
 _NAVIGATION = frozenset({"mi", "cmp", "prt", "lng", "executionid"})

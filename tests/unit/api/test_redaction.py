@@ -42,6 +42,29 @@ HOLES = {
     "private key": f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
     "private key, cut off": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
     "managed identity": f"X-IDENTITY-HEADER: {SECRET}",
+    "S3 key": f"aws_secret_access_key={SECRET}",
+    "S3 key, dotted": f"fs.s3a.secret.key={SECRET}",
+    "S3 key, camel case": f'{{"secretAccessKey": "{SECRET}"}}',
+    "secret key": f"secret_key='{SECRET}'",
+    "session token": f"aws_session_token: {SECRET}",
+    "session token, camel case": f"sessionToken={SECRET}",
+    "shared access key": f"Endpoint=sb://x;SharedAccessKeyName=root;SharedAccessKey={SECRET}=",
+    "shared access signature": f"SharedAccessSignature={SECRET}",
+    "SAS token": f"{{'sas_token': '{SECRET}'}}",
+    "SAS token, camel case": f"sasToken={SECRET}",
+    "bytes": f"account_key=b'{SECRET}'",
+    "Amazon's signature": f"url: /bucket/k?X-Amz-Signature={SECRET}&X-Amz-Security-Token={SECRET} (Caused by",
+    "Amazon's signature, encoded": f"u=%2Fk%3FX-Amz-Signature%3D{SECRET}%26X-Amz-Date%3D1",
+    "Amazon's old signature": f"/b/k?AWSAccessKeyId=A&Signature={SECRET}&Expires=1",
+    "Amazon's header": f"AWS4-HMAC-SHA256 Credential=AKIA/2026/us/s3, SignedHeaders=host, Signature={SECRET}",
+    "Google's signature": f"/b/k?X-Goog-Signature={SECRET}",
+    "Azure's header": f"Invalid header value b'SharedKey devstore:{SECRET}=\\n'",
+    "Azure's other header": f"sent SharedKeyLite devstore:{SECRET}=",
+    "cut off": f"{{'client_secret': 'a {SECRET}",
+    "cut off, several lines": f"{{'client_secret': 'a\n{SECRET}",
+    "cut off at a backslash": f"{{'client_secret': 'a {SECRET}\\",
+    "json, cut off": f'{{"AccountKey": "a, {SECRET}',
+    "json in json, cut off": f'{{\\"access_token\\": \\"a, {SECRET}',
 }
 
 
@@ -62,6 +85,10 @@ def test_no_hole(text):
         "See https://env.operations.dynamics.com/?mi=DMFExecution&cmp=USMF&executionId=a-1",
         "Cannot reach https://env.operations.dynamics.com/namespaces/1234",
         "resign=1 design: x",
+        "AWSAccessKeyId=AKIA&Expires=1",
+        "SharedAccessKeyName=root",
+        "The signature was refused: the storage account has shared keys switched off.",
+        "SharedKey authorization is not permitted on this storage account.",
     ],
 )
 def test_what_helps_stays(text):
@@ -78,6 +105,14 @@ def test_redaction_never_fails_and_settles(text):
     assert redact(redact(text)) == redact(redact(redact(text)))
 
 
+@given(
+    st.lists(st.sampled_from(["sig=", "'", '"', "\\", "sas_token", ": ", "x", "&", "b", "\n", "%26", "SharedKey a:"]))
+)
+def test_what_is_redacted_stays_as_it_is(pieces):
+    shown = redact("".join(pieces))
+    assert redact(redact(shown)) == redact(shown)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -86,6 +121,17 @@ def test_redaction_never_fails_and_settles(text):
         '\\"' * 20_000,
         "-----BEGIN PRIVATE KEY-----" * 300,
         "eyJ" + "a." * 20_000,
+        "a_" * 40_000,
+        "a-" * 40_000,
+        "aB_" * 20_000,
+        "x" * 100_000,
+        "token" * 20_000,
+        "sig='" + "\\" * 60_001,
+        'sig=\\"' + "\\" * 60_001,
+        'sig=\\"' + '\\\\x"' * 20_000,
+        "sig='" * 20_000,
+        "sig=\\" * 20_000,
+        "SharedKey " + "a" * 60_000,
     ],
 )
 def test_long_texts_are_no_trap(text):
