@@ -96,8 +96,11 @@ def safe_name(text: str) -> str:
 
     :param text: any text, such as the label of an entity.
     """
-    name = _FORBIDDEN_OR_CONTROL.sub("_", text).strip()
-    name = re.sub(r"_vti_", "_", name, flags=re.I).lstrip("~")
+    name = _FORBIDDEN_OR_CONTROL.sub("_", text)
+    # A run of them at once, because what is left of __vti_vti_ would be one again.
+    name = re.sub(r"_(?:vti_)+", "_", name, flags=re.I)
+    # Together, because a space may stand behind the ~ and a ~ behind the space.
+    name = re.sub(r"^[\s~]+", "", name).rstrip()
     if name.lower() in _RESERVED or name.lower() == "forms":
         name = f"_{name}"
     return name or "_"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from talent_dmf.api.drive_names import check_destination, check_name, folder_segments, safe_name
 from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.file_names import part_of_name
 from talent_dmf.api.models import Destination
 
 
@@ -73,7 +76,12 @@ def test_segments() -> None:
         ("Country/regions", "Country_regions"),
         (" ~$Workers ", "$Workers"),
         ("con", "_con"),
+        ("~ Workers", "Workers"),
+        (" ~ ~ Workers \u3000", "Workers"),
+        ("~con", "_con"),
         ("a_vti_b", "a_b"),
+        ("__vti_vti_x", "__x"),
+        ("_vti_VTI_vti_", "_"),
         ("???", "___"),
         ("~", "_"),
     ],
@@ -81,3 +89,12 @@ def test_segments() -> None:
 def test_safe_name_is_accepted(text: str, expected: str) -> None:
     assert safe_name(text) == expected
     check_name(safe_name(text), at_root=True)
+
+
+AWKWARD = st.sampled_from(["~", " ", "\u3000", "_vti_", "_VTI", "vti_", "#", "/", "..", "con", "Forms", "x"])
+
+
+@given(st.text() | st.lists(AWKWARD, min_size=1, max_size=4).map("".join))
+def test_whatever_the_text_is_onedrive_takes_the_name_made_of_it(text: str) -> None:
+    check_name(safe_name(text), at_root=True)
+    check_name(part_of_name(text), at_root=True)
