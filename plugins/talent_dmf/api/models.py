@@ -104,12 +104,41 @@ class PackageReference:
         :raises ConfigurationError: it is none.
         """
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw} if isinstance(raw, dict) else {}
+        entities = known.get("entities") or ()
         try:
-            return cls(**{**known, "entities": tuple(known.get("entities") or ())})
+            # A text would become its letters.
+            reference = cls(**{**known, "entities": (0,) if isinstance(entities, str) else tuple(entities)})
         except TypeError as error:
-            raise ConfigurationError(
-                "`package` must be what TalentDmfExportedPackageUrlOperator returns (its XCom), and is something else."
-            ) from error
+            raise _no_reference() from error
+        wrong = reference._wrong()
+        if wrong:
+            raise _no_reference(f": its {', '.join(wrong)} cannot be right")
+        return reference
+
+    def _wrong(self) -> list[str]:
+        right = {
+            name: isinstance(getattr(self, name), str)
+            for name in ("execution_id", "host", "path", "etag", "extracted_at", "version")
+        }
+        right["execution_id"] = right["execution_id"] and bool(self.execution_id)
+        right["extracted_at"] = right["extracted_at"] and _is_moment(self.extracted_at)
+        right["size_bytes"] = type(self.size_bytes) is int and self.size_bytes >= 0
+        right["expires_at"] = isinstance(self.expires_at, str | None)
+        right["entities"] = all(isinstance(name, str) for name in self.entities)
+        return [f"`{name}`" for name, holds in right.items() if not holds]
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _no_reference(words: str = "") -> ConfigurationError:
+    return ConfigurationError(
+        f"`package` must be what TalentDmfExportedPackageUrlOperator returns (its XCom), and is something else{words}."
+    )
 
 
 @dataclass(frozen=True, slots=True)

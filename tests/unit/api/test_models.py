@@ -74,3 +74,35 @@ def test_a_package_reference_survives_json():
 def test_what_is_no_package_reference_is_refused(raw):
     with pytest.raises(ConfigurationError, match="its XCom"):
         PackageReference.from_json(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("execution_id", None),
+        ("execution_id", ""),
+        ("host", 7),
+        ("path", None),
+        ("etag", None),
+        ("version", ["v"]),
+        ("size_bytes", "7"),
+        ("size_bytes", 7.0),
+        ("size_bytes", True),
+        ("size_bytes", -1),
+        ("extracted_at", None),
+        ("extracted_at", "yesterday"),
+        ("extracted_at", "2026-03-01T06:00:00"),
+        ("expires_at", 7),
+        ("entities", "Workers.xlsx"),
+        ("entities", [None]),
+    ],
+)
+def test_a_package_reference_with_a_value_that_cannot_be_is_refused(key, value):
+    with pytest.raises(ConfigurationError, match=f"its XCom.*: its `{key}` cannot be right"):
+        PackageReference.from_json({**PACKAGE.to_json(), key: value})
+
+
+def test_a_package_reference_of_an_earlier_release_is_read():
+    raw = PACKAGE.to_json()
+    del raw["version"], raw["expires_at"], raw["entities"]
+    assert PackageReference.from_json(raw).version == ""
