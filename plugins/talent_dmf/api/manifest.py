@@ -13,6 +13,12 @@ from xml.parsers import expat
 
 from talent_dmf.api.errors import PackageInvalidError
 
+# What to do about a package that is damaged. An incremental export is consumed when it runs, not when it is fetched
+# (RIS#147), and each link is to a new copy of the package (S-ERP): so exporting again comes last.
+FETCH_AGAIN = (
+    "Clear get_package_url to fetch it again; export again only if that does not help, because what an incremental "
+    "export held is not in the next one."
+)
 _MANIFEST_ROOT = "DataManagementPackageManifest"
 _HEADER_ROOT = "DataManagementPackageHeader"
 _ENTITY = "DataManagementPackageEntityData"
@@ -101,7 +107,7 @@ class _Reader:
             parser.Parse(data, True)
         except expat.ExpatError as error:
             raise PackageInvalidError(
-                f"The {self._file_name} of the package is damaged: {error}. Export again."
+                f"The {self._file_name} of the package is damaged: {error}. {FETCH_AGAIN}"
             ) from error
 
     def _start(self, qualified: str, _attributes: dict[str, str]) -> None:
@@ -109,7 +115,7 @@ class _Reader:
         if not self._path and name != self._root:
             raise PackageInvalidError(
                 f"The {self._file_name} of the package begins with <{name[:100]}>, not with <{self._root}>. "
-                "Export again."
+                + FETCH_AGAIN
             )
         if len(self._path) >= _MAX_DEPTH:
             raise PackageInvalidError(f"The {self._file_name} of the package is nested deeper than any export.")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from talent_dmf.api.download_range import Source, read_range
 from talent_dmf.api.errors import PackageInvalidError
-from talent_dmf.api.manifest import PackageManifest, parse_header, parse_manifest
+from talent_dmf.api.manifest import FETCH_AGAIN, PackageManifest, parse_header, parse_manifest
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 
@@ -113,10 +113,7 @@ def read_package(source: Source, policy: RetryPolicy, jitter: Callable[[], float
     :raises PackageLinkExpiredError: the signature is not accepted any more; begin again with a new URL.
     """
     if source.size_bytes < _SMALLEST_ZIP_BYTES:
-        raise PackageInvalidError(
-            f"The package has {source.size_bytes} bytes and is no zip file. Look at the execution in Data management "
-            "and export again."
-        )
+        raise PackageInvalidError(f"The package has {source.size_bytes} bytes and is no zip file. {FETCH_AGAIN}")
     sparse = _SparseFile(source.size_bytes)
     yield from _fetch(source, sparse, max(0, source.size_bytes - _TAIL_BYTES), _TAIL_BYTES, policy, jitter)
     manifest_bytes: dict[str, bytes] = {}
@@ -132,13 +129,13 @@ def read_package(source: Source, policy: RetryPolicy, jitter: Callable[[], float
             yield from _fetch(source, sparse, gap.offset, gap.length, policy, jitter)
         except _DAMAGED as error:
             raise PackageInvalidError(
-                "The package is truncated or damaged: its zip directory cannot be read. Export again.",
+                f"The package is truncated or damaged: its zip directory cannot be read. {FETCH_AGAIN}",
                 detail=f"{type(error).__name__}: {error}",
             ) from error
         else:
             parse_header(manifest_bytes[HEADER])
             return _contents(parse_manifest(manifest_bytes[MANIFEST]), infos)
-    raise PackageInvalidError("The package is damaged: its zip directory leads nowhere. Export again.")
+    raise PackageInvalidError(f"The package is damaged: its zip directory leads nowhere. {FETCH_AGAIN}")
 
 
 def _fetch(
@@ -168,7 +165,7 @@ def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size
                 "could overwrite files elsewhere. It is not unpacked or saved."
             )
         if name.casefold() in seen:
-            raise PackageInvalidError(f"The package holds two files named {name!r}. Export again.")
+            raise PackageInvalidError(f"The package holds two files named {name!r}. {FETCH_AGAIN}")
         seen.add(name.casefold())
         if info.flag_bits & 0x1:
             raise PackageInvalidError(f"The file {name!r} in the package is encrypted, which no export is.")
@@ -176,7 +173,7 @@ def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size
         if info.header_offset < free_from or end > min(directory_offset, size_bytes):
             raise PackageInvalidError(
                 f"The package is truncated or damaged: the file {name!r} does not lie where the zip directory says. "
-                "Export again."
+                + FETCH_AGAIN
             )
         free_from = end
 
@@ -184,9 +181,7 @@ def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size
 def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfile.ZipInfo], wanted: str) -> bytes:
     info = next((each for each in infos if each.filename.casefold() == wanted.casefold()), None)
     if info is None:
-        raise PackageInvalidError(
-            f"The package has no {wanted}, so it is none of Data management. Look at the execution and export again."
-        )
+        raise PackageInvalidError(f"The package has no {wanted}, so it is none of Data management. {FETCH_AGAIN}")
     if info.file_size > _MAX_XML_BYTES or info.compress_size > _MAX_XML_BYTES:
         raise PackageInvalidError(f"The {wanted} of the package is larger than 64 MiB, which no export is.")
     if info.compress_type not in {STORED, DEFLATED}:
@@ -208,13 +203,15 @@ def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> Pa
         if _NOT_FLAT.search(named.file_name):
             raise PackageInvalidError(
                 f"The manifest of the package names the file {named.file_name!r} for {named.name!r}, which is no plain "
-                "file name. Export again."
+                f"file name. {FETCH_AGAIN}"
             )
         size = sizes.get(named.file_name.casefold())
         if size is None:
             raise PackageInvalidError(
                 f"The manifest of the package names the file {named.file_name!r} for the entity {named.name!r}, and "
-                "the package does not hold it. Look at the execution's errors for this entity and export again."
+                "the package does not hold it. If the execution's details say that this entity has no rows, save the "
+                "package by hand from Data management > Job history, where it is for 7 days. Do that before you export "
+                "again: what an incremental export held is not in the next one, for none of its entities."
             )
         entities.append(
             PackageEntity(named.name, named.target_entity, named.file_name, named.source_format, size_bytes=size)

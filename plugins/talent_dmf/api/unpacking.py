@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from talent_dmf.api.download_range import Source, read_range
 from talent_dmf.api.errors import ConfigurationError, PackageInvalidError
 from talent_dmf.api.file_names import FileNameFacts, check_unpack_name, fill_template, part_of_name
+from talent_dmf.api.manifest import FETCH_AGAIN
 from talent_dmf.api.package import DEFLATED, STORED, PackageContents, PackageEntry
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
@@ -172,4 +173,4 @@ class EntryDecoder:
 
 
 def _damaged(entry: PackageEntry, words: str) -> PackageInvalidError:
-    return PackageInvalidError(f"The file {entry.name!r} in the package is damaged: {words}. Export again.")
+    return PackageInvalidError(f"The file {entry.name!r} in the package is damaged: {words}. {FETCH_AGAIN}")

@@ -206,6 +206,9 @@ def test_refused_with_one_clear_sentence(data: bytes, words: str) -> None:
     with pytest.raises(PackageInvalidError, match=words) as caught:
         read(data)
     assert "SECRET" not in str(caught.value)
+    # Whoever is told to export again is told what that costs.
+    if "export again" in caught.value.message and words != "names no entity":
+        assert "incremental export held is not in the next one" in caught.value.message
 
 
 def manifest_bomb(method: int, promised_bytes: int) -> bytes:
