@@ -16,7 +16,9 @@ from talent_dmf.api.errors import (
     TalentDmfError,
     TransportError,
 )
+from talent_dmf.api.redaction import redact
 
+_SHOWN_CHARACTERS = 500
 _HOPELESS = {
     errno.ENOSPC: "Free space, or choose another place",
     errno.EDQUOT: "Free space, or have the quota raised",
@@ -27,34 +29,35 @@ _HOPELESS = {
 
 
 @contextmanager
-def store_errors(action: str, url: str) -> Iterator[None]:
+def store_errors(action: str, url: str, *, replace: bool = False) -> Iterator[None]:
     """Turn whatever a store's library raises into one clear sentence.
 
     :param action: what is tried, in words.
     :param url: what it is tried with; without credentials.
+    :param replace: whether a name may be taken, so that this is not what is wrong.
     :raises TalentDmfError: the sentence. A verdict if trying again cannot help.
     """
     try:
         yield
     except TalentDmfError:
         raise
-    except FileExistsError:
-        raise name_taken(url) from None
+    except FileExistsError as error:
+        raise (_busy(error, action, url) if replace else name_taken(url)) from None
     except (ImportError, AirflowNotFoundException) as error:
         raise ConfigurationError(
             f"Could not {action} {url}: {error}. Define the connection; install the provider of the store."
         ) from None
     except Exception as error:  # noqa: BLE001 - a store's library raises whatever it likes
-        raise _sentence(error, action, url) from None
+        raise _sentence(error, action, url, replace=replace) from None
 
 
-def _sentence(error: Exception, action: str, url: str) -> TalentDmfError:
+def _sentence(error: Exception, action: str, url: str, *, replace: bool) -> TalentDmfError:
     if isinstance(error, ValueError) and action == "reach":
         return ConfigurationError(
             f"Could not {action} {url}: {error}. Check the scheme, and that the provider of the store is installed."
         )
     statuses = {status for each in _chain(error) if (status := _http_status(each))}
-    text = f"{type(error).__name__}: {str(error)[:500]}"
+    text = _words(error)
     if isinstance(error, PermissionError) or statuses & {401, 403}:
         return PermissionDeniedError(
             f"The store does not let us {action} {url}. Give the connection's identity the right to write there. "
@@ -65,11 +68,23 @@ def _sentence(error: Exception, action: str, url: str) -> TalentDmfError:
             f"Could not {action} {url}: bucket, container or folder do not exist. Create them, or correct the "
             f"destination. ({text})"
         )
-    if statuses & {409, 412} and action == "save":
-        return name_taken(url)
+    if statuses & {409, 412}:
+        return name_taken(url) if action == "save" and not replace else _busy(error, action, url)
     if isinstance(error, OSError) and error.errno in _HOPELESS:
         return DestinationError(f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}.")
     return TransportError(f"Could not {action} {url}; the store may be out of reach at the moment. ({text})")
+
+
+def _busy(error: Exception, action: str, url: str) -> TransportError:
+    return TransportError(
+        f"Could not {action} {url}: it is locked, protected from changes, or being changed by somebody else. If that "
+        f"repeats, end the lease or the protection, or let one task at a time save there. ({_words(error)})"
+    )
+
+
+def _words(error: Exception) -> str:
+    """The library's own words. What is secret in them goes before they are cut: half a secret is not recognised."""
+    return f"{type(error).__name__}: {redact(str(error))[:_SHOWN_CHARACTERS]}"
 
 
 def name_taken(url: str) -> NameConflictError:

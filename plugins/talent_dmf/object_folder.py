@@ -21,6 +21,24 @@ if _azure_requests.level == logging.NOTSET:
 
 # Stores whose file objects stage what is written and commit it in one request.
 COMMIT_ON_CLOSE = frozenset({"abfs", "abfss", "adl", "az", "gcs", "gs", "s3", "s3a"})
+# What the libraries of the stores call a file's length, version and time.
+_MARKS = (
+    "size",
+    "etag",
+    "ETag",
+    "generation",
+    "VersionId",
+    "version_id",
+    "mtime",
+    "last_modified",
+    "LastModified",
+    "updated",
+    "modified",
+    "modify",
+    "modificationTime",
+    "created",
+    "ino",
+)
 _READ_BYTES = 8 * 1024 * 1024
 
 
@@ -69,15 +87,29 @@ class ObjectFolder:
 
         :raises DestinationError: it is a folder.
         """
+        info = self._info(name)
+        return None if info is None else int(info["size"])
+
+    def mark(self, name: str) -> str | None:
+        """What changes whenever somebody writes a file anew, or ``None`` if it does not exist.
+
+        Each store tells something else of a file: an entity tag, a generation, a time. Whatever is told counts.
+        """
+        info = self._info(name)
+        if info is None:
+            return None
+        return " ".join(f"{key}={info[key]}" for key in _MARKS if info.get(key) is not None)
+
+    def _info(self, name: str) -> dict[str, Any] | None:
         with store_errors("look at", self.url(name)):
             self.fs.invalidate_cache(self.path)
             try:
-                info = self.fs.info(self.locate(name))
+                info = dict(self.fs.info(self.locate(name)))
             except FileNotFoundError:
                 return None
         if info.get("type") == "directory":
             raise DestinationError(f"{self.url(name)} is a folder. Choose another file name.")
-        return int(info["size"])
+        return info
 
     def sha256(self, name: str, stop_if_cancelled: Callable[[], None] = lambda: None) -> str:
         """SHA-256 of a file, read back from the store in pieces, in hexadecimal."""
@@ -112,3 +144,14 @@ class ObjectFolder:
         """Delete a file; well done also if it is gone already."""
         with store_errors("delete", self.url(name)), suppress(FileNotFoundError):
             self.fs.rm_file(self.locate(name))
+
+    def move(self, old: str, new: str, *, replace: bool) -> None:
+        """Give a file another name.
+
+        :param old: its name.
+        :param new: the other one.
+        :param replace: whether a name that is taken may be replaced, which is up to the store.
+        :raises NameConflictError: the name is taken, and the store or ``replace`` says no.
+        """
+        with store_errors("save", self.url(new), replace=replace):
+            self.fs.mv(self.locate(old), self.locate(new))

@@ -12,7 +12,8 @@ from talent_dmf.api.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, Series, W
 from talent_dmf.api.retention import Retention, RetentionReport, StoredFile, outdated_receipts, plan_retention
 from talent_dmf.drivers import utcnow
 from talent_dmf.object_folder import ObjectFolder
-from talent_dmf.object_storage import FactStore, ObjectStoragePump, save_text
+from talent_dmf.object_storage import FactStore, ObjectStoragePump
+from talent_dmf.object_writers import save_text
 from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.place import SavedFile
 from talent_dmf.transfer_progress import Progress

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,14 +21,16 @@ from talent_dmf.api.errors import NameConflictError, TransferError, TransferMism
 from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.object_errors import name_taken
 from talent_dmf.object_folder import ObjectFolder
-from talent_dmf.object_writers import Writer, begin_file
+from talent_dmf.object_moving import Move, take_back
+from talent_dmf.object_writers import Writer, begin_file, partial_name
 from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.transfer_progress import Progress
 from talent_dmf.transfer_reader import Digests
 
 log = logging.getLogger(__name__)
 
-_MAX_UPLOADS = 2
+_MAX_MISMATCHES = 2
+_MAX_CONFLICTS = 5
 _MAX_NUMBERED = 100
 
 
@@ -105,15 +106,27 @@ class ObjectStoragePump:
             name, digests = found
             log.info("%s is there already, with the same content: nothing is sent.", self._folder.url(name))
             return self._stored(file, name, digests, began, already_there=True)
-        for upload in range(1, _MAX_UPLOADS + 1):
+        mismatches = conflicts = 0
+        while True:
+            name = self._free_name(file.name, conflict_behavior)
             try:
-                name, digests = self._send(file, conflict_behavior)
+                name, digests = self._send(file, name, conflict_behavior)
                 return self._stored(file, name, digests, began)
             except TransferMismatchError as mismatch:
-                if upload == _MAX_UPLOADS:
+                mismatches += 1
+                if mismatches == _MAX_MISMATCHES:
                     raise
                 log.warning("%s Sending it once more.", mismatch.message)
-        raise AssertionError("not reached")
+            except NameConflictError:
+                conflicts += 1
+                if conflict_behavior != "rename":
+                    raise
+                if conflicts == _MAX_CONFLICTS:
+                    raise NameConflictError(
+                        f"The free names beside {self._folder.url(file.name)} were taken while the file was being "
+                        f"sent, {conflicts} times. Let one task at a time save under this name, and clear the task."
+                    ) from None
+                log.warning("%s was taken meanwhile. Sending it under the next free name.", self._folder.url(name))
 
     def _stored(
         self, file: PackageFile, name: str, digests: Digests, began: float, *, already_there: bool = False
@@ -131,12 +144,23 @@ class ObjectStoragePump:
     def _earlier_try(self, file: PackageFile) -> tuple[str, Digests] | None:
         """What an earlier try of this task has stored, perhaps without living to tell; its remains are removed."""
         facts = self._facts.load(file.slot)
-        mine = facts.get("folder") == self._folder.url() and facts.get("wished") == file.name
-        if mine and facts.get("partial") and not self._folder.commits_on_close:
-            self._folder.delete(str(facts["partial"]))
-        if not mine or facts.get("version") != file.version or not file.version or not facts.get("name"):
+        if facts.get("folder") != self._folder.url():
+            return None
+        self._remove_remains(facts)
+        mine = facts.get("wished") == file.name and facts.get("version") == file.version
+        if not mine or not file.version or not facts.get("name"):
             return None
         return self._if_same(file, str(facts["name"]))
+
+    def _remove_remains(self, facts: dict[str, Any]) -> None:
+        """Also of a try that wished for another name: a name with a time in it is another one in each export."""
+        if self._folder.commits_on_close or not facts.get("partial"):
+            return
+        partial = str(facts["partial"])
+        if "before" in facts:
+            take_back(self._folder, Move(str(facts["name"]), partial, facts["before"], str(facts["sha256"])))
+        else:
+            self._folder.delete(partial)
 
     def _same_content(self, file: PackageFile) -> tuple[str, Digests] | None:
         """The same file under the name wished for: a try whose facts are lost, or a task that was cleared."""
@@ -149,11 +173,9 @@ class ObjectStoragePump:
         same = digests.sha256 == self._folder.sha256(name, self._package.stop_if_cancelled)
         return (name, digests) if same else None
 
-    def _send(self, file: PackageFile, conflict_behavior: ConflictBehavior) -> tuple[str, Digests]:
+    def _send(self, file: PackageFile, name: str, conflict_behavior: ConflictBehavior) -> tuple[str, Digests]:
         folder, replace = self._folder, conflict_behavior == "replace"
-        name = self._free_name(file.name, conflict_behavior)
-        # Short enough for a disk, whose names have at most 255 bytes.
-        partial = f"{file.name[:60]}.{uuid.uuid4().hex[:8]}.partial"
+        partial = partial_name(file.name)
         facts = {"folder": folder.url(), "wished": file.name, "version": file.version, "partial": partial}
         self._facts.save(file.slot, facts)
         digests = Digests(sha256=True)
@@ -164,19 +186,30 @@ class ObjectStoragePump:
             if writer.staged is not None:
                 self._compare(writer.staged, file, digests)
             self._package.stop_if_cancelled()
-            # From here on a try that dies may have stored it, so the next one has to know under which name.
-            self._facts.save(file.slot, {**facts, "name": name})
             name = self._publish(file, writer, name, conflict_behavior, facts, digests)
         except BaseException:
             writer.abandon()
             raise
-        if writer.staged is None:
-            try:
-                self._compare(name, file, digests)
-            except TransferMismatchError:
-                folder.delete(name)
-                raise
+        if not writer.renames:
+            self._prove(writer, name, file, digests)
         return name, digests
+
+    def _prove(self, writer: Writer, name: str, file: PackageFile, digests: Digests) -> None:
+        mark = self._folder.mark(name)
+        try:
+            self._compare(name, file, digests)
+        except TransferMismatchError:
+            present = self._folder.mark(name)
+            if present is not None and present != mark:
+                # Theirs is the newer one, so the old content is of no more use.
+                writer.settle()
+                raise NameConflictError(
+                    f"{self._folder.url(name)} was written by somebody else while it was being read back, and is left "
+                    "as it is. Let one task at a time save under this name, and clear the task."
+                ) from None
+            writer.undo(name)
+            raise
+        writer.settle()
 
     def _write(self, file: PackageFile, writer: Writer, digests: Digests) -> None:
         began = self._clock()
@@ -217,6 +250,8 @@ class ObjectStoragePump:
         digests: Digests,
     ) -> str:
         for _ in range(_MAX_NUMBERED):
+            # From here on a try that dies may have stored it, so the next one has to know under which name.
+            self._facts.save(file.slot, {**facts, "name": name, **writer.prepare(name, digests.sha256 or "")})
             try:
                 writer.publish(name, replace=conflict_behavior == "replace")
             except NameConflictError:
@@ -227,7 +262,6 @@ class ObjectStoragePump:
                 if conflict_behavior != "rename" or writer.staged is None:
                     raise
                 name = self._free_name(file.name, conflict_behavior)
-                self._facts.save(file.slot, {**facts, "name": name})
             else:
                 return name
         raise TransferError(f"No name beside {self._folder.url(file.name)} stays free. Clean the folder up.")
@@ -247,24 +281,3 @@ class ObjectStoragePump:
         raise NameConflictError(
             f"{self._folder.url(wished)} and {_MAX_NUMBERED} numbered names beside it are taken. Clean the folder up."
         )
-
-
-def save_text(folder: ObjectFolder, name: str, text: str) -> None:
-    """Store a short text as a file, in UTF-8, in the place of one that has the name.
-
-    :param folder: where.
-    :param name: its name.
-    :param text: a few kilobytes.
-    """
-    content = text.encode()
-    partial = f"{name}.{uuid.uuid4().hex[:8]}.partial"
-    writer = begin_file(folder, name, partial, replace=True, block_bytes=len(content))
-    try:
-        writer.write(memoryview(content))
-        writer.complete()
-        writer.publish(name, replace=True)
-    except BaseException:
-        writer.abandon()
-        raise
-    if b"".join(folder.pieces(name)) != content:
-        raise TransferMismatchError(f"The store does not hold {folder.url(name)} as it was sent. Try again.")

@@ -5,7 +5,8 @@ Stores differ in when a file that is being written becomes visible, and so there
 * a disk (``file://``): under a temporary name beside it, synchronised, then renamed in one step of the file system;
 * object stores (``abfs://``, ``s3://``, ``gs://``): blocks or parts are staged where nobody sees them, and the object
   appears, or changes from its old content to the new, with the commit that ``close`` sends;
-* anything else: under a temporary name, then moved by whatever the store has for it.
+* anything else: under a temporary name, then moved by whatever the store has for it
+  (:mod:`talent_dmf.object_moving`).
 
 fsspec commits what was staged when a file object is closed, also by ``with`` and by the garbage collector, and even
 while an exception is on its way: half a file would appear. A file that is given up is therefore marked, not closed.
@@ -15,14 +16,17 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import logging
 import os
+import uuid
 from contextlib import suppress
 from typing import Any, Protocol
 
-from talent_dmf.api.errors import TalentDmfError
-from talent_dmf.object_errors import name_taken, store_errors
+from talent_dmf.api.errors import TransferMismatchError
+from talent_dmf.object_errors import store_errors
 from talent_dmf.object_folder import ObjectFolder
+from talent_dmf.object_moving import MovingWriter
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +49,51 @@ def begin_file(folder: ObjectFolder, final: str, partial: str, *, replace: bool,
             return _DiskWriter(folder, partial)
         if folder.commits_on_close:
             return _StagingWriter(folder, final, replace=replace, block_bytes=block_bytes)
-        return _MovingWriter(folder, partial, block_bytes=block_bytes)
+        return MovingWriter(folder, partial, block_bytes=block_bytes)
+
+
+def partial_name(name: str) -> str:
+    """A name for the time being, short enough for a disk, whose names have at most 255 bytes.
+
+    :param name: the name that the file shall have in the end.
+    """
+    return f"{name.encode()[:60].decode(errors='ignore')}.{uuid.uuid4().hex[:8]}.partial"
+
+
+def save_text(folder: ObjectFolder, name: str, text: str) -> None:
+    """Store a short text as a file, in UTF-8, in the place of one that has the name.
+
+    :param folder: where.
+    :param name: its name.
+    :param text: a few kilobytes.
+    :raises TransferMismatchError: what is stored is not what was sent.
+    """
+    content = text.encode()
+    writer = begin_file(folder, name, partial_name(name), replace=True, block_bytes=len(content))
+    try:
+        writer.write(memoryview(content))
+        writer.complete()
+        writer.prepare(name, hashlib.sha256(content).hexdigest())
+        writer.publish(name, replace=True)
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.settle()
+    if b"".join(folder.pieces(name)) != content:
+        raise TransferMismatchError(f"The store does not hold {folder.url(name)} as it was sent. Try again.")
 
 
 class Writer(Protocol):
     """A file that is being written.
 
-    The order is ``write`` …, ``complete``, ``publish``; or ``abandon`` at any time before ``publish`` returns.
+    The order is ``write`` …, ``complete``, ``prepare``, ``publish``, and last ``settle`` or ``undo``; or ``abandon`` at
+    any time before ``publish`` returns.
     """
+
+    @property
+    def renames(self) -> bool:
+        """Whether what is published is the very file that was staged, so that comparing that one is enough."""
+        ...
 
     @property
     def staged(self) -> str | None:
@@ -67,6 +108,14 @@ class Writer(Protocol):
         """All bytes are written."""
         ...
 
+    def prepare(self, name: str, sha256: str) -> dict[str, Any]:
+        """What the next try has to know if this one dies while it publishes; nothing of it is secret.
+
+        :param name: the name that it shall have.
+        :param sha256: of its content, in hexadecimal.
+        """
+        ...
+
     def publish(self, name: str, *, replace: bool) -> None:
         """Make it visible.
 
@@ -74,12 +123,37 @@ class Writer(Protocol):
         """
         ...
 
+    def settle(self) -> None:
+        """It was published and is good: what is left of the old one is deleted."""
+        ...
+
+    def undo(self, name: str) -> None:
+        """It was published and is not what was sent: it is deleted, and the old one comes back if it is still there."""
+        ...
+
     def abandon(self) -> None:
         """Leave nothing behind."""
         ...
 
 
-class _DiskWriter:
+class _DirectWriter:
+    """What is published has its name in one step, so that there is nothing to prepare or to settle."""
+
+    _folder: ObjectFolder
+
+    def prepare(self, name: str, sha256: str) -> dict[str, Any]:
+        return {}
+
+    def settle(self) -> None:
+        """Nothing is left of the old one."""
+
+    def undo(self, name: str) -> None:
+        self._folder.delete(name)
+
+
+class _DiskWriter(_DirectWriter):
+    renames = True
+
     def __init__(self, folder: ObjectFolder, partial: str) -> None:
         self._folder, self.staged = folder, partial
         self._path = folder.locate(partial)
@@ -128,7 +202,8 @@ class _DiskWriter:
             os.unlink(self._path)
 
 
-class _StagingWriter:
+class _StagingWriter(_DirectWriter):
+    renames = False
     staged = None
 
     def __init__(self, folder: ObjectFolder, final: str, *, replace: bool, block_bytes: int) -> None:
@@ -151,7 +226,7 @@ class _StagingWriter:
 
     def publish(self, name: str, *, replace: bool) -> None:
         try:
-            with store_errors("save", self._folder.url(name)):
+            with store_errors("save", self._folder.url(name), replace=replace):
                 self._file.close()
         except BaseException:
             self.abandon()
@@ -159,44 +234,6 @@ class _StagingWriter:
 
     def abandon(self) -> None:
         _give_up(self._file)
-
-
-class _MovingWriter:
-    def __init__(self, folder: ObjectFolder, partial: str, *, block_bytes: int) -> None:
-        self._folder, self.staged = folder, partial
-        self._file = folder.fs.open(folder.locate(partial), "wb", block_size=block_bytes)
-
-    def write(self, data: memoryview) -> None:
-        with store_errors("write", self._folder.url(self.staged)):
-            self._file.write(bytes(data))
-
-    def complete(self) -> None:
-        with store_errors("write", self._folder.url(self.staged)):
-            self._file.close()
-
-    def publish(self, name: str, *, replace: bool) -> None:
-        taken = self._folder.size(name) is not None
-        if taken and not replace:
-            raise name_taken(self._folder.url(name))
-        try:
-            self._move(name)
-        except TalentDmfError:
-            if not taken:
-                raise
-            # Some stores do not move onto a name that is taken.
-            self._folder.delete(name)
-            self._move(name)
-
-    def _move(self, name: str) -> None:
-        with store_errors("save", self._folder.url(name)):
-            self._folder.fs.mv(self._folder.locate(self.staged), self._folder.locate(name))
-
-    def abandon(self) -> None:
-        # Under its temporary name it may be committed: it is deleted next, or by the next try of the task.
-        with suppress(TalentDmfError):
-            self.complete()
-        with suppress(TalentDmfError):
-            self._folder.delete(self.staged)
 
 
 def _give_up(file: Any) -> None:

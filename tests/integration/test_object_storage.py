@@ -30,7 +30,8 @@ from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.drivers import SyncDriver
 from talent_dmf.object_folder import ObjectFolder, open_folder
-from talent_dmf.object_storage import ObjectStoragePump, save_text
+from talent_dmf.object_storage import ObjectStoragePump
+from talent_dmf.object_writers import save_text
 from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.tls import TlsSettings
 from talent_dmf.transfer_progress import Progress

@@ -18,7 +18,8 @@ from tests.integration.transfer_rig import Rig, sha256
 
 from talent_dmf.api.errors import DestinationError, NameConflictError, PermissionDeniedError, TransferError
 from talent_dmf.object_folder import open_folder
-from talent_dmf.object_storage import ObjectStoragePump, save_text
+from talent_dmf.object_storage import ObjectStoragePump
+from talent_dmf.object_writers import save_text
 from talent_dmf.package_stream import PackageFile
 
 PACKAGE_BYTES = 12 * 1024 * 1024 + 4321
