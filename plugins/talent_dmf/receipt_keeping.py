@@ -87,8 +87,11 @@ class ReceiptKeeper:
         try:
             self._place.apply_retention(self._series, retention, self.name, report)
         except TalentDmfError as error:
-            rest = "The rest of what" if report.deleted else "What"
-            self._log.warning("%s is outdated was not deleted; the next run tries again. %s", rest, error)
+            self._log.warning(
+                "What is outdated was not deleted%s; the next run tries again. %s",
+                " completely" if report.deleted else "",
+                error,
+            )
         if report.deleted:
             self._log.info("Deleted what is outdated: %s.", _some(report.deleted))
         for name, reason in report.kept:

@@ -231,7 +231,7 @@ class SavePackageOperator(BaseOperator):
 
         version = source.version
         if version.size_bytes != reference.size_bytes or reference.version not in {"", version.version}:
-            raise PackageReplacedError(version.size_bytes, reference.size_bytes)
+            raise PackageReplacedError.told_by(version.size_bytes, reference.size_bytes)
         whole = PackageFile(package_name, version.size_bytes, version.version)
         if self.unpack == "no":
             return [whole]

@@ -162,7 +162,7 @@ class PackagePump:
                 source = self._present_version()
                 checked = self._version
                 if checked is not None and source.version != checked.version:
-                    raise PackageReplacedError(source.size_bytes, checked.size_bytes) from None
+                    raise PackageReplacedError.told_by(source.size_bytes, checked.size_bytes) from None
             except TransferMismatchError as mismatch:
                 uploads += 1
                 if uploads > _MAX_UPLOADS:

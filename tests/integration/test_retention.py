@@ -155,7 +155,7 @@ def test_what_was_deleted_is_told_although_the_rest_was_not(places: Callable[[st
     bench.emulator.faults.add("drive.F1", retry_after=7000, times=None, after=2, match={"action": "deleteItem"})
     with capture_logs() as entries:
         runs(bench, 1, keep_last=1)
-    assert "The rest of what is outdated was not deleted; the next run tries again." in told(entries)
+    assert "What is outdated was not deleted completely; the next run tries again." in told(entries)
     assert "Deleted what is outdated: run 1.zip, run 1 " in told(entries)
 
 

@@ -202,17 +202,17 @@ class PackageLinkExpiredError(TransferError):
 
 
 class PackageReplacedError(TransferError):
-    """The package is not the one that was checked. What it is by now nobody has looked into.
+    """The package is not the one that was checked. What it is by now nobody has looked into."""
 
-    :param size_bytes: its length now.
-    :param checked_bytes: that of the one that was checked.
-    """
+    @classmethod
+    def told_by(cls, size_bytes: int, checked_bytes: int) -> PackageReplacedError:
+        """The error for a package of another content.
 
-    def __init__(self, size_bytes: int, checked_bytes: int) -> None:
+        :param size_bytes: its length now.
+        :param checked_bytes: that of the one that was checked.
+        """
         lengths = "" if size_bytes == checked_bytes else f": it has {size_bytes} bytes, and had {checked_bytes} then"
-        super().__init__(
-            f"The package is not the one that was checked{lengths}. Clear get_package_url to check it again."
-        )
+        return cls(f"The package is not the one that was checked{lengths}. Clear get_package_url to check it again.")
 
 
 class SourceChangedError(TransferError):
