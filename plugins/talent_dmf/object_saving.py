@@ -8,7 +8,7 @@ from typing import Any
 from talent_dmf.api.drive_names import check_name
 from talent_dmf.api.errors import DestinationError, TalentDmfError, TransportError
 from talent_dmf.api.models import ConflictBehavior
-from talent_dmf.api.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, Series, WrittenFile, parse_receipt
+from talent_dmf.api.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, Receipt, Series, WrittenFile, parse_receipt
 from talent_dmf.api.retention import Retention, RetentionReport, StoredFile, outdated_receipts, plan_retention
 from talent_dmf.drivers import utcnow
 from talent_dmf.object_folder import ObjectFolder
@@ -84,35 +84,56 @@ class ObjectStorageFolder:
         return {"url": self._folder.url(), "name": self._folder.path.rpartition("/")[2], "size": None, "sha256": None}
 
     def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
-        """Delete outdated exports. The store knows no hash that can be trusted, so what may go is read before."""
+        """Delete outdated exports.
+
+        The store knows no hash that can be trusted, so what may go is read before. That takes its time, so each file
+        is marked before it is read, and goes only if nobody has written it since.
+        """
         sizes = self._folder.names()
         receipts = []
         for name, size in sizes.items():
             if name.endswith(RECEIPT_SUFFIX) and 0 < size <= MAX_RECEIPT_BYTES:
-                content = self.read_text(name)
-                receipt = parse_receipt(name, content) if content is not None else None
+                receipt = self._read_receipt(name)
                 if receipt is not None:
                     receipts.append(receipt)
         moment = utcnow()
         gone = outdated_receipts(receipts, series, retention, moment, current)
         written = {file.name: file.size_bytes for receipt in gone for file in receipt.files}
-        stored = [
-            StoredFile(name, name, size, sha256=self._folder.sha256(name) if written.get(name) == size else "")
-            for name, size in sizes.items()
-        ]
-        accounted = {file.name for receipt in receipts for file in receipt.files} | {each.name for each in receipts}
+        outdated = {receipt.name: receipt for receipt in gone}
+        stored = []
+        for name, size in sizes.items():
+            hashed, mark = "", ""
+            if name in outdated or written.get(name) == size:
+                mark = self._folder.mark(name) or ""
+                if not mark or (name in outdated and self._read_receipt(name) != outdated[name]):
+                    # Gone meanwhile, or written by another task, which has its own mind about it.
+                    continue
+                if name not in outdated:
+                    hashed = self._folder.sha256(name)
+            stored.append(StoredFile(name, name, size, sha256=hashed, etag=mark))
+        accounted = {file.name for receipt in receipts for file in receipt.files} | {
+            receipt.name for receipt in receipts
+        }
         report.unproven = len(sizes.keys() - accounted)
-        for outdated in plan_retention(receipts, stored, series, retention, moment, current):
-            report.kept += outdated.kept
-            whole = not outdated.kept
-            for file in outdated.files:
+        for each in plan_retention(receipts, stored, series, retention, moment, current):
+            report.kept += each.kept
+            whole = not each.kept
+            for file in each.files:
                 whole = self._delete(file, report) and whole
             if whole:
                 # Last, because it is the proof for the others.
-                self._delete(outdated.receipt, report)
+                self._delete(each.receipt, report)
+
+    def _read_receipt(self, name: str) -> Receipt | None:
+        content = self.read_text(name)
+        return parse_receipt(name, content) if content is not None else None
 
     def _delete(self, file: StoredFile, report: RetentionReport) -> bool:
         try:
+            present = self._folder.mark(file.name)
+            if present is not None and present != file.etag:
+                report.kept.append((file.name, "it was changed a moment ago"))
+                return False
             self._folder.delete(file.name)
         except TransportError:
             raise

@@ -1,0 +1,106 @@
+"""Retention in an object store while other people and tasks write in the same folder."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.integration.object_storage_rig import Facts
+from tests.integration.transfer_rig import sha256
+
+from talent_dmf.api.retention import Retention, RetentionReport, Series, WrittenFile, write_receipt
+from talent_dmf.object_folder import ObjectFolder, open_folder
+from talent_dmf.object_saving import ObjectStorageFolder
+
+SERIES = Series("talent_export_workers", "Workers", "USMF")
+FACTS = {"dag_id": SERIES.dag_id, "definition_group_id": SERIES.definition_group_id, "legal_entity_id": "USMF"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ObjectFolder:
+    """Three exports of two files each, of which the last one was just saved."""
+    opened = open_folder(f"file://{tmp_path}", None)
+    for day in (1, 2, 3):
+        files = [WrittenFile(name, 5, sha256=sha256(b"saved")) for name in (f"{day}.zip", f"{day} Jobs.csv")]
+        for file in files:
+            (tmp_path / file.name).write_bytes(b"saved")
+        receipt = write_receipt(files[0], files, FACTS, datetime(2026, 11, day, tzinfo=UTC) + timedelta(hours=1))
+        (tmp_path / f"{day}.zip.receipt.json").write_text(receipt)
+    return opened
+
+
+def retain(folder: ObjectFolder) -> RetentionReport:
+    place = ObjectStorageFolder(folder, "fail", facts=Facts(), progress=lambda _: None)
+    return place.apply_retention(SERIES, Retention(keep_last=1), "3.zip.receipt.json")
+
+
+def export(day: int) -> set[str]:
+    """The names of an export."""
+    return {f"{day}.zip", f"{day} Jobs.csv", f"{day}.zip.receipt.json"}
+
+
+def meddle_after_hashing(
+    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, hashed: str, changed: Path, content: bytes | None
+) -> None:
+    """Somebody writes or removes a file as soon as one is hashed."""
+    sha = folder.sha256
+
+    def hash_and_meddle(name: str) -> str:
+        value = sha(name)
+        if name == hashed and content is None:
+            changed.unlink()
+        elif name == hashed and content is not None:
+            changed.write_bytes(content)
+        return value
+
+    monkeypatch.setattr(folder, "sha256", hash_and_meddle)
+
+
+def test_what_is_outdated_goes(folder: ObjectFolder) -> None:
+    report = retain(folder)
+    assert folder.names().keys() == export(3)
+    assert set(report.deleted) == export(1) | export(2)
+    assert not report.kept
+
+
+@pytest.mark.parametrize("content", [b"edits", b"edited by hand"], ids=["same length", "longer"])
+def test_a_file_that_is_edited_after_it_was_hashed_stays(
+    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    meddle_after_hashing(folder, monkeypatch, "1.zip", tmp_path / "1.zip", content)
+    report = retain(folder)
+    assert (tmp_path / "1.zip").read_bytes() == content
+    assert report.kept == [("1.zip", "it was changed a moment ago")]
+    # The receipt stays with it, as the proof for the next run.
+    assert folder.names().keys() == export(3) | {"1.zip", "1.zip.receipt.json"}
+
+
+@pytest.mark.parametrize("moment", ["before its files go", "after its files went"])
+def test_a_receipt_that_another_task_writes_anew_meanwhile_stays(
+    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: str
+) -> None:
+    receipt = tmp_path / "1.zip.receipt.json"
+    first = moment == "before its files go"
+    act = folder.mark if first else folder.delete
+
+    def act_and_meddle(name: str) -> str | None:
+        done = act(name)
+        if name == (receipt.name if first else "1 Jobs.csv") and b"by hand" not in receipt.read_bytes():
+            receipt.write_bytes(receipt.read_bytes() + b"by hand")
+        return done
+
+    monkeypatch.setattr(folder, "mark" if first else "delete", act_and_meddle)
+    report = retain(folder)
+    assert report.kept == ([] if first else [(receipt.name, "it was changed a moment ago")])
+    assert folder.names().keys() == export(3) | (export(1) if first else {receipt.name})
+
+
+def test_a_file_that_another_task_deletes_meanwhile_is_no_trouble(
+    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    meddle_after_hashing(folder, monkeypatch, "1.zip", tmp_path / "2 Jobs.csv", None)
+    meddle_after_hashing(folder, monkeypatch, "1.zip", tmp_path / "1.zip", None)
+    report = retain(folder)
+    assert folder.names().keys() == export(3)
+    assert not report.kept
