@@ -125,8 +125,11 @@ class ObjectStorageFolder:
                 self._delete(each.receipt, report)
 
     def _read_receipt(self, name: str) -> Receipt | None:
-        content = self.read_text(name)
-        return parse_receipt(name, content) if content is not None else None
+        try:
+            return parse_receipt(name, b"".join(self._folder.pieces(name)))
+        except DestinationError:
+            # It was listed, so another task has deleted it since.
+            return None
 
     def _delete(self, file: StoredFile, report: RetentionReport) -> bool:
         try:

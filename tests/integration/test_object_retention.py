@@ -40,23 +40,6 @@ def export(day: int) -> set[str]:
     return {f"{day}.zip", f"{day} Jobs.csv", f"{day}.zip.receipt.json"}
 
 
-def meddle_after_hashing(
-    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, hashed: str, changed: Path, content: bytes | None
-) -> None:
-    """Somebody writes or removes a file as soon as one is hashed."""
-    sha = folder.sha256
-
-    def hash_and_meddle(name: str) -> str:
-        value = sha(name)
-        if name == hashed and content is None:
-            changed.unlink()
-        elif name == hashed and content is not None:
-            changed.write_bytes(content)
-        return value
-
-    monkeypatch.setattr(folder, "sha256", hash_and_meddle)
-
-
 def test_what_is_outdated_goes(folder: ObjectFolder) -> None:
     report = retain(folder)
     assert folder.names().keys() == export(3)
@@ -68,7 +51,15 @@ def test_what_is_outdated_goes(folder: ObjectFolder) -> None:
 def test_a_file_that_is_edited_after_it_was_hashed_stays(
     folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
 ) -> None:
-    meddle_after_hashing(folder, monkeypatch, "1.zip", tmp_path / "1.zip", content)
+    sha = folder.sha256
+
+    def hash_and_edit(name: str) -> str:
+        value = sha(name)
+        if name == "1.zip":
+            (tmp_path / name).write_bytes(content)
+        return value
+
+    monkeypatch.setattr(folder, "sha256", hash_and_edit)
     report = retain(folder)
     assert (tmp_path / "1.zip").read_bytes() == content
     assert report.kept == [("1.zip", "it was changed a moment ago")]
@@ -96,11 +87,18 @@ def test_a_receipt_that_another_task_writes_anew_meanwhile_stays(
     assert folder.names().keys() == export(3) | (export(1) if first else {receipt.name})
 
 
-def test_a_file_that_another_task_deletes_meanwhile_is_no_trouble(
-    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("gone", ["1.zip", "2 Jobs.csv", "2.zip.receipt.json", "3.zip.receipt.json"])
+def test_what_another_task_deletes_meanwhile_is_no_trouble(
+    folder: ObjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gone: str
 ) -> None:
-    meddle_after_hashing(folder, monkeypatch, "1.zip", tmp_path / "2 Jobs.csv", None)
-    meddle_after_hashing(folder, monkeypatch, "1.zip", tmp_path / "1.zip", None)
+    list_names = folder.names
+
+    def list_and_delete() -> dict[str, int]:
+        listed = list_names()
+        (tmp_path / gone).unlink(missing_ok=True)
+        return listed
+
+    monkeypatch.setattr(folder, "names", list_and_delete)
     report = retain(folder)
-    assert folder.names().keys() == export(3)
+    assert export(1).isdisjoint(folder.names())
     assert not report.kept
