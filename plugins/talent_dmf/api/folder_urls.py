@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.redaction import redact_url
 
 
 def check_folder_url(url: str) -> None:
@@ -21,11 +22,18 @@ def check_folder_url(url: str) -> None:
             "The destination's URL carries credentials, which would show in logs. Put them into an Airflow connection "
             "and name that one."
         )
-    if not parts.scheme or not (parts.path.strip("/") or host):
+    if not parts.scheme or "://" not in url or not (parts.path.strip("/") or host):
         shown = "" if user else f" {url!r}"
         raise ConfigurationError(
             f"The destination{shown} is no URL of a folder; write it as abfs://container/folder, s3://bucket/folder or "
             "file:///folder."
+        )
+    # fsspec makes a path of the host, and a relative one: the files would lie below the worker's current directory.
+    if parts.scheme in {"file", "local"} and host:
+        path = "/".join(each for each in ("" if host in {"localhost", "."} else host, parts.path.strip("/")) if each)
+        raise ConfigurationError(
+            f"The destination {redact_url(url)!r} does not begin at the root of the disk, but at a host {host!r}; "
+            f"write three slashes: {parts.scheme}:///{path or 'folder'}."
         )
     if host.endswith((".dfs.core.windows.net", ".blob.core.windows.net")):
         raise ConfigurationError(
