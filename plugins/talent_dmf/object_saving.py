@@ -62,7 +62,9 @@ class ObjectStorageFolder:
         if stored.already_there:
             how = f"there already, SHA-256 {stored.sha256} compared"
         return SavedFile(
-            WrittenFile(stored.name, stored.size_bytes, stored.quick_xor_hash, stored.sha256, file.entity),
+            WrittenFile(
+                stored.name, stored.size_bytes, stored.quick_xor_hash, stored.sha256, file.entity, stored.found
+            ),
             {"url": stored.url, "name": stored.name, "size": stored.size_bytes, "sha256": stored.sha256},
             stored.url,
             how,

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from talent_dmf.api.errors import NameConflictError, TransferError, TransferMismatchError
@@ -45,6 +45,7 @@ class StoredObject:
     :param quick_xor_hash: quickXorHash of it in base64.
     :param duration_seconds: time from the first request to the verified file.
     :param already_there: whether it had been stored before.
+    :param found: whether nothing but its content tells that it had been stored by this task.
     """
 
     url: str
@@ -54,6 +55,7 @@ class StoredObject:
     quick_xor_hash: str
     duration_seconds: float
     already_there: bool = False
+    found: bool = False
 
 
 class FactStore(Protocol):
@@ -101,11 +103,13 @@ class ObjectStoragePump:
         :raises TransferError: it cannot be done.
         """
         began = self._clock()
-        found = self._earlier_try(file) or self._same_content(file)
-        if found is not None:
-            name, digests = found
+        ours = self._earlier_try(file)
+        there = ours or self._same_content(file)
+        if there is not None:
+            name, digests = there
             log.info("%s is there already, with the same content: nothing is sent.", self._folder.url(name))
-            return self._stored(file, name, digests, began, already_there=True)
+            stored = self._stored(file, name, digests, began)
+            return replace(stored, already_there=True, found=ours is None)
         mismatches = conflicts = 0
         while True:
             name = self._free_name(file.name, conflict_behavior)
@@ -128,9 +132,7 @@ class ObjectStoragePump:
                     ) from None
                 log.warning("%s was taken meanwhile. Sending it under the next free name.", self._folder.url(name))
 
-    def _stored(
-        self, file: PackageFile, name: str, digests: Digests, began: float, *, already_there: bool = False
-    ) -> StoredObject:
+    def _stored(self, file: PackageFile, name: str, digests: Digests, began: float) -> StoredObject:
         return StoredObject(
             url=self._folder.url(name),
             name=name,
@@ -138,7 +140,6 @@ class ObjectStoragePump:
             sha256=digests.sha256 or "",
             quick_xor_hash=digests.quick_xor.base64(),
             duration_seconds=self._clock() - began,
-            already_there=already_there,
         )
 
     def _earlier_try(self, file: PackageFile) -> tuple[str, Digests] | None:

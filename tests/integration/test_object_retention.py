@@ -9,12 +9,12 @@ import pytest
 from tests.integration.object_storage_rig import Facts
 from tests.integration.transfer_rig import sha256
 
-from talent_dmf.api.retention import Retention, RetentionReport, Series, WrittenFile, write_receipt
+from talent_dmf.api.receipts import Series, WrittenFile, write_receipt
+from talent_dmf.api.retention import Retention, RetentionReport
 from talent_dmf.object_folder import ObjectFolder, open_folder
 from talent_dmf.object_saving import ObjectStorageFolder
 
-SERIES = Series("talent_export_workers", "Workers", "USMF")
-FACTS = {"dag_id": SERIES.dag_id, "definition_group_id": SERIES.definition_group_id, "legal_entity_id": "USMF"}
+SERIES = Series("https://a.example", "talent_export_workers", "save", "Workers", "USMF")
 
 
 @pytest.fixture
@@ -25,14 +25,18 @@ def folder(tmp_path: Path) -> ObjectFolder:
         files = [WrittenFile(name, 5, sha256=sha256(b"saved")) for name in (f"{day}.zip", f"{day} Jobs.csv")]
         for file in files:
             (tmp_path / file.name).write_bytes(b"saved")
-        receipt = write_receipt(files[0], files, FACTS, datetime(2026, 11, day, tzinfo=UTC) + timedelta(hours=1))
+        made = datetime(2026, 11, day, tzinfo=UTC)
+        facts = {"execution_id": f"id {day}", "extracted_at": made.isoformat()}
+        receipt = write_receipt(files[0], files, SERIES, facts, made + timedelta(hours=1))
         (tmp_path / f"{day}.zip.receipt.json").write_text(receipt)
     return opened
 
 
 def retain(folder: ObjectFolder) -> RetentionReport:
     place = ObjectStorageFolder(folder, "fail", facts=Facts(), progress=lambda _: None)
-    return place.apply_retention(SERIES, Retention(keep_last=1), "3.zip.receipt.json")
+    report = RetentionReport()
+    place.apply_retention(SERIES, Retention(keep_last=1), "3.zip.receipt.json", report)
+    return report
 
 
 def export(day: int) -> set[str]:
