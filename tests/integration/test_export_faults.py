@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from structlog.testing import capture_logs
 from tests.integration.conftest import environment_connection, run_to_end
 
 import talent_dmf.api.actions
@@ -291,6 +292,30 @@ def test_an_empty_delta_is_noticed(emulator: Emulator, context: dict[str, Any], 
     run = Run(context, on_empty=on_empty, project="Export Workers incremental")
     with pytest.raises(AirflowSkipException if on_empty == "skip" else AirflowFailException, match="holds no rows"):
         run.wait(run.trigger())
+
+
+@pytest.mark.parametrize("delta", ["header-only", "zero-byte", "missing-entry"])
+def test_the_package_of_an_empty_delta_is_found(emulator: Emulator, context: dict[str, Any], delta: str) -> None:
+    emulator.faults.add("dmf.F21", delta=delta)
+    with capture_logs() as entries:
+        package = Run(context, project="Export Workers incremental").go()
+    is_missing = delta == "missing-entry"
+    assert (package["entities"], package["without_file"]) == (
+        ([], ["Workers"]) if is_missing else (["Workers.xlsx"], [])
+    )
+    told = [entry["event"] for entry in entries if "no data file of 'Workers' (no rows)" in str(entry)]
+    assert len(told) == is_missing
+
+
+def test_rows_without_their_data_file_are_lost_and_not_empty(emulator: Emulator, context: dict[str, Any]) -> None:
+    emulator.faults.add("dmf.F21", delta="missing-entry")
+    run = Run(context, project="Export Workers incremental")
+    execution_id = run.trigger()
+    run.wait(execution_id)
+    (execution,) = emulator.state.executions.all()
+    execution.rows["Workers"] = 12
+    with pytest.raises(AirflowFailException, match=r"exported rows of 'Workers' \(12 rows\), and they are not in it"):
+        run.package(execution_id)
 
 
 def test_a_download_that_fails_never_exports_the_delta_again(emulator: Emulator, context: dict[str, Any]) -> None:

@@ -80,6 +80,7 @@ class PackageReference:
     :param extracted_at: ISO 8601 time at which the package was made.
     :param expires_at: ISO 8601 time at which the signed URL that was looked at expires, if it says so.
     :param entities: names of the data files in the package.
+    :param without_file: labels of the entities of which it holds none.
     """
 
     execution_id: str
@@ -91,10 +92,11 @@ class PackageReference:
     expires_at: str | None = None
     version: str = ""
     entities: tuple[str, ...] = ()
+    without_file: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The reference as plain JSON, for an XCom."""
-        return {**asdict(self), "entities": list(self.entities)}
+        return {**asdict(self), "entities": list(self.entities), "without_file": list(self.without_file)}
 
     @classmethod
     def from_json(cls, raw: object) -> PackageReference:
@@ -104,10 +106,8 @@ class PackageReference:
         :raises ConfigurationError: it is none.
         """
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw} if isinstance(raw, dict) else {}
-        entities = known.get("entities") or ()
         try:
-            # A text would become its letters.
-            reference = cls(**{**known, "entities": (0,) if isinstance(entities, str) else tuple(entities)})
+            reference = cls(**{**known, **{name: _names(known.get(name)) for name in ("entities", "without_file")}})
         except TypeError as error:
             raise _no_reference() from error
         wrong = reference._wrong()
@@ -125,7 +125,13 @@ class PackageReference:
         right["size_bytes"] = type(self.size_bytes) is int and self.size_bytes >= 0
         right["expires_at"] = isinstance(self.expires_at, str | None)
         right["entities"] = all(isinstance(name, str) for name in self.entities)
+        right["without_file"] = all(isinstance(label, str) for label in self.without_file)
         return [f"`{name}`" for name, holds in right.items() if not holds]
+
+
+def _names(value: Any) -> tuple[Any, ...]:
+    # A text would become its letters.
+    return (0,) if isinstance(value, str) else tuple(value or ())
 
 
 def _is_moment(text: str) -> bool:

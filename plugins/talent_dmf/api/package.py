@@ -94,13 +94,16 @@ class PackageContents:
     """What a package holds.
 
     :param definition_group_id: data project that it says to come from.
-    :param entities: what the manifest names, in its order.
+    :param entities: what the manifest names, in its order, if it has a data file.
     :param entries: all files, in the order of the directory.
+    :param without_file: labels of the entities that the manifest names and the package holds no data file of: one of
+        the forms of an empty delta (dmf-package-api.md §2.7). Whether they were empty, only the execution tells.
     """
 
     definition_group_id: str
     entities: tuple[PackageEntity, ...]
     entries: tuple[PackageEntry, ...]
+    without_file: tuple[str, ...] = ()
 
 
 def read_package(source: Source, policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[PackageContents]:
@@ -109,7 +112,7 @@ def read_package(source: Source, policy: RetryPolicy, jitter: Callable[[], float
     :param source: the blob.
     :param policy: how patient with the storage.
     :param jitter: random numbers from 0 to 1.
-    :raises PackageInvalidError: truncated, damaged, not flat, or without what the manifest promises.
+    :raises PackageInvalidError: truncated, damaged, not flat, or without manifest or header.
     :raises PackageLinkExpiredError: the signature is not accepted any more; begin again with a new URL.
     """
     if source.size_bytes < _SMALLEST_ZIP_BYTES:
@@ -198,7 +201,7 @@ def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfi
 
 def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> PackageContents:
     sizes = {info.filename.casefold(): info.file_size for info in infos}
-    entities = []
+    entities, without_file = [], []
     for named in manifest.entities:
         if _NOT_FLAT.search(named.file_name):
             raise PackageInvalidError(
@@ -207,12 +210,8 @@ def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> Pa
             )
         size = sizes.get(named.file_name.casefold())
         if size is None:
-            raise PackageInvalidError(
-                f"The manifest of the package names the file {named.file_name!r} for the entity {named.name!r}, and "
-                "the package does not hold it. If the execution's details say that this entity has no rows, save the "
-                "package by hand from Data management > Job history, where it is for 7 days. Do that before you export "
-                "again: what an incremental export held is not in the next one, for none of its entities."
-            )
+            without_file.append(named.name)
+            continue
         entities.append(
             PackageEntity(named.name, named.target_entity, named.file_name, named.source_format, size_bytes=size)
         )
@@ -222,7 +221,7 @@ def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> Pa
         )
         for info in infos
     )
-    return PackageContents(manifest.definition_group_id, tuple(entities), entries)
+    return PackageContents(manifest.definition_group_id, tuple(entities), entries, tuple(without_file))
 
 
 class _GapError(Exception):

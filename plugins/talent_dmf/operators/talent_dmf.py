@@ -195,12 +195,15 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
     """Waits until the package of a finished export exists, reads its size and contents by ranged reads, and passes on
     where it lies, without the signature that opens it: XComs are readable by every viewer and are not masked.
 
+    An entity of which the package holds no data file is taken for empty, with a warning, unless Dynamics 365 says that
+    rows of it were exported.
+
     :param execution_id: the finished execution.
     :param package_timeout_seconds: longest wait for the package: ``GetExportedPackageUrl`` answers an empty string for
         a while even after success.
     :param talent_dmf_conn_id: connection to the environment.
     :returns: XCom ``return_value``: ``execution_id``, ``host``, ``path``, ``size_bytes``, ``etag``, ``expires_at``,
-        ``extracted_at``, ``entities``.
+        ``extracted_at``, ``entities``, ``without_file``.
     :raises AirflowFailException: there is no package, or it is not the package that it should be.
     """
 
@@ -222,9 +225,13 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the package and look into it."""
+        from talent_dmf.api.package_link import told_of_empty
+
         with verdicts(self.log):
             hook = _hook(self.talent_dmf_conn_id)
             reference = hook.find_package(self.execution_id, timeout_seconds=self.package_timeout_seconds)
+            if reference.without_file:
+                self.log.warning("%s", told_of_empty(reference, hook.entity_outcomes(self.execution_id)))
         self.log.info(
             "Package of execution %s: %d bytes, data files: %s.",
             self.execution_id,

@@ -60,7 +60,14 @@ def test_a_drive_item_speaks_the_readers_words():
 
 
 PACKAGE = PackageReference(
-    "e-1", "b.example", "/c/p.zip", 7, "etag", "2026-03-01T06:00:00Z", entities=("Workers.xlsx",)
+    "e-1",
+    "b.example",
+    "/c/p.zip",
+    7,
+    "etag",
+    "2026-03-01T06:00:00Z",
+    entities=("Workers.xlsx",),
+    without_file=("Jobs",),
 )
 
 
@@ -95,6 +102,8 @@ def test_what_is_no_package_reference_is_refused(raw):
         ("expires_at", 7),
         ("entities", "Workers.xlsx"),
         ("entities", [None]),
+        ("without_file", "Workers"),
+        ("without_file", [None]),
     ],
 )
 def test_a_package_reference_with_a_value_that_cannot_be_is_refused(key, value):
@@ -104,5 +113,5 @@ def test_a_package_reference_with_a_value_that_cannot_be_is_refused(key, value):
 
 def test_a_package_reference_of_an_earlier_release_is_read():
     raw = PACKAGE.to_json()
-    del raw["version"], raw["expires_at"], raw["entities"]
+    del raw["version"], raw["expires_at"], raw["entities"], raw["without_file"]
     assert PackageReference.from_json(raw).version == ""
