@@ -83,10 +83,21 @@ def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
         (Recurring-Integrations-Scheduler, commit 97c78c6).
     :raises ProtocolError: a status that the contract does not know.
     """
+    return (yield from ask_execution(execution_id))[0]
+
+
+def ask_execution(execution_id: str) -> Steps[tuple[DmfExecutionStatus | None, bool]]:
+    """How an execution stands, and whether the service says in so many words that it does not know it.
+
+    :returns: as :func:`execution_status`, and whether it was denied: a bare 400 denies nothing.
+    :raises ProtocolError: a status that the contract does not know.
+    """
     name = "GetExecutionSummaryStatus"
     response = yield from _action(name, {"executionId": execution_id})
-    if execution_not_found(response) or (response.status == 400 and not parameters_refused(response)):
-        return None
+    if execution_not_found(response):
+        return None, True
+    if response.status == 400 and not parameters_refused(response):
+        return None, False
     value = _value(name, response, execution_id)
     status = DmfExecutionStatus.parse(value)
     if status is None:
@@ -96,7 +107,7 @@ def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
             status_code=response.status,
             request_ids=response.request_ids,
         )
-    return status
+    return status, False
 
 
 def exported_package_url(execution_id: str) -> Steps[SecretUrl | None]:

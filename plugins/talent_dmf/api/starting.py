@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from talent_dmf.api.actions import (
+    ask_execution,
     execution_is_listed,
     execution_status,
     executions_that_look_running,
@@ -147,11 +148,12 @@ def running_execution(definition_group_id: str) -> Steps[str | None]:
     :param definition_group_id: name of the data project.
     """
     for execution_id in (yield from executions_that_look_running(definition_group_id)):
-        status = yield from execution_status(execution_id)
+        status, denied = yield from ask_execution(execution_id)
         if status is None:
             # Listed as running, yet not known: just started by somebody, or broken off long ago. A second look tells.
             yield Sleep(SECOND_LOOK_SECONDS, f"Execution {execution_id} is listed, but not known yet.")
-            status = yield from execution_status(execution_id)
-        if status is not None and status.is_running:
+            status, denied = yield from ask_execution(execution_id)
+        # Where the service says neither, the list is believed: two exports at a time disturb each other.
+        if status.is_running if status is not None else not denied:
             return execution_id
     return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import unquote
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.scripted import START, answer, not_found, odata_error, rows, value
 
@@ -160,6 +160,7 @@ TURNS = st.lists(st.sampled_from(["stays", "stays", "Failed", "Canceled", "Succe
 
 @settings(max_examples=200, deadline=None)
 @given(FAULTS, WINDOWS, TURNS, st.booleans(), st.booleans(), WORDS)
+@example(["stray 400", "stray 400", "none", "none", "none"], [], ["stays"], False, True, "Execution ID already exists")
 def test_never_two_executions_of_one_undertaking(faults, windows, turns, refuses_known_ids, somebody_else, words):
     service = Service(faults, windows, refuses_known_ids, words)
     if somebody_else:
