@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from talent_dmf.api.drive import ensure_folder
 from talent_dmf.api.drive_names import check_destination
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
@@ -121,6 +122,10 @@ class OneDriveFolder:
     def describe(self) -> dict[str, Any]:
         """The folder itself, as an XCom describes a file."""
         item = self._graph.get_item(self._drive.id, self._folder)
+        if item is None:
+            # Nothing was saved in it: no entity of the package has a file.
+            self._graph.run(ensure_folder(self._drive.id, self._folder))
+            item = self._graph.get_item(self._drive.id, self._folder)
         if item is None:
             raise DestinationError(f"The folder {self._folder!r} is not there any more. Was it renamed meanwhile?")
         return item.to_json()

@@ -232,3 +232,14 @@ def test_a_remote_store_from_end_to_end(
             assert content == bench.members()[file["name"].removeprefix(f"run {number} ")]
         bench.new_run()
     assert set(folder.names()) == run_files(2, 3)
+
+
+@pytest.mark.parametrize("unpack", ["no", "beside", "instead"])
+def test_a_package_whose_entities_have_no_files(bench: Bench, unpack: str) -> None:
+    """An empty delta may come without files (dmf.F21): the folder is there all the same, and the receipt tells."""
+    bench.emulator.faults.add("dmf.F21", delta="missing-entry", times=None)
+    bench.new_run()
+    saved = bench.save(file_name="p.zip", unpack=unpack, receipt=True)
+    assert bench.names() == {"p.zip.receipt.json"} | (set() if unpack == "instead" else {"p.zip"})
+    assert saved.get("files", []) == []
+    assert json.loads((bench.path / "p.zip.receipt.json").read_text())["data_files"] == []

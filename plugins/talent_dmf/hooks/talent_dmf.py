@@ -119,7 +119,8 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
 
         with self.blob_driver() as blob:
             source, contents = run_with_link(blob, mint, _look_into)
-        return reference_to(execution_id, source, tuple(entity.file_name for entity in contents.entities))
+        files = tuple(entity.file_name for entity in contents.entities)
+        return reference_to(execution_id, source, files, contents.without_file)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.
