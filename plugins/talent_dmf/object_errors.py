@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +21,29 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.redaction import redact
 
 _SHOWN_CHARACTERS = 500
+# How Airflow and fsspec begin when nobody has registered a scheme.
+_UNKNOWN_SCHEME = re.compile("No filesystem registered|Unsupported filesystem|Protocol not known")
+# By name, because the libraries need not be installed: botocore's, Azure's and Google's.
+_MISCONFIGURED = frozenset(
+    {
+        "AzureSigningError",
+        "ConfigNotFound",
+        "ConfigParseError",
+        "DefaultCredentialsError",
+        "InvalidConfigError",
+        "InvalidEndpointConfigurationError",
+        "InvalidRegionError",
+        "InvalidURL",
+        "MissingParametersError",
+        "NoCredentialsError",
+        "NoRegionError",
+        "ParamValidationError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+        "UnknownServiceError",
+        "UnknownSignatureVersionError",
+    }
+)
 _HOPELESS = {
     errno.ENOSPC: "Free space, or choose another place",
     errno.EDQUOT: "Free space, or have the quota raised",
@@ -45,16 +70,23 @@ def store_errors(action: str, url: str, *, replace: bool = False) -> Iterator[No
         raise (_busy(error, action, url) if replace else name_taken(url)) from None
     except (ImportError, AirflowNotFoundException) as error:
         raise ConfigurationError(
-            f"Could not {action} {url}: {error}. Define the connection; install the provider of the store."
+            f"Could not {action} {url}: {redact(str(error))}. Define the connection; install the provider of the store."
         ) from None
     except Exception as error:  # noqa: BLE001 - a store's library raises whatever it likes
         raise _sentence(error, action, url, replace=replace) from None
 
 
 def _sentence(error: Exception, action: str, url: str, *, replace: bool) -> TalentDmfError:
-    if isinstance(error, ValueError) and action == "reach":
+    if action == "reach" and isinstance(error, ValueError) and _UNKNOWN_SCHEME.match(str(error)):
         return ConfigurationError(
-            f"Could not {action} {url}: {error}. Check the scheme, and that the provider of the store is installed."
+            f"Could not {action} {url}: {redact(str(error))}. Check the scheme, and that the provider of the store is "
+            "installed."
+        )
+    if _is_misconfigured(error, action):
+        return ConfigurationError(
+            f"Could not {action} {url}: the store's library cannot work with what it was given. Correct the bucket or "
+            f"container in the destination, or the key, the address and the options in the connection. "
+            f"({_words(error)})"
         )
     statuses = {status for each in _chain(error) if (status := _http_status(each))}
     text = _words(error)
@@ -73,6 +105,15 @@ def _sentence(error: Exception, action: str, url: str, *, replace: bool) -> Tale
     if isinstance(error, OSError) and error.errno in _HOPELESS:
         return DestinationError(f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}.")
     return TransportError(f"Could not {action} {url}; the store may be out of reach at the moment. ({text})")
+
+
+def _is_misconfigured(error: Exception, action: str) -> bool:
+    """Whether no try can succeed before a person corrects the destination or the connection."""
+    if any(type(each).__name__ in _MISCONFIGURED for each in _chain(error)):
+        return True
+    # At the first contact this is about what was given; later it may be an answer that was cut off.
+    garbled = isinstance(error, json.JSONDecodeError | UnicodeError)
+    return action in {"reach", "look at"} and isinstance(error, ValueError | TypeError) and not garbled
 
 
 def _busy(error: Exception, action: str, url: str) -> TransportError:

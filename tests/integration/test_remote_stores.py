@@ -16,7 +16,13 @@ from tests.integration.remote_stores import RemoteStore
 from tests.integration.s3_servers import aws_connection
 from tests.integration.transfer_rig import Rig, sha256
 
-from talent_dmf.api.errors import DestinationError, NameConflictError, PermissionDeniedError, TransferError
+from talent_dmf.api.errors import (
+    ConfigurationError,
+    DestinationError,
+    NameConflictError,
+    PermissionDeniedError,
+    TransferError,
+)
 from talent_dmf.object_folder import open_folder
 from talent_dmf.object_storage import ObjectStoragePump
 from talent_dmf.object_writers import save_text
@@ -105,3 +111,35 @@ def test_a_key_that_is_refused_is_told(rig: Rig, remote_store: RemoteStore, set_
         Saving(rig, open_folder(remote_store.url("daily"), "wrong_key")).save("p.zip")
     assert not caught.value.retryable
     assert "wr0ng-secret-key" not in f"{caught.value} {caught.value.detail}"
+
+
+NOWHERE = "http://127.0.0.1:9"
+BLOB = f"BlobEndpoint={NOWHERE}/acc;AccountName=acc;AccountKey="
+
+
+@pytest.mark.parametrize(
+    ("url", "connection", "words"),
+    [
+        ("s3://my bucket!/x", aws_connection(NOWHERE), "Invalid bucket name"),
+        ("s3://bucket/x", aws_connection("nonsense"), "Invalid endpoint: nonsense"),
+        ("s3://bucket/x", {"conn_type": "aws", "extra": {"profile_name": "nope"}}, "profile"),
+        ("s3://bucket/x", {"conn_type": "aws", "extra": {"config_kwargs": {"nonsense": 1}}}, "'nonsense'"),
+        ("abfs://container/x", {"conn_type": "wasb", "extra": {"connection_string": f"{BLOB}abcde;"}}, "base64"),
+        ("abfs://container/x", {"conn_type": "wasb", "extra": {"connection_string": "nonsense"}}, "malformed"),
+    ],
+    ids=["bucket", "endpoint", "profile", "option", "key", "connection string"],
+)
+def test_what_only_a_person_can_correct_is_a_verdict(
+    rig: Rig,
+    set_connection: SetConnection,
+    url: str,
+    connection: dict[str, Any],
+    words: str,
+) -> None:
+    # fsspec keeps what it made of a connection under its id.
+    conn_id = f"wrong_{uuid.uuid4().hex}"
+    set_connection(conn_id, connection)
+    with pytest.raises(ConfigurationError, match="cannot work with what it was given") as caught:
+        Saving(rig, open_folder(url, conn_id)).save("p.zip")
+    assert words in str(caught.value)
+    assert not caught.value.retryable
