@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from talent_dmf.api.errors import NameConflictError, TransferError, TransferMismatchError
+from talent_dmf.api.errors import ConfigurationError, NameConflictError, TransferError, TransferMismatchError
 from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.object_errors import name_taken
 from talent_dmf.object_folder import ObjectFolder
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _MAX_MISMATCHES = 2
 _MAX_CONFLICTS = 5
 _MAX_NUMBERED = 100
+_TOLD_FROM_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class ObjectStoragePump:
     :param facts: what earlier tries left.
     :param progress: is told after each chunk, in the caller's thread.
     :param clock: monotonic seconds.
+    :raises ConfigurationError: the package comes in chunks of no length.
     """
 
     def __init__(
@@ -89,6 +91,11 @@ class ObjectStoragePump:
         progress: Callable[[Progress], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if not isinstance(package.chunk_bytes, int) or package.chunk_bytes < 1:
+            raise ConfigurationError(
+                f"`chunk_bytes` is {package.chunk_bytes!r}, but must be a whole number of bytes from 1 on, such as "
+                "10485760."
+            )
         self._package, self._folder, self._facts = package, folder, facts
         self._progress, self._clock = progress, clock
 
@@ -234,6 +241,9 @@ class ObjectStoragePump:
                 f"The store holds {size} bytes of {self._folder.url(name)}, and {file.size_bytes} were sent. "
                 "It was deleted there."
             )
+        if size >= _TOLD_FROM_BYTES:
+            # It takes about as long as the sending, and without a line the task would seem to hang.
+            log.info("Reading %s back to compare it: %.0f MB.", self._folder.url(name), size / 1e6)
         stored = self._folder.sha256(name, self._package.stop_if_cancelled)
         if stored != digests.sha256:
             raise TransferMismatchError(

@@ -17,6 +17,7 @@ from tests.integration.object_storage_rig import Saving
 from tests.integration.staging_store import StagingFileSystem
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
+from talent_dmf import object_storage
 from talent_dmf.api.errors import (
     ConfigurationError,
     DestinationError,
@@ -215,6 +216,24 @@ def test_a_link_that_expires_is_replaced_at_the_same_byte(saving: Saving) -> Non
     stored = saving.save("p.zip")
     assert saving.rig.links == 2
     assert stored.sha256 == sha256(saving.rig.package())
+
+
+@pytest.mark.parametrize(("chunk_bytes", "shown"), [(0, "0"), (-5, "-5"), (1.5, "1.5"), ("10", "'10'")])
+def test_chunks_without_a_length_are_refused(saving: Saving, chunk_bytes: Any, shown: str) -> None:
+    saving.package.chunk_bytes = chunk_bytes
+    with pytest.raises(ConfigurationError, match=f"`chunk_bytes` is {shown}, but must be a whole number of bytes"):
+        saving.save("p.zip")
+
+
+def test_a_long_reading_back_is_told(
+    saving: Saving, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "talent_dmf")
+    saving.save("p.zip")
+    assert "back to compare it" not in caplog.text
+    monkeypatch.setattr(object_storage, "_TOLD_FROM_BYTES", PACKAGE_BYTES)
+    saving.save("q.zip")
+    assert f"back to compare it: {PACKAGE_BYTES / 1e6:.0f} MB." in caplog.text
 
 
 @pytest.mark.parametrize("commits", [1, 2])
