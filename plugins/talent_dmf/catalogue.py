@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from talent_dmf.api.choices import ConflictBehavior, OnEmpty, PartialSuccess, Unpack
+from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, OnEmpty, PartialSuccess, Unpack
 from talent_dmf.api.drive_names import check_name, check_path
 from talent_dmf.api.execution_ids import check_legal_entity
 from talent_dmf.api.file_names import (
@@ -78,7 +78,7 @@ class ExportSpec(BaseModel):
     unpack: Unpack = "no"
     unpack_name: str = DEFAULT_UNPACK_NAME
     keep_last: int | None = Field(None, ge=1)
-    keep_days: int | None = Field(None, ge=1)
+    keep_days: int | None = Field(None, ge=1, le=MAX_KEEP_DAYS)
     sla: Duration = timedelta(hours=2)
     time_limit: Duration = timedelta(hours=4)
     transfer_time_limit: Duration = timedelta(hours=2)

@@ -145,6 +145,7 @@ MISTAKES = [
     (GOOD + "receipt: no\nkeep_days: 3\n", 4, "`keep_days` needs `receipt: true`, because an old file is deleted"),
     (GOOD + "receipt: true\nkeep_last: 0\n", 4, "`keep_last` is '0', but must be 1 or more"),
     (GOOD + "receipt: true\nkeep_days: 0\n", 4, "`keep_days` is '0', but must be 1 or more"),
+    (GOOD + "receipt: true\nkeep_days: 36501\n", 4, "`keep_days` is '36501', but must be 36500 or less"),
     (GOOD + "receipt: true\nkeep_days: a week\n", 4, "`keep_days` is 'a week', but must be a whole number"),
     (GOOD + "destination: Exports/Workers\n", 3, "The destination 'Exports/Workers' is no URL of a folder; write it"),
     (GOOD + "destination: 'file:///'\n", 3, "is no URL of a folder"),

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from talent_dmf.api.choices import MAX_KEEP_DAYS
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile
-
-# A hundred years: beyond it, dates end.
-MAX_KEEP_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
