@@ -96,6 +96,18 @@ def test_a_file_of_no_bytes(saving: Saving) -> None:
     assert saving.content("empty.csv") == b""
 
 
+def test_a_mark_changes_with_what_is_stored_and_only_then(saving: Saving) -> None:
+    assert saving.folder.mark("r.json") is None
+    save_text(saving.folder, "r.json", "one")
+    mark = saving.folder.mark("r.json")
+    # Listed meanwhile: what a library remembers of a listing may be told in other words.
+    assert saving.folder.names() == {"r.json": 3}
+    assert mark is not None
+    assert saving.folder.mark("r.json") == mark
+    save_text(saving.folder, "r.json", "two")
+    assert saving.folder.mark("r.json") != mark
+
+
 def test_a_bucket_that_does_not_exist_is_told(saving: Saving, remote_store: RemoteStore) -> None:
     nowhere = open_folder(remote_store.url("daily", "nowhere"), remote_store.kind)
     with pytest.raises(DestinationError, match=r"bucket, container or folder do not exist\. Create them") as caught:
