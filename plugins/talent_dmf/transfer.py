@@ -86,7 +86,6 @@ class PackagePump:
     :param progress: is told after each range, in the caller's thread.
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
     :param sha256: whether to compute that hash as well, for a receipt.
-    :param require_hash: whether a file that OneDrive gives no hash for counts as unverified.
     :param cancelled: asked between ranges; ends the transfer when it says yes.
     :param policy: how patient with ranges that come to nothing.
     :param jitter: random numbers from 0 to 1.
@@ -112,7 +111,6 @@ class PackagePump:
         progress: Callable[[Progress], None] | None = None,
         session_store: SessionStore | None = None,
         sha256: bool = False,
-        require_hash: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
         policy: RetryPolicy | None = None,
         jitter: Callable[[], float] = random.random,
@@ -131,7 +129,6 @@ class PackagePump:
             progress=progress,
             store=session_store,
             sha256=sha256,
-            require_hash=require_hash,
             cancelled=cancelled,
             policy=policy or RetryPolicy(),
             jitter=jitter,
@@ -165,7 +162,7 @@ class PackagePump:
                     raise PackageReplacedError.told_by(source.size_bytes, checked.size_bytes) from None
             except TransferMismatchError as mismatch:
                 uploads += 1
-                if uploads > _MAX_UPLOADS:
+                if uploads > _MAX_UPLOADS or not mismatch.retryable:
                     raise
                 log.warning("%s Uploading once more.", mismatch.message)
             else:

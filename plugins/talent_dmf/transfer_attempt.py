@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import replace
 
-from talent_dmf.api.download_range import Source, pin
+from talent_dmf.api.download_range import Source
 from talent_dmf.api.drive import get_item_by_id
 from talent_dmf.api.errors import (
-    PackageLinkExpiredError,
+    NameConflictError,
     SourceChangedError,
     TalentDmfError,
     TransferError,
@@ -22,17 +21,16 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import Patience
 from talent_dmf.api.steps import Steps
 from talent_dmf.api.upload import ResumableUpload
+from talent_dmf.api.upload_judging import Doubtful, unproven
 from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.api.upload_result import store_empty
+from talent_dmf.api.upload_result import settled, store_empty
 from talent_dmf.api.upload_session import Completed, UploadSession
-from talent_dmf.transfer_job import Job, Tally, run_with_link
+from talent_dmf.transfer_job import Job, Tally
 from talent_dmf.transfer_progress import Progress
-from talent_dmf.transfer_reader import BUFFERS, Chunk, Digests, Reader
+from talent_dmf.transfer_source import SourceReading
 
 log = logging.getLogger(__name__)
 
-# Links in a row that the storage does not accept: then it is not a matter of age.
-_MAX_REFUSED_LINKS = 3
 # The session is the truth, so what is kept may be some seconds old: the bytes in between are read again for the
 # hash, and not sent.
 _SAVE_SECONDS = 5.0
@@ -49,20 +47,25 @@ class Attempt:
     """
 
     def __init__(self, job: Job, source: Source, tally: Tally) -> None:
-        self._job, self._source, self._tally = job, source, tally
-        self._digests = Digests(sha256=job.sha256)
-        size = min(job.chunk_bytes, max(source.size_bytes, 1))
-        self._buffers = [bytearray(size) for _ in range(BUFFERS if size < source.size_bytes else 1)]
-        self._upload = self._new_upload()
+        self._job, self._tally = job, tally
+        self._version, self._size_bytes = source.version, source.size_bytes
+        self._reading = SourceReading(job, source, tally)
+        self._upload = ResumableUpload(
+            job.drive_id,
+            job.destination,
+            source.size_bytes,
+            unique=uuid.uuid4().hex[:8],
+            policy=job.policy,
+            jitter=job.jitter,
+        )
         self._saved_url, self._saved_at = "", 0.0
-        self._hash_state = (0, "0")
         self.already_there = False
         self.quick_xor_hash = ""
 
     @property
     def sha256(self) -> str | None:
         """SHA-256 of the source, if it was wanted and all of it was read."""
-        return self._digests.sha256 if self._digests.folded_bytes == self._source.size_bytes else None
+        return self._reading.sha256
 
     def run(self) -> DriveItem:
         """Transfer this version.
@@ -71,29 +74,19 @@ class Attempt:
         :raises TransferMismatchError: what arrived is not what was sent.
         """
         job = self._job
-        if self._source.size_bytes == 0:
+        if self._size_bytes == 0:
             self.quick_xor_hash = QuickXor().base64()
             return job.target.run(store_empty(job.drive_id, job.destination))
         try:
             item = self._earlier_try() or self._new()
         except BaseException as error:
+            self._reading.stop(_STOP_SECONDS)
             self._leave(error)
             raise
         if job.store is not None:
-            record = self._upload.record(self._source.version, self._hash_state)
+            record = self._upload.record(self._version, self._reading.hash_state)
             job.store.save(record.finished(item, self.quick_xor_hash))
         return item
-
-    def _new_upload(self) -> ResumableUpload:
-        job = self._job
-        return ResumableUpload(
-            job.drive_id,
-            job.destination,
-            self._source.size_bytes,
-            unique=uuid.uuid4().hex[:8],
-            policy=job.policy,
-            jitter=job.jitter,
-        )
 
     def _earlier_try(self) -> DriveItem | None:
         """The file, if an earlier try had completed it or left a session to go on with."""
@@ -101,37 +94,49 @@ class Attempt:
         record = job.store.load() if job.store is not None else None
         if record is None:
             return None
-        if not record.fits(job.drive_id, job.destination, self._source.version, self._source.size_bytes):
+        if not record.fits(job.drive_id, job.destination, self._version, self._size_bytes):
             self._forget(record)
             return None
         if record.item_id:
             return self._complete_already(record)
-        if not job.sha256:
-            self._digests = Digests(QuickXor.from_state(record.hash_state))
+        self._reading.know(record.hash_state)
         offset = job.target.run(self._upload.resume(record))
-        if offset is not None:
-            self._tally.resumed_from_bytes = offset
-            log.info("Going on at byte %s of %s, where an earlier try stopped.", offset, self._source.size_bytes)
-            return self._pump(offset)
-        # The session is gone: either it expired, or only the news of its completion was lost.
-        if job.target.run(self._upload.find_finished(None)) is not None:
-            whole_hash = self._hash_rest()
-            found = job.target.run(self._upload.find_finished(whole_hash))
-            if found is not None:
-                self.already_there = True
-                return self._finish(found, whole_hash)
-        self._upload = self._new_upload()
-        return None
+        if offset is None:
+            # The session is gone: either it expired, or only the news of its completion was lost.
+            return self._complete_unheard()
+        self._tally.resumed_from_bytes = offset
+        log.info("Going on at byte %s of %s, where an earlier try stopped.", offset, self._size_bytes)
+        return self._pump(offset)
 
     def _complete_already(self, record: UploadRecord) -> DriveItem | None:
         job = self._job
         item = job.target.run(get_item_by_id(job.drive_id, record.item_id))
-        if item is None or (item.size_bytes, item.quick_xor_hash) != (record.size_bytes, record.quick_xor_hash):
+        if item is None:
+            return None
+        item = job.target.run(settled(job.drive_id, item, record.size_bytes))
+        if item.size_bytes != record.size_bytes:
+            return None
+        if item.quick_xor_hash is None:
+            raise unproven(job.destination.path)
+        if item.quick_xor_hash != record.quick_xor_hash:
             return None
         if job.sha256:
-            self._hash_rest()
+            self._whole_hash()
         self.already_there, self.quick_xor_hash = True, record.quick_xor_hash
         log.info("An earlier try has saved %r already.", item.name)
+        return item
+
+    def _complete_unheard(self) -> DriveItem | None:
+        """The file, if somebody's session for it has completed without our being told."""
+        target = self._job.target
+        if target.run(self._upload.find_finished(None)) is None:
+            return None
+        whole_hash = self._whole_hash()
+        found = target.run(self._upload.find_finished(whole_hash))
+        if found is None:
+            return None
+        item = self._finish(found, whole_hash)
+        self.already_there = True
         return item
 
     def _forget(self, record: UploadRecord) -> None:
@@ -147,119 +152,76 @@ class Attempt:
 
     def _new(self) -> DriveItem:
         """Upload from the first byte; it is read while the session is being opened."""
-        reader = self._reader(0)
+        self._reading.seek(0)
         try:
             position = self._job.target.run(self._upload.begin())
-        except BaseException:
-            reader.stop(_STOP_SECONDS)
-            raise
-        return self._pump(position, reader)
+        except NameConflictError:
+            if not self._upload.begun:
+                raise
+            # What has the name may be what an earlier session of ours became, visible only now.
+            item = self._complete_unheard()
+            if item is None:
+                raise
+            return item
+        return self._pump(position)
 
-    def _pump(self, position: int, reader: Reader | None = None) -> DriveItem:
+    def _pump(self, position: int) -> DriveItem:
         """Read and upload from the first missing byte to the verified file.
 
         :param position: the first missing byte.
-        :param reader: a reader that stands there.
         """
-        target = self._job.target
-        refused_links = 0
-        reader = reader or self._reader(position)
-        try:
-            self._save(force=True)
-            while True:
-                try:
-                    chunk = reader.next(self._stop_if_cancelled)
-                except PackageLinkExpiredError:
-                    refused_links += 1
-                    if refused_links >= _MAX_REFUSED_LINKS:
-                        raise
-                    reader.stop()
-                    self._fresh_link()
-                    reader = self._reader(position)
-                    continue
-                refused_links = 0
-                while chunk.offset == position:
-                    self._stop_if_cancelled()
-                    self._tally.bytes_sent += len(chunk.data)
-                    outcome = target.run(self._upload.feed(position, chunk.data, chunk.whole_hash))
-                    if isinstance(outcome, Completed):
-                        reader.stop()
-                        return self._finish(outcome.item, chunk.whole_hash)
-                    self._tally.resumes += outcome.next_offset != chunk.end
-                    position = outcome.next_offset
-                self._took(chunk, position)
-                if chunk.end <= position and chunk.end < self._source.size_bytes:
-                    reader.release(chunk)
-                else:
-                    reader.stop()
-                    reader = self._reader(position)
-        except BaseException:
-            reader.stop(_STOP_SECONDS)
-            raise
-
-    def _took(self, chunk: Chunk, position: int) -> None:
-        self._hash_state = chunk.hash_state
-        self._save()
-        if self._job.progress is not None:
-            self._job.progress(self._present(position))
+        reading = self._reading
+        self._save(force=True)
+        while True:
+            chunk = reading.next(position, self._stop_if_cancelled)
+            while chunk.offset == position:
+                self._stop_if_cancelled()
+                self._tally.bytes_sent += len(chunk.data)
+                outcome = self._job.target.run(self._upload.feed(position, chunk.data, chunk.whole_hash))
+                if isinstance(outcome, Completed):
+                    reading.stop()
+                    return self._finish(outcome.item, chunk.whole_hash)
+                if isinstance(outcome, Doubtful):
+                    return self._complete_unheard() or self._new()
+                self._tally.resumes += outcome.next_offset != chunk.end
+                position = outcome.next_offset
+            self._save()
+            if self._job.progress is not None:
+                self._job.progress(self._present(position))
+            if chunk.end <= position and chunk.end < self._size_bytes:
+                reading.release(chunk)
+            else:
+                reading.seek(position)
 
     def _present(self, position: int) -> Progress:
         elapsed = self._tally.elapsed_seconds
         speed = max(0, position - self._tally.resumed_from_bytes) / elapsed if elapsed > 0 else 0.0
-        rest = self._source.size_bytes - position
-        return Progress(position, self._source.size_bytes, speed, rest / speed if speed else None, self._tally.resumes)
+        rest = self._size_bytes - position
+        return Progress(position, self._size_bytes, speed, rest / speed if speed else None, self._tally.resumes)
 
     def _finish(self, item: DriveItem | None, whole_hash: str | None) -> DriveItem:
         if whole_hash is None:
             raise TransferError(f"OneDrive completed {self._job.destination.path!r} before all of it was sent.")
         self.quick_xor_hash = whole_hash
-        return self._job.target.run(self._upload.finish(item, whole_hash, require_hash=self._job.require_hash))
+        # Whoever is killed while the service still computes its hash must not send all of it again.
+        self._save(force=True)
+        return self._job.target.run(self._upload.finish(item, whole_hash))
 
-    def _hash_rest(self) -> str:
-        """Read what is not hashed yet, for its hash only."""
-        reader = self._reader(self._source.size_bytes)
-        try:
-            while self._digests.folded_bytes < self._source.size_bytes:
-                reader.release(reader.next(self._stop_if_cancelled))
-        finally:
-            reader.stop()
-        return self._digests.quick_xor.base64()
-
-    def _reader(self, position: int) -> Reader:
-        self._hash_state = self._digests.quick_xor.state()
-        return self._job.open_reader(
-            self._job.source,
-            self._source,
-            self._digests,
-            self._buffers,
-            start=min(position, self._digests.folded_bytes),
-            align=position,
-            policy=self._job.policy,
-        )
-
-    def _fresh_link(self) -> None:
-        log.info("The package link is not accepted any more: fetching a fresh one.")
-        self._tally.resumes += 1
-        job, known = self._job, self._source
-        if not known.fingerprint:
-            self._source = replace(known, url=job.mint_url())
-            return
-        fresh = run_with_link(job.source, job.mint_url, lambda url: pin(url, job.policy, job.jitter))
-        if fresh.version != known.version:
-            raise SourceChangedError(f"The package is another one under its fresh link ({fresh.url}).")
-        self._source = fresh
+    def _whole_hash(self) -> str:
+        return self._reading.whole_hash(self._save, self._stop_if_cancelled)
 
     def _stop_if_cancelled(self) -> None:
         if self._job.cancelled():
             raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
 
     def _save(self, *, force: bool = False) -> None:
-        session, store = self._upload.session, self._job.store
-        if store is None or session is None:
+        store = self._job.store
+        if store is None or not self._upload.begun:
             return
-        moment, url = self._job.clock(), session.url.reveal()
+        session = self._upload.session
+        moment, url = self._job.clock(), session.url.reveal() if session is not None else ""
         if force or url != self._saved_url or moment - self._saved_at >= _SAVE_SECONDS:
-            store.save(self._upload.record(self._source.version, self._hash_state))
+            store.save(self._upload.record(self._version, self._reading.hash_state))
             self._saved_url, self._saved_at = url, moment
 
     def _leave(self, error: BaseException) -> None:

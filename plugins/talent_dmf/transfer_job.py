@@ -48,7 +48,6 @@ class Job:
     progress: Callable[[Progress], None] | None
     store: SessionStore | None
     sha256: bool
-    require_hash: bool
     cancelled: Callable[[], bool]
     policy: RetryPolicy
     jitter: Callable[[], float]

@@ -123,10 +123,10 @@ def test_survived(rig: Rig, fault: str, mode: str, options: dict[str, Any]) -> N
         ("drive.F4", "503", {"match": {"is_final": True}}),
         ("drive.F6", "reset", {}),
         ("drive.F7", "forever", {"after": 2}),
-        ("drive.F10", "open", {}),
         ("drive.F11", "created", {}),
+        ("drive.F12", "open-in-office", {"times": 2}),
         ("drive.F16", "no-body", {}),
-        ("drive.F17", "wrong-hash", {"times": 1}),
+        ("drive.F17", "wrong-hash", {"times": 1, "match": {"action": "uploadRange"}}),
     ],
 )
 def test_survived_where_the_name_was_taken(
@@ -145,7 +145,10 @@ def test_survived_where_the_name_was_taken(
     assert (result.item.name == name) == (policy == "replace")
     assert policy == "replace" or rig.saved(name) == old
     assert before.item.name == name
-    assert not [other for other in rig.saved_names() if other.endswith(".partial")]
+    assert (result.item.id == before.item.id) == (policy == "replace"), "the old file's versions are kept"
+    assert {other for other in rig.saved_names() if other.startswith(name[:-4])} == {name, result.item.name}
+    again = fault in {"drive.F7", "drive.F11", "drive.F17"}
+    assert (result.bytes_sent > PACKAGE_BYTES) == again
 
 
 @pytest.mark.parametrize(
@@ -156,7 +159,7 @@ def test_survived_where_the_name_was_taken(
         ("drive.F7", "forever", {"times": None}, UploadSessionLostError, "gone"),
         ("drive.F8", "refused", {"times": None}, UploadSessionLostError, "gone"),
         ("drive.F11", "created", {}, NameConflictError, "name is taken"),
-        ("drive.F12", "locked", {"times": None}, DestinationError, "locked"),
+        ("drive.F12", "locked", {"times": None}, TransportError, "locked"),
         ("drive.F12", "changed", {}, DestinationError, "changed by somebody else"),
         ("drive.F13", "create", {}, DestinationError, "full"),
         ("drive.F13", "final", {}, DestinationError, "full"),

@@ -29,6 +29,7 @@
         ├── DestinationError                folder, drive, name or quota cannot take the file
         │   └── NameConflictError           the name is taken and the policy says fail
         ├── TransferMismatchError           what arrived is not what was sent                     retried
+        │   └── ItemChangedError            somebody changed it after it had arrived
         └── TransferStoppedError            the task was told to stop                             retried
 
 "retried" means that a later attempt may succeed. Everything else is a verdict: the Airflow layer turns it into
@@ -239,6 +240,12 @@ class TransferMismatchError(TransferError):
     """What arrived is not what was sent."""
 
     retryable = True
+
+
+class ItemChangedError(TransferMismatchError):
+    """What is there is not what was sent, because somebody changed it after it had arrived: it is theirs by now."""
+
+    retryable = False
 
 
 class TransferStoppedError(TransferError):

@@ -160,7 +160,7 @@ def _settle(request: Request, patience: Patience) -> Steps[Response]:
             if response.status not in TRANSIENT_STATUS:
                 return response
             failure = yield from _transient(request, response)
-        if not request.idempotent and _may_have_worked(failure):
+        if request.once or (not request.idempotent and _may_have_worked(failure)):
             raise failure
         yield patience.pause_after(failure, request.operation)
 

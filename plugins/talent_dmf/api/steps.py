@@ -46,6 +46,7 @@ class Request:
         URL with one (onedrive-graph.md §1.4), and a token must not reach a host that it was not minted for.
     :param refresh_token: whether a new token is fetched first, because the service refused the last one.
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
+    :param once: whether it is not repeated whatever the answer, and no pause is made for it.
     :param into: buffer that receives the body of a successful answer; the body is then not in ``Response.body``.
     :param timeout_seconds: how long the service may stay silent; the driver's own default if ``None``.
     """
@@ -59,6 +60,7 @@ class Request:
     authorize: bool = True
     refresh_token: bool = False
     idempotent: bool = True
+    once: bool = False
     into: memoryview | None = None
     timeout_seconds: float | None = None
 

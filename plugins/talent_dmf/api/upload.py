@@ -6,40 +6,40 @@ name and the service applies the conflict policy itself: ``fail`` refuses, ``rep
 chooses a free name. ``fail`` is checked by a look at the name before the first byte as well, because the service has
 been seen to overwrite (microsoft-graph-docs#3276).
 
-*A session left open by somebody who died* blocks its name for 15 minutes or more with the same 409 as a taken name
-(onedrive-api-docs#747, microsoft-graph-docs#17631). One of our own is known and resumed. One whose URL nobody knows
-is not waited for: the upload goes to a unique name beside it, is verified there, and is then renamed by the policy.
-
-*A lost session* may mean a complete file, if the answer to the last range was lost: the file is looked for and
-compared by size and hash before anything is sent again.
+*A lost session* may mean a complete file, if the answer to the last range was lost or another try of the task finished
+it: what is there is compared by size and hash before anything is sent again, and before a taken name is believed.
+What an item is, and what may be deleted, is judged in :mod:`talent_dmf.api.upload_judging`; how a session comes about
+although the name is blocked, in :mod:`talent_dmf.api.upload_opening`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
-from talent_dmf.api.drive import delete_item, ensure_folder, get_drive, get_item
+from talent_dmf.api.drive import get_drive, get_item, get_item_by_id
 from talent_dmf.api.errors import (
     DestinationError,
     NameConflictError,
-    ProtocolError,
-    TransferMismatchError,
+    TalentDmfError,
+    ThrottledError,
     TransportError,
     UploadSessionLostError,
 )
 from talent_dmf.api.models import Destination, DriveItem
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import Patience, RetryPolicy
-from talent_dmf.api.steps import Sleep, Steps
+from talent_dmf.api.steps import Steps, now
+from talent_dmf.api.upload_judging import Claim, Doubtful, find_by_content, verified
+from talent_dmf.api.upload_naming import delete_patiently, take_name
+from talent_dmf.api.upload_opening import SessionOpener
 from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.api.upload_result import beside, candidates, refuse_if_taken, settled, take_name
-from talent_dmf.api.upload_session import Accepted, Completed, UploadSession, create_session
+from talent_dmf.api.upload_result import refuse_if_taken
+from talent_dmf.api.upload_session import Accepted, Completed, UploadSession
 
 # Beginnings anew without the upload getting further than ever before.
 _MAX_RESTARTS = 5
-# A name may stay blocked for a moment after its session was cancelled (onedrive-api-docs#989).
-_AFTER_CANCEL_SECONDS = (2.0, 5.0)
 
 
 class ResumableUpload:
@@ -48,7 +48,7 @@ class ResumableUpload:
     :param drive_id: the drive.
     :param destination: where, and what to do if the name is taken. Check it with ``drive_names`` before.
     :param size_bytes: length of the file, more than 0.
-    :param unique: a word that no other upload uses, for the name beside.
+    :param unique: a word that no other upload uses, for names beside.
     :param policy: how patient.
     :param jitter: random numbers from 0 to 1.
     """
@@ -68,23 +68,32 @@ class ResumableUpload:
         self.size_bytes = size_bytes
         self.session: UploadSession | None = None
         self.placed = destination
+        self.begun = False
         self.restarts = 0
-        self._beside = beside(destination, unique)
+        self._opener = SessionOpener(drive_id, destination, size_bytes, unique=unique, policy=policy, jitter=jitter)
         self._policy, self._jitter = policy, jitter
         self._prior: tuple[str, str] = ("", "")
-        self._cancelled = False
+        self._claim: Claim | None = None
+        self._cancelled = self._may_be_complete = False
         self._furthest = 0
 
     def resume(self, record: UploadRecord) -> Steps[int | None]:
         """Go on with the session of an earlier try.
 
         :param record: what is known of it; it must fit.
-        :returns: the first missing byte, or ``None`` if the session is gone.
+        :returns: the first missing byte, or ``None`` if the session says no such thing (any more). Then look for the
+            file by :meth:`find_finished`.
+        :raises TransportError: the session does not answer, and has not expired.
         """
         if record.placed_name:
-            self.placed = replace(self._beside, name=record.placed_name)
+            self.placed = replace(self.destination, name=record.placed_name, conflict_behavior="replace")
         self._prior = (record.prior_id, record.prior_etag)
-        session = UploadSession(
+        self.begun = self._may_be_complete = True
+        if record.unproven_id:
+            self._claim = Claim(record.unproven_id, record.unproven_etag, record.unproven_is_new)
+        if not record.upload_url:
+            return None
+        self.session = session = UploadSession(
             SecretUrl(record.upload_url),
             self.size_bytes,
             Patience(self._policy, self._jitter),
@@ -93,19 +102,32 @@ class ResumableUpload:
         )
         try:
             offset = yield from session.status()
-        except UploadSessionLostError:
+        except TransportError as failure:
+            # A server that has an answer for it and no position will not find one; the others may be back in time.
+            if (isinstance(failure, ThrottledError) or failure.status_code != 500) and not record.is_over(
+                (yield from now())
+            ):
+                raise
             return None
-        self.session, self._furthest = session, offset
+        except TalentDmfError as refusal:
+            self._lose(refusal)
+            return None
+        self._may_be_complete = False
+        self._furthest = offset
         return offset
 
     def begin(self) -> Steps[int]:
-        """Open a new session.
+        """Open a new session; one that was given up is cancelled first.
 
         :returns: the first missing byte: 0.
         :raises NameConflictError: the name is taken and the policy says fail.
         :raises DestinationError: the drive, its quota or the folder cannot take the file.
+        :raises UploadSessionLostError: the name is blocked for longer than our patience.
         """
-        self.session, self.placed = None, self.destination
+        # What cannot be cancelled expires by itself; if it blocks our name until then, that is noticed.
+        with suppress(TransportError):
+            yield from self.cancel()
+        self.placed, self._claim, self._may_be_complete = self.destination, None, False
         existing = yield from get_item(self.drive_id, self.destination.path)
         refuse_if_taken(self.destination, existing)
         self._prior = (existing.id, existing.etag) if existing else ("", "")
@@ -115,103 +137,107 @@ class ResumableUpload:
                 f"The drive {drive.name!r} has {drive.remaining_bytes} bytes left and the file has {self.size_bytes}. "
                 "Free space or raise the quota."
             )
-        self.session = yield from self._create()
+        self.session, self.placed = yield from self._opener.open(after_cancel=self._cancelled)
+        self.begun = True
         return self.session.next_offset
 
     def feed(
         self, offset: int, data: bytes | bytearray | memoryview, whole_hash: str | None = None
-    ) -> Steps[Accepted | Completed]:
+    ) -> Steps[Accepted | Completed | Doubtful]:
         """Send a range, once; then know how the upload stands.
 
         :param offset: position of the first byte: what the last call named as missing.
         :param data: the bytes.
         :param whole_hash: quickXorHash of the whole file in base64, with its last range.
         :raises NameConflictError: the name was taken meanwhile and the policy says fail; nothing is left behind.
+        :raises ProtocolError: a file is there of which it cannot be told yet whether it is this one.
         :raises UploadSessionLostError: sessions are lost again and again.
         :raises TransportError: our patience is exhausted; a later try may go on.
         """
         if self.session is None:
             raise UploadSessionLostError("The upload was not begun.")
-        last = offset + len(data) == self.size_bytes
+        self._may_be_complete = offset + len(data) == self.size_bytes
         try:
             outcome = yield from self.session.put(offset, data)
         except UploadSessionLostError as lost:
-            if last and whole_hash is not None:
-                found = yield from self.find_finished(whole_hash)
-                if found is not None:
-                    return Completed(found)
-            return (yield from self._begin_again(lost))
+            self._lose(lost)
+            return (yield from self._begin_again(lost, whole_hash))
         except NameConflictError as taken:
-            return (yield from self._name_taken(taken))
-        except TransportError as failure:
-            if last and (failure.status_code or 0) >= 500:
-                # The service cannot assemble what it has: the next try had better begin with a new session.
-                yield from self.cancel()
-            raise
-        if isinstance(outcome, Accepted):
-            if outcome.next_offset < offset:
-                self._count_restart(UploadSessionLostError("The service forgets what it had accepted."))
-            elif outcome.next_offset > self._furthest:
-                self._furthest, self.restarts = outcome.next_offset, 0
+            return (yield from self._name_taken(taken, whole_hash))
+        if isinstance(outcome, Completed):
+            self.session = None
+            if outcome.item is not None:
+                is_new = outcome.is_new and outcome.item.id != self._prior[0]
+                self._claim = Claim(outcome.item.id, outcome.item.etag, is_new)
+        elif outcome.next_offset < offset:
+            self._count_restart(UploadSessionLostError("The service forgets what it had accepted."))
+        elif outcome.next_offset > self._furthest:
+            self._furthest, self.restarts = outcome.next_offset, 0
         return outcome
 
-    def finish(self, item: DriveItem | None, whole_hash: str, *, require_hash: bool = True) -> Steps[DriveItem]:
+    def finish(self, item: DriveItem | None, whole_hash: str) -> Steps[DriveItem]:
         """Verify the complete file, and give it its name.
 
-        :param item: what the last range was answered with.
+        :param item: what the last range was answered with, or what :meth:`find_finished` found.
         :param whole_hash: quickXorHash of what was read, in base64.
-        :param require_hash: whether a file that the service gives no hash for counts as unverified.
-        :raises ProtocolError: the service gives no hash; the file is left there.
-        :raises TransferMismatchError: size or hash differ, or the file is not there. The item is gone,
-            unless it is a new version of a file that was there before.
+        :raises ProtocolError: the service gives no hash yet; the file is left there.
+        :raises TransferMismatchError: size or hash differ. The item is gone, unless somebody has to do with it.
+        :raises UploadSessionLostError: the file is not there, or its name stays blocked: a later try looks again.
         """
-        found = yield from settled(self.drive_id, self.placed.path, item, self.size_bytes)
-        if found is None:
-            raise TransferMismatchError(
-                f"OneDrive reported {self.placed.path!r} as complete, but it is not there. Try again."
+        if item is None:
+            item = yield from self.find_finished(whole_hash)
+        if item is None:
+            raise UploadSessionLostError(
+                f"OneDrive reported {self.placed.path!r} as complete, but it does not show it. Try again."
             )
-        if found.size_bytes != self.size_bytes:
-            yield from self._undo(found)
-            raise TransferMismatchError(
-                f"OneDrive holds {found.size_bytes} bytes of {self.placed.path!r}, and {self.size_bytes} were sent. "
-                f"{self._left(found)}"
+        claim = self._claim or Claim("")
+        patience = Patience(self._policy, self._jitter)
+        try:
+            item = yield from verified(
+                self.drive_id, item, claim, self.size_bytes, whole_hash, self.placed.path, patience
             )
-        if found.quick_xor_hash is None and require_hash:
-            # It is left there: a later try finds it, and its hash may have appeared by then.
-            raise ProtocolError(
-                f"OneDrive gives no quickXorHash for {self.placed.path!r} yet, so it is not verified; its size "
-                "is right. Try again later, or switch the check of the hash off for this destination."
-            )
-        if found.quick_xor_hash not in {None, whole_hash}:
-            yield from self._undo(found)
-            raise TransferMismatchError(
-                f"The quickXorHash of {self.placed.path!r} in OneDrive is {found.quick_xor_hash}, and that of the "
-                f"package {whole_hash}. {self._left(found)}"
-            )
-        if self.placed != self.destination:
-            found = yield from take_name(self.drive_id, found, self.destination, self._policy, self._jitter)
-        return found
+            if self.placed != self.destination:
+                item = yield from take_name(self.drive_id, item, self.destination, self._policy, self._jitter)
+        except TalentDmfError as error:
+            if self.placed != self.destination and not error.retryable:
+                yield from self._clear_away(item)
+            raise
+        return item
 
     def find_finished(self, whole_hash: str | None) -> Steps[DriveItem | None]:
-        """The file, if it is complete although nobody told us.
+        """The file, if it is complete although nobody told us: to be verified by :meth:`finish`.
 
         :param whole_hash: its quickXorHash in base64; ``None`` to compare the size only.
+        :raises ProtocolError: a file is there of which it cannot be told yet whether it is this one.
         """
+        if self._claim is not None:
+            item = yield from get_item_by_id(self.drive_id, self._claim.item_id)
+            if item is not None:
+                if item.name.casefold() != self.placed.name.casefold():
+                    self.placed = self.destination
+                return item
+            self._claim = None
         # An earlier try may have been killed after it had taken the name and before it could say so.
-        for place in dict.fromkeys((self.placed, self.destination)):
-            for item in (yield from candidates(self.drive_id, place)):
-                if (item.id, item.etag) == self._prior or item.size_bytes != self.size_bytes:
-                    continue
-                found: DriveItem | None = item
-                if whole_hash is not None:
-                    found = yield from settled(self.drive_id, place.path, item, self.size_bytes)
-                if found is not None and whole_hash in {None, found.quick_xor_hash}:
-                    self.placed = place
-                    return found
-        return None
+        found = yield from find_by_content(
+            self.drive_id,
+            (self.placed, self.destination),
+            self.size_bytes,
+            whole_hash,
+            self._prior,
+            patient=self._may_be_complete,
+        )
+        if found is None:
+            return None
+        item, place = found
+        if whole_hash is not None:
+            self.placed = place
+        return item
 
     def cancel(self) -> Steps[bool]:
-        """Give up the open session, if there is one; whether it is gone."""
+        """Give up the open session, if there is one; whether it is gone.
+
+        :raises TransportError: it did not answer.
+        """
         if self.session is None:
             return True
         session, self.session = self.session, None
@@ -224,6 +250,7 @@ class ResumableUpload:
         :param source_version: fingerprint or entity tag of the source.
         :param hash_state: state of the quickXorHash.
         """
+        claim = self._claim or Claim("")
         return UploadRecord(
             drive_id=self.drive_id,
             folder=self.destination.folder,
@@ -237,73 +264,62 @@ class ResumableUpload:
             prior_id=self._prior[0],
             prior_etag=self._prior[1],
             hash_state=hash_state,
+            unproven_id=claim.item_id,
+            unproven_etag=claim.etag,
+            unproven_is_new=claim.is_new,
         )
 
-    def _create(self) -> Steps[UploadSession]:
-        patience = Patience(self._policy, self._jitter)
-        pauses = list(_AFTER_CANCEL_SECONDS if self._cancelled else ())
-        made_folder = False
-        while True:
-            try:
-                return (
-                    yield from create_session(
-                        self.drive_id, self.placed, self.size_bytes, Patience(self._policy, self._jitter)
-                    )
-                )
-            except NameConflictError:
-                if self.placed != self.destination:
-                    raise
-                refuse_if_taken(self.destination, (yield from get_item(self.drive_id, self.destination.path)))
-                if pauses:
-                    yield Sleep(pauses.pop(0), f"The cancelled upload of {self.destination.path!r} still blocks it.")
-                else:
-                    self.placed = self._beside
-            except DestinationError as error:
-                if error.status_code == 404 and self.destination.folder and not made_folder:
-                    made_folder = True
-                    yield from ensure_folder(self.drive_id, self.destination.folder)
-                elif error.status_code == 423:
-                    yield from self._wait_for_lock(patience, error)
-                else:
-                    raise
-
-    def _wait_for_lock(self, patience: Patience, error: DestinationError) -> Steps[None]:
-        locked = TransportError(f"{self.destination.path!r} is locked.", status_code=error.status_code)
-        try:
-            pause = patience.pause_after(locked, "create upload session")
-        except TransportError:
-            raise error from None
-        yield pause
-
-    def _begin_again(self, lost: UploadSessionLostError) -> Steps[Accepted]:
-        self.session = None
+    def _begin_again(
+        self, lost: UploadSessionLostError, whole_hash: str | None
+    ) -> Steps[Accepted | Completed | Doubtful]:
+        ours = yield from self._look(whole_hash)
+        if isinstance(ours, Completed):
+            return ours
         self._count_restart(lost)
-        return Accepted((yield from self.begin()))
+        if ours is not None:
+            return ours
+        try:
+            return Accepted((yield from self.begin()))
+        except NameConflictError:
+            # What has the name now may be our own file, visible only now.
+            self._may_be_complete = True
+            ours = yield from self._look(whole_hash)
+            if ours is None:
+                raise
+            return ours
+
+    def _look(self, whole_hash: str | None) -> Steps[Completed | Doubtful | None]:
+        found = yield from self.find_finished(whole_hash)
+        if found is None:
+            return None
+        return Doubtful() if whole_hash is None else Completed(found)
+
+    def _lose(self, error: TalentDmfError) -> None:
+        """Forget a session that does not exist any more; another one is cancelled when its successor begins."""
+        if error.status_code in {404, 410}:
+            self.session = None
 
     def _count_restart(self, lost: UploadSessionLostError) -> None:
         self.restarts += 1
         if self.restarts > _MAX_RESTARTS:
             raise lost
 
-    def _name_taken(self, taken: NameConflictError) -> Steps[Accepted]:
-        if self.destination.conflict_behavior == "fail":
+    def _name_taken(self, taken: NameConflictError, whole_hash: str | None) -> Steps[Accepted | Completed | Doubtful]:
+        # Another try of this task may have finished the file: then the name is taken by ourselves.
+        ours = yield from self._look(whole_hash)
+        if ours is not None:
+            return ours
+        if self.destination.conflict_behavior == "fail" and self.placed == self.destination:
             yield from self.cancel()
             raise taken
         # The service applies replace and rename when it assembles the file, so this name was taken in between. Its
         # offer to commit the session under other terms addresses a folder by one copy of the documentation and a file
         # by another: a file in the wrong place is worse than a second upload.
-        yield from self.cancel()
         lost = UploadSessionLostError(taken.message, status_code=taken.status_code, request_ids=taken.request_ids)
-        return (yield from self._begin_again(lost))
+        return (yield from self._begin_again(lost, whole_hash))
 
-    def _undo(self, found: DriveItem) -> Steps[None]:
-        if not self._is_version(found):
-            yield from delete_item(self.drive_id, found.id)
-
-    def _is_version(self, found: DriveItem) -> bool:
-        return bool(self._prior[0]) and found.id == self._prior[0]
-
-    def _left(self, found: DriveItem) -> str:
-        if self._is_version(found):
-            return "The file as it was before is in its version history."
-        return "It was deleted there."
+    def _clear_away(self, item: DriveItem) -> Steps[None]:
+        """Leave no data under a name that nobody will look for, if the service lets us."""
+        # What went wrong before is what has to be told.
+        with suppress(TalentDmfError):
+            yield from delete_patiently(self.drive_id, item, Patience(self._policy, self._jitter))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from talent_dmf.api.models import Destination, DriveItem
@@ -26,6 +27,9 @@ class UploadRecord:
     :param prior_id: item that had the name before the upload began.
     :param prior_etag: its version.
     :param hash_state: state of the quickXorHash of the source's first bytes.
+    :param unproven_id: the complete item, while it is not verified.
+    :param unproven_etag: its version when the service named it.
+    :param unproven_is_new: whether the upload made it, and not only a version of it.
     :param item_id: the complete and verified item.
     :param quick_xor_hash: its hash.
     """
@@ -42,6 +46,9 @@ class UploadRecord:
     prior_id: str = ""
     prior_etag: str = ""
     hash_state: tuple[int, str] = (0, "0")
+    unproven_id: str = ""
+    unproven_etag: str = ""
+    unproven_is_new: bool = False
     item_id: str = ""
     quick_xor_hash: str = ""
 
@@ -54,9 +61,22 @@ class UploadRecord:
         wanted = (drive_id, destination.folder, destination.name, destination.conflict_behavior)
         return bool(self.source_version) and mine == (*wanted, source_version, size_bytes)
 
+    def is_over(self, moment: datetime) -> bool:
+        """Whether the session has expired; one that has never said when is not waited for.
+
+        :param moment: present time, aware.
+        """
+        try:
+            expires = datetime.fromisoformat(self.expires_at)
+        except ValueError:
+            return True
+        return moment >= (expires if expires.tzinfo else expires.replace(tzinfo=UTC))
+
     def finished(self, item: DriveItem, quick_xor_hash: str) -> UploadRecord:
         """The record of the completed upload: nothing secret is left in it."""
-        return replace(self, upload_url="", expires_at="", item_id=item.id, quick_xor_hash=quick_xor_hash)
+        return replace(
+            self, upload_url="", expires_at="", unproven_id="", item_id=item.id, quick_xor_hash=quick_xor_hash
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON, to be sealed."""

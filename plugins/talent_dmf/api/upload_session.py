@@ -40,6 +40,8 @@ DEFAULT_FRAGMENT_BYTES = 32 * FRAGMENT_UNIT_BYTES
 # A new session may not be known to every server at once; rclone waits as long.
 _VISIBILITY_SECONDS = 5.0
 _VAGUE_ANSWERS = 3
+# A session that misses nothing is assembling its file, or its assembly failed (onedrive-api-docs#71).
+_ASSEMBLY_SECONDS = (5.0, 10.0, 15.0, 30.0, 60.0)
 
 
 def check_fragment_bytes(fragment_bytes: int) -> int:
@@ -71,9 +73,12 @@ class Completed:
     """The file is complete.
 
     :param item: it, unless the service answered without a body (msgraph-sdk-java#1806).
+    :param is_new: whether the service says that it made the item (201). Otherwise an item of before may have got a
+        version (200), and its history is not ours.
     """
 
     item: DriveItem | None
+    is_new: bool = False
 
 
 def create_session(
@@ -90,6 +95,7 @@ def create_session(
     :param patience: how patient with ranges that come to nothing.
     :raises NameConflictError: the name is taken, or another session for it is open: the answer is the same (409).
     :raises DestinationError: the folder is missing (status code 404), the file locked (423) or the storage full.
+    :raises TransportError: no answer came; a session may be open nevertheless.
     """
     response = yield from send(
         Request(
@@ -97,6 +103,8 @@ def create_session(
             item_url(drive_id, destination.path, "createUploadSession"),
             operation="create upload session",
             json={"item": {CONFLICT_KEY: destination.conflict_behavior}},
+            # A repetition would meet the session that a lost answer had opened: the caller looks before it repeats.
+            idempotent=False,
         )
     )
     body = response.json() if response.ok else None
@@ -127,6 +135,8 @@ class UploadSession:
         self.expires_at = expires_at
         self.next_offset = 0
         self._patience = patience
+        # A lock lasts for as long as somebody reads the file: cuts before it must not have used its time up.
+        self._lock_patience = Patience(patience.policy, patience.jitter)
         self._subject = subject
 
     def status(self) -> Steps[int]:
@@ -134,7 +144,9 @@ class UploadSession:
 
         :raises UploadSessionLostError: the session does not exist (any more), or misses nothing and is not complete.
         """
-        for _ in range(_VAGUE_ANSWERS):
+        vague = [_VISIBILITY_SECONDS] * (_VAGUE_ANSWERS - 1)
+        assembling = list(_ASSEMBLY_SECONDS)
+        while True:
             response = yield from send(
                 Request("GET", self.url.reveal(), operation="ask upload session", authorize=False)
             )
@@ -148,11 +160,12 @@ class UploadSession:
             if missing is not None:
                 self.next_offset = missing
                 return missing
-            # Either it is about to appear, or its assembly failed (onedrive-api-docs#71).
-            yield Sleep(_VISIBILITY_SECONDS, f"The upload session of {self._subject!r} does not say what it misses.")
-        raise UploadSessionLostError(
-            f"The upload session of {self._subject!r} has all bytes and does not complete; it is given up."
-        )
+            pauses = assembling if body.get("nextExpectedRanges") == [] else vague
+            if not pauses:
+                raise UploadSessionLostError(
+                    f"The upload session of {self._subject!r} has all bytes and does not complete; it is given up."
+                )
+            yield Sleep(pauses.pop(0), f"The upload session of {self._subject!r} does not say what it misses.")
 
     def put(self, offset: int, data: bytes | bytearray | memoryview) -> Steps[Accepted | Completed]:
         """Send a range, once; then know how the session stands.
@@ -161,8 +174,8 @@ class UploadSession:
         :param data: the bytes: a multiple of 320 KiB, or up to the end of the file.
         :raises UploadSessionLostError: the session is gone.
         :raises NameConflictError: the name was taken meanwhile; the session is kept.
-        :raises DestinationError: full, too large, locked for longer than our patience.
-        :raises TransportError: our patience is exhausted; the session is probably still there.
+        :raises DestinationError: full, or too large.
+        :raises TransportError: our patience is exhausted, with a lock too; the session is probably still there.
         """
         end = offset + len(data)
         request = Request(
@@ -184,24 +197,31 @@ class UploadSession:
                 raise
             yield self._patience.pause_after(failure, "upload range")
             return self._moved(offset, (yield from self.status()))
-        if response.status in {200, 201}:
+        if response.status in {200, 201} and end == self.size_bytes:
             body = response.json()
-            complete = isinstance(body, dict) and "id" in body
-            return Completed(read_item(body) if complete else None)
-        if response.status == 202:
+            if isinstance(body, dict) and "id" in body:
+                return Completed(read_item(body), response.status == 201)
+            if not response.body:
+                return Completed(None)
+        # Other successes are no completion: a proxy in between has been seen to answer in the service's place.
+        if response.ok:
             return (yield from self._accepted(offset, end, response))
         return (yield from self._refused(offset, response))
 
     def cancel(self) -> Steps[bool]:
-        """Give the session up, and what it holds; whether the service confirmed it."""
+        """Give the session up, and what it holds; whether the service confirmed it.
+
+        :raises TransportError: no answer came, or only the wish to be asked later.
+        """
         response = yield from send(
             Request(
                 "DELETE",
                 self.url.reveal(),
                 operation="cancel upload session",
                 authorize=False,
-                # Once is enough: whatever remains of it expires by itself.
+                # Once is enough: whatever remains of it expires by itself, and a task that is killed cannot wait.
                 idempotent=False,
+                once=True,
                 timeout_seconds=20.0,
             )
         )
@@ -233,23 +253,16 @@ class UploadSession:
             if missing <= offset:
                 yield self._patience.pause_after(self._standstill(response), "upload range")
             return self._moved(offset, missing)
-        error = graph_error("upload", response, self._subject)
         if response.status == 423:
-            yield from self._wait_for_lock(response, error)
+            yield self._lock_patience.pause_after(locked(self._subject, response.request_ids), "upload range")
             return self._moved(offset, (yield from self.status()))
-        raise error
-
-    def _wait_for_lock(self, response: Response, error: Exception) -> Steps[None]:
-        try:
-            pause = self._patience.pause_after(self._standstill(response), "upload range")
-        except TransportError:
-            raise error from None
-        yield pause
+        raise graph_error("upload", response, self._subject)
 
     def _moved(self, offset: int, missing: int) -> Accepted:
         self.next_offset = missing
         if missing > offset:
             self._patience.renew()
+            self._lock_patience.renew()
         return Accepted(missing)
 
     def _standstill(self, response: Response) -> TransportError:
@@ -266,6 +279,20 @@ class UploadSession:
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
         )
+
+
+def locked(path: str, request_ids: Mapping[str, str]) -> TransportError:
+    """Why a file that somebody has open comes to nothing for now: whoever waits or tries again later may succeed.
+
+    :param path: the file.
+    :param request_ids: identifiers of the answer.
+    """
+    return TransportError(
+        f"{path!r} is locked in OneDrive, because somebody has it open or it is checked out or retained. Close it, "
+        "or try again later.",
+        status_code=423,
+        request_ids=request_ids,
+    )
 
 
 def _first_missing(body: Mapping[str, Any], size_bytes: int) -> int | None:

@@ -47,6 +47,7 @@ class OpenSession:
     name: str
     policy: str
     received: bytearray = field(default_factory=bytearray)
+    assembling: int = 0
 
 
 @dataclass
@@ -56,7 +57,9 @@ class DriveModel:
     ``cut``: nothing of the range is kept and no answer comes. ``partial``: half of it is kept. ``hidden``: all of it is
     kept, no answer comes. ``503``, ``423``, ``404``: refused, nothing kept. ``lost``: the session is gone.
     ``416``: refused although it fits. ``vague``: accepted, with an answer that says nothing. ``back``: the service
-    forgets half of what it had. ``bodyless``: completed without a body.
+    forgets half of what it had. ``bodyless``: completed without a body. Of a last range: ``slow``: the answer is lost,
+    and the file is assembled some questions later. ``dead``: the same, but it never is. ``unseen``: the answer is
+    lost, and the file becomes visible some looks later.
     """
 
     faults: Iterator[str] = field(default_factory=lambda: iter(()))
@@ -66,6 +69,7 @@ class DriveModel:
     sent_bytes: int = 0
     pauses: list[float] = field(default_factory=list)
     on_complete: Callable[[StoredFile], None] | None = None
+    unseen_looks: int = 0
 
     def run(self, steps: Steps[T]) -> T:
         """Run a protocol, as a driver without retries would."""
@@ -95,6 +99,9 @@ class DriveModel:
         match = _PATH.match(request.url)
         assert match is not None, request.url
         name = unquote(match["path"]).lower()
+        if request.method == "GET" and self.unseen_looks:
+            self.unseen_looks -= 1
+            return answer(json={"value": []}) if match["action"] else answer(404)
         if match["action"] == "createUploadSession":
             return self._create(request, unquote(match["path"]))
         if match["action"] == "children":
@@ -119,7 +126,7 @@ class DriveModel:
             del self.sessions[identifier]
             return answer(204)
         if request.method == "GET":
-            return self._missing(session, 200)
+            return self._assembled(session, identifier) if session.assembling else self._missing(session, 200)
         fault = next(self.faults, "")
         if fault == "lost":
             del self.sessions[identifier]
@@ -151,11 +158,24 @@ class DriveModel:
             if fault == "hidden":
                 return TransportError("cut")
             return answer(202) if fault == "vague" else self._missing(session, 202)
+        if fault in {"slow", "dead"}:
+            session.assembling = 4 if fault == "slow" else 10**6
+            return TransportError("cut")
         del self.sessions[identifier]
         file, status = self._save(session)
-        if fault == "hidden":
+        if fault == "unseen":
+            self.unseen_looks = 2
+        if fault in {"hidden", "unseen"}:
             return TransportError("cut")
         return answer(status, json=None if fault == "bodyless" else file.json())
+
+    def _assembled(self, session: OpenSession, identifier: str) -> Response:
+        session.assembling -= 1
+        if session.assembling:
+            return answer(json={"nextExpectedRanges": []})
+        del self.sessions[identifier]
+        self._save(session)
+        return answer(404)
 
     def _save(self, session: OpenSession) -> tuple[StoredFile, int]:
         path, number = session.name, 0

@@ -144,8 +144,6 @@ def test_answers_after_which_the_session_goes_on(answers: list[Any], expected: A
         (answer(201, json=ITEM), True),
         (answer(200, json=ITEM), True),
         (answer(201), False),
-        (answer(200, body="<html>"), False),
-        (answer(201, json={"odd": 1}), False),
     ],
 )
 def test_completed(given: Response, has_item: bool) -> None:
@@ -153,6 +151,17 @@ def test_completed(given: Response, has_item: bool) -> None:
     assert isinstance(result, Completed)
     assert (result.item is not None) == has_item
     assert result.item is None or result.item.id == "I1"
+    assert result.is_new == (has_item and given.status == 201)
+
+
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize(
+    ("offset", "body"), [(100, ""), (100, "<html>"), (100, '{"id": "I1"}'), (200, "<html>"), (200, '{"odd": 1}')]
+)
+def test_a_success_that_is_no_completion_is_asked_about(status: int, offset: int, body: str) -> None:
+    """A proxy answers in the service's place, or the service says more than it should: the session knows."""
+    played = play(session().put(offset, bytes(100)), [answer(status, body=body), says(f"{offset + 10}-")])
+    assert played.result == Accepted(offset + 10)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +174,8 @@ def test_completed(given: Response, has_item: bool) -> None:
         pytest.param([refusal(416), refusal(404)], UploadSessionLostError, id="416, then gone"),
         pytest.param([CUT, refusal(404)], UploadSessionLostError, id="cut, then gone (perhaps complete)"),
         pytest.param([CUT, refusal(401)], UploadSessionLostError, id="cut, then expired"),
-        pytest.param([CUT, says(), says(), says()], UploadSessionLostError, id="all received, not complete"),
+        pytest.param([CUT, *[says()] * 6], UploadSessionLostError, id="all received, not complete"),
+        pytest.param([CUT, *[answer(json={})] * 3], UploadSessionLostError, id="says nothing again and again"),
         pytest.param([refusal(409, "nameAlreadyExists")], NameConflictError, id="409 name taken meanwhile"),
         pytest.param([refusal(412)], DestinationError, id="412"),
         pytest.param([refusal(507, "quotaLimitReached")], DestinationError, id="507"),
@@ -190,7 +200,7 @@ def test_answers_that_end_the_range(answers: list[Any], kind: type[TalentDmfErro
         (lambda: [CUT, says("100-")], TransportError),
         (lambda: [refusal(416), says("100-")], TransportError),
         (lambda: [says("100-", status=202)], TransportError),
-        (lambda: [refusal(423), says("100-")], DestinationError),
+        (lambda: [refusal(423), says("100-")], TransportError),
         (lambda: [refusal(404), says("100-")], TransportError),
     ],
     ids=["cut", "416", "202 without progress", "423", "404"],

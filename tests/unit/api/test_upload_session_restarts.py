@@ -13,6 +13,7 @@ from tests.unit.scripted import answer, play
 
 from talent_dmf.api.errors import (
     DestinationError,
+    ItemChangedError,
     NameConflictError,
     ProtocolError,
     TalentDmfError,
@@ -23,7 +24,9 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
 from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Response
 from talent_dmf.api.upload import ResumableUpload
+from talent_dmf.api.upload_naming import beside
 from talent_dmf.api.upload_record import UploadRecord
 from talent_dmf.api.upload_result import store_empty
 from talent_dmf.api.upload_session import Completed
@@ -69,6 +72,7 @@ def test_all_goes_well() -> None:
 
 
 FAULTS = ["", "cut", "partial", "hidden", "503", "423", "404", "lost", "416", "vague", "back", "bodyless"]
+FAULTS += ["slow", "dead", "unseen"]
 
 
 @given(faults=st.lists(st.sampled_from(FAULTS), max_size=14), policy=st.sampled_from(["fail", "replace", "rename"]))
@@ -115,7 +119,6 @@ def test_a_second_try_goes_on_where_the_server_stands(
     offset = model.run(second.resume(record))
     if offset is None:
         item = model.run(second.find_finished(HASH))
-        second = second if item is not None else new_upload(policy)
         item = (
             model.run(second.finish(item, HASH))
             if item is not None
@@ -162,6 +165,30 @@ def test_a_lost_last_answer_is_found_out_under_any_name() -> None:
 
 
 @pytest.mark.parametrize("policy", ["fail", "replace", "rename"])
+@pytest.mark.parametrize("fault", ["hidden", "slow", "unseen", "bodyless"])
+def test_whatever_becomes_of_the_last_answer_nothing_is_sent_twice(fault: str, policy: ConflictBehavior) -> None:
+    model = DriveModel(iter([""] * 6 + [fault]))
+    transfer(model, policy)
+    assert {path: file.data for path, file in model.files.items()} == {"a/p.zip": DATA}
+    assert (model.created, model.sent_bytes) == (1, len(DATA))
+
+
+def test_a_session_that_cannot_assemble_is_cancelled() -> None:
+    """Otherwise it would block our own name."""
+    model = DriveModel(iter([""] * 6 + ["dead"]))
+    item = transfer(model)
+    assert (item.name, model.created, model.sessions) == ("p.zip", 2, {})
+
+
+def test_a_lock_after_many_cuts_has_patience_of_its_own() -> None:
+    model = DriveModel(iter(["cut"] * (PATIENT.max_attempts - 1) + ["423"]))
+    assert transfer(model).name == "p.zip"
+    model = DriveModel(iter(["423"] * PATIENT.max_attempts))
+    with pytest.raises(TransportError, match="is locked"):
+        transfer(model)
+
+
+@pytest.mark.parametrize("policy", ["fail", "replace", "rename"])
 def test_a_session_that_nobody_knows_is_gone_around(policy: ConflictBehavior) -> None:
     """The 409 of a stale session is neither waited out nor taken for a name conflict."""
     model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
@@ -177,7 +204,7 @@ def test_a_session_that_nobody_knows_is_gone_around(policy: ConflictBehavior) ->
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        ("replace", {"a/p.zip": DATA}),
+        ("replace", {"a/p.zip": b"old"}),
         ("rename", {"a/p.zip": b"old", "a/p 1.zip": DATA}),
         ("fail", {"a/p.zip": b"old"}),
     ],
@@ -193,16 +220,47 @@ def test_the_policy_holds_for_a_file_uploaded_beside(policy: ConflictBehavior, e
     if policy == "fail":
         with pytest.raises(NameConflictError):
             transfer(model, policy)
+    elif policy == "replace":
+        # A renamed file would take the place of theirs, and the versions of theirs would be gone.
+        with pytest.raises(UploadSessionLostError, match="a new version of it"):
+            transfer(model, policy)
     else:
         transfer(model, policy)
     assert {path: file.data for path, file in model.files.items()} == expected
+    if policy == "replace":
+        assert transfer(model, policy).id == "OLD"
+        assert model.files["a/p.zip"].version == 2
 
 
 def test_a_name_that_stays_blocked_is_a_matter_of_time() -> None:
+    """What was uploaded and verified stays for the next try, which sends nothing."""
     model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    first = new_upload()
     with pytest.raises(UploadSessionLostError, match="15 minutes"):
-        transfer(model)
-    assert model.files == {}
+        send_all(model, first, model.run(first.begin()))
+    assert {path: file.data for path, file in model.files.items()} == {"a/p.zip.u1.partial": DATA}
+    model.sessions.clear()
+    second = new_upload()
+    assert model.run(second.resume(first.record('"E"', (0, "0")))) is None
+    item = model.run(second.finish(model.run(second.find_finished(HASH)), HASH))
+    assert (item.name, model.sent_bytes) == ("p.zip", len(DATA))
+
+
+def test_a_file_that_is_to_be_replaced_is_waited_for() -> None:
+    model = DriveModel(files=existing(), sessions={"stale": OpenSession("A/p.zip", "replace")})
+    with pytest.raises(UploadSessionLostError, match="15 minutes"):
+        transfer(model, "replace")
+    assert {path: file.data for path, file in model.files.items()} == {"a/p.zip": b"old"}
+    assert len(model.pauses) == PATIENT.max_attempts - 1
+    assert model.sent_bytes == 0
+    model.sessions.clear()
+    assert transfer(model, "replace").id == "OLD"
+
+
+def test_a_numbered_name_need_not_be_waited_for() -> None:
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    assert transfer(model, "rename").name == "p 1.zip"
+    assert model.pauses == []
 
 
 def test_a_cancelled_session_of_ours_may_block_for_a_moment() -> None:
@@ -222,6 +280,25 @@ def test_a_cancelled_session_of_ours_may_block_for_a_moment() -> None:
     assert upload.placed.name == "p.zip.u1.partial"
 
 
+def test_each_session_beside_has_a_name_of_its_own() -> None:
+    blocked = answer(409, json={"error": {"code": "nameAlreadyExists"}})
+    start = [answer(404), answer(json={"id": "d"}), blocked, answer(404)]
+    created = answer(json={"uploadUrl": "https://up.example/session/2"})
+    upload = new_upload()
+    assert play(upload.begin(), [*start, blocked, created]).error is None
+    assert upload.placed.name == "p.zip.u1-2.partial"
+    ended = play(new_upload().begin(), [*start, *[blocked] * PATIENT.max_attempts])
+    assert type(ended.error) is UploadSessionLostError, "nobody else's file has that name: no verdict"
+
+
+@pytest.mark.parametrize(("folder", "name"), [("f" * 150, "n" * 249), ("f" * 200, "n" * 195 + ".zip")])
+def test_a_name_beside_is_not_too_long(folder: str, name: str) -> None:
+    placed = beside(Destination(folder, name), "12345678")
+    assert placed.name.endswith(".12345678.partial")
+    assert len(placed.path) <= 400
+    assert len(placed.name) <= 255
+
+
 def test_sessions_lost_again_and_again_end() -> None:
     model = DriveModel(iter(["lost"] * 100))
     with pytest.raises(UploadSessionLostError):
@@ -236,15 +313,15 @@ def test_going_back_again_and_again_ends() -> None:
     assert caught.value.retryable
 
 
-def test_a_persistent_500_on_the_last_range_gives_the_session_up() -> None:
+def test_a_persistent_500_on_the_last_range_keeps_the_session() -> None:
     model = DriveModel()
     upload = new_upload()
     position = model.run(upload.begin())
     model.faults = iter([""] * 6 + ["503"] * 50)
     with pytest.raises(TransportError):
         send_all(model, upload, position)
-    assert model.sessions == {}
-    assert upload.session is None
+    assert upload.session is not None, "it misses a range only, and that can be sent later"
+    assert upload.record('"E"', (0, "0")).upload_url
 
 
 ITEM = {"id": "I1", "name": "p.zip", "size": len(DATA), "webUrl": "https://x", "eTag": '"1"'}
@@ -259,6 +336,17 @@ def item_of(raw: dict[str, object]) -> DriveItem:
     return DriveItem("I1", "p.zip", int(str(raw["size"])), "https://x", '"1"', hashes.get("quickXorHash"))
 
 
+WRONG = QuickXor().base64()
+
+
+def completed(raw: dict[str, object], status: int = 201) -> ResumableUpload:
+    """An upload whose last range was answered with an item."""
+    upload = new_upload()
+    DriveModel().run(upload.begin())
+    assert isinstance(play(upload.feed(0, DATA, HASH), [answer(status, json=raw)]).result, Completed)
+    return upload
+
+
 def test_a_late_hash_is_waited_for() -> None:
     steps = new_upload().finish(item_of(hashed(None)), HASH)
     played = play(steps, [answer(json=hashed(None)), answer(json=hashed(None)), answer(json=hashed(HASH))])
@@ -271,19 +359,54 @@ def test_a_hash_that_never_comes_leaves_the_file_for_a_later_try() -> None:
     played = play(new_upload().finish(item_of(hashed(None)), HASH), [answer(json=hashed(None))] * 8)
     assert type(played.error) is ProtocolError
     assert {request.method for request in played.requests} == {"GET"}
-    steps = new_upload().finish(item_of(hashed(None)), HASH, require_hash=False)
-    assert play(steps, [answer(json=hashed(None))] * 8).error is None
 
 
 @pytest.mark.parametrize(
     ("raw", "looks"),
-    [(hashed("AAAAAAAAAAAAAAAAAAAAAAAAAAA="), 0), (hashed(HASH, len(DATA) - 1), 3)],
+    [(hashed(WRONG), 0), (hashed(HASH, len(DATA) - 1), 3)],
     ids=["wrong hash", "wrong size"],
 )
 def test_a_wrong_file_is_deleted(raw: dict[str, object], looks: int) -> None:
-    played = play(new_upload().finish(item_of(raw), HASH), [answer(json=raw)] * looks + [answer(204)])
+    played = play(completed(raw).finish(item_of(raw), HASH), [answer(json=raw)] * looks + [answer(204)])
     assert type(played.error) is TransferMismatchError
     assert (played.requests[-1].method, played.requests[-1].url) == ("DELETE", "/drives/d/items/I1")
+    assert played.requests[-1].headers == {"If-Match": '"1"'}
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_an_item_that_the_service_did_not_make_for_us_is_never_deleted(status: int) -> None:
+    """200: somebody's file got a version. And an item that was found has no claim on it at all."""
+    wrong = hashed(WRONG)
+    upload = completed(wrong, status) if status == 200 else new_upload()
+    played = play(upload.finish(item_of(wrong), HASH), [])
+    assert isinstance(played.error, TransferMismatchError)
+    assert played.requests == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[answer(json={**hashed(WRONG), "eTag": '"2"'})], [answer(json=hashed(WRONG)), answer(412)]],
+    ids=["seen", "in between"],
+)
+def test_a_file_that_somebody_changed_is_left_to_him(answers: list[Response]) -> None:
+    played = play(completed(hashed(None)).finish(item_of(hashed(None)), HASH), answers)
+    assert type(played.error) is ItemChangedError
+    assert "left there" in str(played.error)
+    assert not played.error.retryable
+
+
+def test_a_wrong_file_that_is_locked_is_deleted_later() -> None:
+    wrong, locked = hashed(WRONG), answer(423, json={"error": {"code": "resourceLocked"}})
+    upload = completed(wrong)
+    played = play(upload.finish(item_of(wrong), HASH), [locked, locked, answer(204)])
+    assert type(played.error) is TransferMismatchError
+    upload = completed(wrong)
+    played = play(upload.finish(item_of(wrong), HASH), [locked] * PATIENT.max_attempts)
+    assert type(played.error) is TransportError
+    second = new_upload()
+    assert play(second.resume(upload.record('"E"', (0, "0"))), []).result is None
+    assert play(second.find_finished(HASH), [answer(json=wrong)]).result == item_of(wrong)
+    assert type(play(second.finish(item_of(wrong), HASH), [answer(204)]).error) is TransferMismatchError
 
 
 def test_a_wrong_version_of_a_file_of_before_is_not_deleted_with_it() -> None:
@@ -328,7 +451,7 @@ def test_a_locked_file_is_waited_for_with_patience() -> None:
     created = answer(json={"uploadUrl": "https://up.example/session/1"})
     assert play(new_upload().begin(), [*start, locked, locked, created]).result == 0
     ended = play(new_upload().begin(), [*start, *[locked] * PATIENT.max_attempts])
-    assert type(ended.error) is DestinationError
+    assert type(ended.error) is TransportError
     assert "locked" in str(ended.error)
 
 
@@ -337,9 +460,53 @@ def test_the_name_taken_at_the_last_range() -> None:
     model = DriveModel()
     upload = new_upload()
     model.run(upload.begin())
-    played = play(upload.feed(0, DATA, HASH), [taken, answer(204)])
+    other = answer(json={**hashed(None), "size": 3})
+    played = play(upload.feed(0, DATA, HASH), [taken, *[other] * 4, answer(204)])
     assert type(played.error) is NameConflictError
     assert played.requests[-1].method == "DELETE"
+
+
+def test_the_name_taken_by_ourselves_at_the_last_range() -> None:
+    """Another try of the task has finished the file: by content it is ours, and without a hash it is not decided."""
+    taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
+    upload = new_upload()
+    DriveModel().run(upload.begin())
+    played = play(upload.feed(0, DATA, HASH), [taken, answer(json=hashed(HASH))])
+    assert played.result == Completed(item_of(hashed(HASH)))
+    upload = new_upload()
+    DriveModel().run(upload.begin())
+    played = play(upload.feed(0, DATA, HASH), [taken, *[answer(json=hashed(None))] * 9])
+    assert type(played.error) is ProtocolError
+
+
+def test_a_file_that_becomes_visible_after_the_look_is_not_a_conflict() -> None:
+    upload = new_upload()
+    DriveModel().run(upload.begin())
+    gone = [TransportError("cut"), *[answer(404)] * 5]
+    shown = [answer(json=hashed(HASH))] * 2
+    assert play(upload.feed(0, DATA, HASH), [*gone, *shown]).result == Completed(item_of(hashed(HASH)))
+
+
+@pytest.mark.parametrize("given", [400, 405, 409, 500, 404, 401])
+def test_a_session_of_before_that_has_no_position_is_gone(given: int) -> None:
+    """Whoever raised here would raise in every later try as well."""
+    upload = new_upload()
+    DriveModel().run(upload.begin())
+    record = upload.record('"E"', (0, "0"))
+    failure = TransportError("x", status_code=500) if given == 500 else answer(given)
+    second = new_upload()
+    assert play(second.resume(replace(record, expires_at="2100-01-01T00:00:00Z")), [failure]).error is None
+    assert (second.session is None) == (given == 404), "what is left of it is cancelled before the next one"
+
+
+@pytest.mark.parametrize("failure", [TransportError("no such host", sent=False), TransportError("x", status_code=503)])
+def test_a_session_of_before_that_does_not_answer_is_gone_once_it_has_expired(failure: TransportError) -> None:
+    record = replace(new_upload().record('"E"', (0, "0")), upload_url="https://up.example/session/1")
+    for expires_at in ("", "2026-03-01T05:59:59.123Z"):
+        played = play(new_upload().resume(replace(record, expires_at=expires_at)), [failure])
+        assert (played.result, played.error) == (None, None)
+    played = play(new_upload().resume(replace(record, expires_at="2026-03-01T06:00:01Z")), [failure])
+    assert played.error is failure
 
 
 def test_nothing_secret_is_shown() -> None:
@@ -382,6 +549,8 @@ def test_no_bytes_at_all() -> None:
     assert play(store_empty("d", destination), lost).error is None
     never = [answer(404), TransportError("cut"), answer(404)]
     assert type(play(store_empty("d", destination), never).error) is TransportError
+    taken = play(store_empty("d", destination), [answer(json={**ITEM, "size": 5})])
+    assert type(taken.error) is NameConflictError
     wrong = [answer(404), answer(201, json={**ITEM, "size": 5})]
     assert type(play(store_empty("d", destination), wrong).error) is TransferMismatchError
 
