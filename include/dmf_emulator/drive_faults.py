@@ -65,10 +65,13 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "drive.F3", "drive-server-error", "500, 502 or 504 once, or 500 on the last range for ever", "odad#1640",
+        "drive.F3", "drive-server-error",
+        "500, 502 or 504 once, or 500 on the last range for ever, or an assembly that fails: nothing is missing then",
+        "odad#1640, odad#71",
         {
             "once": _answer(effects.server_error, _BOTH, _CREATE_AND_RANGES, status=Choice((500, 502, 504))),
             "final": _final(effects.server_error, None, status=Choice((500, 502, 504))),
+            "assembly": Mode(stage="probe", origins=("sharepoint",), actions=_RANGES, times=1, final_only=True),
         },
     ),
     FaultDefinition(

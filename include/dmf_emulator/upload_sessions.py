@@ -98,7 +98,7 @@ class SharePointService:
         world.uploads.accepted(session)
         if not is_final:
             return self._progress(session, 202)
-        if session.misaligned:
+        if session.misaligned or world.faults.probe(exchange, "drive.F3") is not None:
             # "…will result in errors committing some files" (CUS): only now, after all the work (odad#70, #71).
             raise Refusal(
                 drive_error(

@@ -114,6 +114,7 @@ def tags(wire: Wire) -> bool:
         ("F2", "then-gone", {}, upload, ["503", "404", "404"]),
         ("F3", "once", {"status": 502}, lambda wire: twice_created(wire)[::2], ["502", "200"]),
         ("F3", "final", {}, uploaded, ["202", "500", f"{UNIT_BYTES}-", False]),
+        ("F3", "assembly", {}, uploaded, ["202", "500", "", False]),
         ("F4", "503", {}, uploaded, ["503", "201", "404", True]),
         ("F4", "reset", {}, uploaded, ["lost", "201", "404", True]),
         ("F5", "nothing", {}, upload, ["lost", "416", "0-"]),

@@ -267,10 +267,78 @@ def test_a_link_that_is_never_accepted_ends(rig: Rig) -> None:
     store = MemoryStore()
     bad = rig.mint().reveal().replace("sig=", "sig=x")
     with pytest.raises(PackageLinkExpiredError) as caught:
-        rig.pump("never.zip", mint_url=lambda: SecretUrl(bad), size_bytes=PACKAGE_BYTES, etag='"x"').run()
+        rig.pump(
+            "never.zip", mint_url=lambda: SecretUrl(bad), size_bytes=PACKAGE_BYTES, etag='"x"', session_store=store
+        ).run()
     assert "sig=" not in str(caught.value)
-    assert rig.open_sessions() == []
-    assert store.kept == []
+    assert len(rig.open_sessions()) == 1
+    assert store.kept[-1].upload_url, "a retry may get a link that is accepted"
+    with pytest.raises(PackageLinkExpiredError):
+        rig.pump("again.zip", mint_url=lambda: SecretUrl(bad), size_bytes=PACKAGE_BYTES, etag='"x"').run()
+    assert rig.open_sessions() == ["never.zip"], "without a store nobody will go on, so it is cancelled"
+
+
+def test_links_that_expire_again_and_again_are_renewed_as_often(rig: Rig) -> None:
+    """Only refusals in a row are a matter of something else than age."""
+
+    def expire(progress: Progress) -> None:
+        rig.emulator.faults.add("drive.F20", mode="expired", times=1)
+
+    result = rig.pump("aging.zip", progress=expire).run()
+    assert rig.saved("aging.zip") == rig.package()
+    assert result.bytes_sent == PACKAGE_BYTES
+    assert rig.links > 4
+
+
+def test_a_session_that_follows_a_lost_one_is_kept_at_once(rig: Rig) -> None:
+    """Who is killed right after it must not leave a session behind that blocks the name and that nobody knows."""
+    store = MemoryStore()
+    known: list[bool] = []
+
+    def look(progress: Progress) -> None:
+        (session,) = rig.emulator.state.uploads.all()
+        known.append(session.session_id in store.kept[-1].upload_url)
+
+    rig.emulator.faults.add("drive.F7", mode="forever", after=3)
+    rig.pump("kept.zip", progress=look, session_store=store, clock=lambda: 0.0).run()
+    assert rig.emulator.recorder.requests(fault="drive.F7")
+    assert all(known)
+
+
+def test_a_task_that_is_being_stopped_keeps_its_session_whatever_ends_it(rig: Rig) -> None:
+    store, told = MemoryStore(), []
+
+    def stop(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == 2:
+            raise PermissionDeniedError("no")
+
+    with pytest.raises(PermissionDeniedError):
+        rig.pump("stopping.zip", session_store=store, progress=stop, cancelled=lambda: len(told) == 2).run()
+    assert rig.pump("stopping.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
+
+
+def test_a_fresh_link_to_another_package_never_makes_a_mixture() -> None:
+    """The session outlives the link here, so nothing but the comparison keeps the two apart."""
+    with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6})) as slow:
+        patient, first, second = Rig(slow), str(uuid.uuid4()), str(uuid.uuid4())
+        patient.export(first)
+        patient.export(second, "DEMF")
+        links: list[str] = []
+
+        def mint() -> SecretUrl:
+            patient.execution_id = second if links else first
+            links.append(patient.execution_id)
+            return patient.mint()
+
+        def expire(progress: Progress) -> None:
+            if progress.done_bytes == 3 * CHUNK_BYTES and links == [first]:
+                slow.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
+
+        patient.pump("mixed.zip", progress=expire, mint_url=mint).run()
+        assert patient.execution_id == second
+        assert patient.saved("mixed.zip") == patient.package()
+        patient.close()
 
 
 def test_a_package_that_changed_is_read_from_the_beginning(rig: Rig) -> None:

@@ -91,20 +91,30 @@ class Rig:
         self._drivers: list[SyncDriver] = []
         self.dmf = self.driver(self.info["dmf_url"], StaticToken(emulator, self.info["dmf_resource"]))
         self.blob = self.driver("")
-        self.graph = self.driver(f"{self.info['graph_url']}/v1.0", StaticToken(emulator, "https://graph.microsoft.com"))
+        self.graph = self.graph_driver()
         self.drive_id = self.info["user_drive_id"]
 
-    def driver(self, base_url: str, token: StaticToken | None = None, timeout_seconds: float = 10.0) -> SyncDriver:
+    def driver(
+        self,
+        base_url: str,
+        token: StaticToken | None = None,
+        timeout_seconds: float = 10.0,
+        sleep: Callable[[float], None] | None = None,
+    ) -> SyncDriver:
         made = SyncDriver(
             base_url=base_url,
             token=token,
             tls=TlsSettings(verify=str(self.info["ca_file"])),
             policy=QUICK_POLICY,
             timeout_seconds=timeout_seconds,
-            sleep=self.pauses.append,
+            sleep=sleep or self.pauses.append,
         )
         self._drivers.append(made)
         return made
+
+    def graph_driver(self, **options: Any) -> SyncDriver:
+        token = StaticToken(self.emulator, "https://graph.microsoft.com")
+        return self.driver(f"{self.info['graph_url']}/v1.0", token, **options)
 
     def close(self) -> None:
         for driver in self._drivers:

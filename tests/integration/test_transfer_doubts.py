@@ -1,0 +1,290 @@
+"""What an upload became is not known, or somebody else saves under the same name: nothing of his is touched, nothing is
+sent twice, and no data stays behind.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from tests.integration.conftest import INSTANT
+from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig, fail_at
+
+from talent_dmf.api.drive import get_item, put_small
+from talent_dmf.api.errors import (
+    ItemChangedError,
+    PermissionDeniedError,
+    ProtocolError,
+    TalentDmfError,
+    TransferMismatchError,
+    TransportError,
+    UploadSessionLostError,
+)
+from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
+from talent_dmf.transfer import Progress
+
+PACKAGE_BYTES = 5 * CHUNK_BYTES + 54_321
+SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
+POLICIES: list[ConflictBehavior] = ["fail", "rename", "replace"]
+THEIRS = b"somebody else's"
+
+
+@pytest.fixture
+def name() -> str:
+    return f"{uuid.uuid4().hex}.zip"
+
+
+def save_theirs(rig: Rig, name: str, content: bytes = THEIRS) -> DriveItem:
+    return rig.graph.run(put_small(rig.drive_id, Destination("Exports", name, "replace"), content))
+
+
+def somebody_saves(rig: Rig, name: str, made: list[DriveItem]) -> Callable[[Progress], None]:
+    """A progress callback: somebody saves a file under the name when half of ours is there."""
+
+    def callback(progress: Progress) -> None:
+        if progress.done_bytes == 3 * CHUNK_BYTES and not made:
+            made.append(save_theirs(rig, name))
+
+    return callback
+
+
+def names_of(rig: Rig, name: str) -> list[str]:
+    return sorted(other for other in rig.saved_names() if other.startswith(name[:-4]))
+
+
+def test_a_completion_without_a_body_is_not_looked_for_by_its_name(rig: Rig, name: str) -> None:
+    """Under ``rename`` the service avoids the name that somebody took meanwhile: what has it is not ours."""
+    rig.pump(f"{uuid.uuid4().hex}.zip").run()
+    rig.emulator.faults.add("drive.F16", mode="no-body", times=1)
+    result = rig.pump(name, "rename", progress=somebody_saves(rig, name, [])).run()
+    assert rig.saved(name) == THEIRS
+    assert rig.saved(result.item.name) == rig.package()
+    assert names_of(rig, name) == sorted([name, result.item.name])
+    assert result.bytes_sent == PACKAGE_BYTES
+
+
+def test_a_version_of_a_file_that_appeared_meanwhile_is_not_deleted_with_it(rig: Rig, name: str) -> None:
+    made: list[DriveItem] = []
+    rig.emulator.faults.add("drive.F17", mode="wrong-hash", times=None, match={"action": "uploadRange"})
+    with pytest.raises(TransferMismatchError, match=r"current version there now\..*version history"):
+        rig.pump(name, "replace", progress=somebody_saves(rig, name, made)).run()
+    item = rig.graph.run(get_item(rig.drive_id, f"Exports/{name}"))
+    assert item is not None
+    assert item.id == made[0].id
+
+
+def test_what_a_person_saves_while_the_hash_is_waited_for_is_left_to_him(rig: Rig, name: str) -> None:
+    rig.emulator.faults.add("drive.F17", mode="missing-hash", times=3)
+
+    def sleep(_: float) -> None:
+        if rig.saved(name) not in {None, THEIRS}:
+            save_theirs(rig, name)
+
+    with pytest.raises(ItemChangedError, match="left there"):
+        rig.pump(name, target=rig.graph_driver(sleep=sleep)).run()
+    assert rig.saved(name) == THEIRS
+
+
+@pytest.mark.parametrize(
+    ("fault", "mode", "options"),
+    [
+        ("drive.F12", "locked", {"times": 2}),
+        ("drive.F12", "locked", {"times": 8}),
+        ("drive.F3", "once", {"status": 502, "times": 8}),
+    ],
+)
+def test_a_wrong_file_that_cannot_be_deleted_is_deleted_by_a_later_try(
+    rig: Rig, name: str, fault: str, mode: str, options: dict[str, int]
+) -> None:
+    store = MemoryStore()
+    rule = rig.emulator.faults.add("drive.F17", mode="wrong-hash", times=None)
+    rig.emulator.faults.add(fault, mode=mode, match={"origin": "graph", "action": "deleteItem"}, **options)
+    with pytest.raises((TransportError, TransferMismatchError)) as caught:
+        rig.pump(name, session_store=store).run()
+    assert caught.value.retryable
+    if options["times"] == 8:
+        assert type(caught.value) is TransportError
+        assert store.kept[-1].unproven_id
+        with pytest.raises(TransferMismatchError):
+            rig.pump(name, session_store=store).run()
+    assert names_of(rig, name) == []
+    rig.emulator.faults.remove(rule)
+    assert rig.pump(name, session_store=store).run().bytes_sent == PACKAGE_BYTES
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("last_answer", ["heard", "lost"])
+def test_a_hash_that_is_late_for_several_tries(rig: Rig, name: str, last_answer: str, policy: ConflictBehavior) -> None:
+    store = MemoryStore()
+    rule = rig.emulator.faults.add("drive.F17", mode="missing-hash", times=None)
+    if last_answer == "lost":
+        rig.emulator.faults.add("drive.F6", mode="reset", times=1)
+    for _ in range(3):
+        with pytest.raises(ProtocolError, match="no quickXorHash") as caught:
+            rig.pump(name, policy, session_store=store).run()
+        assert caught.value.retryable
+    rig.emulator.faults.remove(rule)
+    result = rig.pump(name, policy, session_store=store).run()
+    assert result.already_there
+    assert names_of(rig, name) == [name]
+    assert rig.saved(name) == rig.package()
+    assert rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_finished_file_that_shows_no_hash_for_a_moment(rig: Rig, name: str, policy: ConflictBehavior) -> None:
+    store = MemoryStore()
+    rig.pump(name, policy, session_store=store).run()
+    rig.emulator.recorder.clear()
+    rig.emulator.faults.add("drive.F17", mode="missing-hash", times=2, match={"action": "getItem"})
+    assert rig.pump(name, policy, session_store=store).run().already_there
+    assert rig.ranges_sent() == []
+
+
+@pytest.mark.parametrize("alike", ["size", "nothing"])
+def test_a_finished_file_that_somebody_changed_since_is_no_result(rig: Rig, name: str, alike: str) -> None:
+    store = MemoryStore()
+    rig.pump(name, "replace", session_store=store).run()
+    save_theirs(rig, name, bytes(PACKAGE_BYTES) if alike == "size" else THEIRS)
+    result = rig.pump(name, "replace", session_store=store).run()
+    assert not result.already_there
+    assert rig.saved(name) == rig.package()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_another_try_of_the_task_finishes_the_session(rig: Rig, name: str, policy: ConflictBehavior) -> None:
+    """A worker that was believed dead goes on: it finds the file that its successor has finished."""
+    store, twin = MemoryStore(), Rig(rig.emulator)
+    twin.execution_id = rig.execution_id
+
+    def finish(progress: Progress) -> None:
+        if progress.done_bytes == 3 * CHUNK_BYTES and not twin.links:
+            twin.pump(name, policy, session_store=MemoryStore(list(store.kept))).run()
+
+    result = rig.pump(name, policy, session_store=store, progress=finish).run()
+    assert result.already_there
+    assert rig.saved(name) == rig.package()
+    assert names_of(rig, name) == [name]
+    assert len(rig.ranges_sent()) == 6 + 1, "of the session that is gone, one range was refused"
+    twin.close()
+
+
+def test_a_lost_answer_to_the_opening_keeps_what_is_to_be_replaced(rig: Rig, name: str) -> None:
+    """Our own session blocks the name, and nobody knows its URL: it is waited for, whatever is there stays."""
+    before = rig.pump(name).run()
+    old = rig.saved(name)
+    rig.export(str(uuid.uuid4()), "DEMF")
+    create = {"origin": "graph", "action": "createUploadSession"}
+    rig.emulator.faults.add("drive.F4", mode="reset", times=1, match=create)
+    with pytest.raises(UploadSessionLostError, match="15 minutes") as caught:
+        rig.pump(name, "replace").run()
+    assert caught.value.retryable
+    assert rig.saved(name) == old
+    rig.emulator.clock.advance(901)
+    after = rig.pump(name, "replace").run()
+    assert (after.item.id, rig.saved(name)) == (before.item.id, rig.package())
+    assert (rig.open_sessions(), names_of(rig, name)) == ([], [name])
+
+
+def test_a_name_that_stays_blocked_costs_neither_the_old_nor_the_new(rig: Rig, name: str) -> None:
+    rig.pump(name).run()
+    old = rig.saved(name)
+    rig.export(str(uuid.uuid4()), "DEMF")
+    rig.emulator.faults.add("drive.F10", mode="open")
+    patch = {"origin": "graph", "action": "patchItem"}
+    rig.emulator.faults.add("drive.F12", mode="open-in-office", times=None, match=patch)
+    with pytest.raises(UploadSessionLostError):
+        rig.pump(name, "replace", session_store=MemoryStore()).run()
+    assert rig.saved(name) == old
+    assert names_of(rig, name) == [name]
+
+
+@pytest.mark.parametrize("times", [1, 8])
+def test_a_lock_while_the_name_is_taken_is_waited_for(rig: Rig, name: str, times: int) -> None:
+    store = MemoryStore()
+    rig.emulator.faults.add("drive.F10", mode="open")
+    patch = {"origin": "graph", "action": "patchItem"}
+    rig.emulator.faults.add("drive.F12", mode="locked", times=times, match=patch)
+    if times == 8:
+        with pytest.raises(TransportError, match="locked"):
+            rig.pump(name, session_store=store).run()
+        assert [other[-8:] for other in names_of(rig, name)] == [".partial"], "verified: kept for the next try"
+    rig.pump(name, session_store=store).run()
+    assert names_of(rig, name) == [name]
+    assert rig.saved(name) == rig.package()
+    assert rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
+
+
+def test_nothing_stays_beside_where_the_right_to_rename_is_missing(rig: Rig, name: str) -> None:
+    store = MemoryStore()
+    rig.emulator.faults.add("drive.F10", mode="open")
+    rig.emulator.faults.add("drive.F15", match={"origin": "graph", "action": "patchItem"})
+    with pytest.raises(PermissionDeniedError):
+        rig.pump(name, session_store=store).run()
+    assert names_of(rig, name) == []
+    assert store.kept == []
+
+
+def test_an_assembly_that_fails_does_not_block_our_own_name(rig: Rig, name: str) -> None:
+    rig.emulator.faults.add("drive.F3", mode="assembly")
+    result = rig.pump(name).run()
+    assert (result.item.name, rig.saved(name)) == (name, rig.package())
+    assert rig.open_sessions() == []
+    assert rig.emulator.recorder.requests(action="patchItem") == [], "it is opened on the name, not beside it"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_assembly_that_fails_beside_the_name(rig: Rig, name: str, policy: ConflictBehavior) -> None:
+    rig.emulator.faults.add("drive.F10", mode="open")
+    rig.emulator.faults.add("drive.F3", mode="assembly")
+    rig.pump(name, policy).run()
+    assert names_of(rig, name) == [name]
+    assert rig.saved(name) == rig.package()
+
+
+def test_a_long_name_has_room_beside_it(rig: Rig) -> None:
+    name, folder = "n" * 230 + ".zip", "/".join(["f" * 50] * 3)
+    rig.emulator.faults.add("drive.F10", mode="open")
+    rig.pump(name, folder=folder).run()
+    assert rig.saved(name, folder) == rig.package()
+
+
+def test_a_request_to_slow_down_on_the_last_range_keeps_the_session(rig: Rig, name: str) -> None:
+    store = MemoryStore()
+    last = {"action": "uploadRange", "is_final": True}
+    rig.emulator.faults.add("drive.F2", mode="json", retry_after=700, match=last)
+    with pytest.raises(TalentDmfError, match="slow down"):
+        rig.pump(name, session_store=store).run()
+    result = rig.pump(name, session_store=store).run()
+    assert result.resumed_from_bytes == 5 * CHUNK_BYTES
+
+
+def test_a_session_of_before_that_never_says_where_it_stands(rig: Rig, name: str) -> None:
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump(name, session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
+    rig.emulator.faults.add("drive.F3", mode="once", status=500, times=None, match={"action": "uploadStatus"})
+    result = rig.pump(name, session_store=store).run()
+    assert (result.item.name, rig.saved(name)) == (name, rig.package())
+    assert rig.open_sessions() == []
+
+
+def test_who_is_killed_does_not_sit_out_a_request_to_slow_down(rig: Rig, name: str) -> None:
+    rig.emulator.faults.add("drive.F1", retry_after=300, times=1, match={"action": "uploadCancel"})
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump(name, progress=fail_at(2, KeyboardInterrupt)).run()
+    assert rig.pauses == []
+
+
+def test_a_link_that_expires_while_the_rest_is_hashed_is_renewed(rig: Rig, name: str) -> None:
+    store = MemoryStore()
+    rig.pump(name, session_store=store).run()
+    del store.kept[1:]
+    rig.emulator.recorder.clear()
+    rig.emulator.faults.add("drive.F20", mode="expired", times=1, after=3)
+    links = rig.links
+    assert rig.pump(name, session_store=store, clock=iter(range(0, 10_000, 6)).__next__).run().already_there
+    assert rig.links == links + 2
+    hashed = [record.hash_state[0] for record in store.kept]
+    assert sum(0 < length < PACKAGE_BYTES for length in hashed) > 2, "a later try would go on with the hash from there"
