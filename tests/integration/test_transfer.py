@@ -281,13 +281,18 @@ def test_a_link_that_is_never_accepted_ends(rig: Rig) -> None:
 def test_links_that_expire_again_and_again_are_renewed_as_often(rig: Rig) -> None:
     """Only refusals in a row are a matter of something else than age."""
 
+    expired: list[int] = []
+
     def expire(progress: Progress) -> None:
-        rig.emulator.faults.add("drive.F20", mode="expired", times=1)
+        if len(rig.emulator.recorder.requests(fault="drive.F20")) == len(expired):
+            rig.emulator.faults.add("drive.F20", mode="expired", times=1, match={"action": "GetBlob"})
+            expired.append(progress.done_bytes)
 
     result = rig.pump("aging.zip", progress=expire).run()
+    rig.emulator.faults.clear()
     assert rig.saved("aging.zip") == rig.package()
     assert result.bytes_sent == PACKAGE_BYTES
-    assert rig.links > 4
+    assert rig.links >= 4
 
 
 def test_a_session_that_follows_a_lost_one_is_kept_at_once(rig: Rig) -> None:

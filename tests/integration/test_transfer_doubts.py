@@ -200,6 +200,20 @@ def test_a_name_that_stays_blocked_costs_neither_the_old_nor_the_new(rig: Rig, n
     assert names_of(rig, name) == [name]
 
 
+def test_a_file_that_appears_beside_us_is_not_replaced_by_a_renamed_one(rig: Rig, name: str) -> None:
+    """Graph would do it, and the versions of theirs would be gone: the next try makes a new version of it."""
+    store, made = MemoryStore(), list[DriveItem]()
+    rig.emulator.faults.add("drive.F10", mode="open")
+    with pytest.raises(UploadSessionLostError, match="a new version of it") as caught:
+        rig.pump(name, "replace", session_store=store, progress=somebody_saves(rig, name, made)).run()
+    assert caught.value.retryable
+    assert rig.saved(name) == THEIRS
+    assert names_of(rig, name) == [name]
+    rig.emulator.clock.advance(901)
+    result = rig.pump(name, "replace", session_store=store).run()
+    assert (result.item.id, rig.saved(name)) == (made[0].id, rig.package())
+
+
 @pytest.mark.parametrize("times", [1, 8])
 def test_a_lock_while_the_name_is_taken_is_waited_for(rig: Rig, name: str, times: int) -> None:
     store = MemoryStore()

@@ -60,6 +60,7 @@ def test_create_sends_exactly_what_business_accepts() -> None:
     request = played.requests[0]
     assert (request.method, request.url) == ("POST", "/drives/b!1/root:/A%20b/a.zip:/createUploadSession")
     assert request.json == {"item": {"@microsoft.graph.conflictBehavior": "rename"}}
+    assert not request.idempotent, "a second one would meet the session that a lost answer had opened"
     assert played.result is not None
     assert played.result.url.reveal() == URL
     assert (played.result.next_offset, played.result.expires_at) == (0, "2026-03-01T06:15:00Z")

@@ -26,7 +26,7 @@ from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 from talent_dmf.api.upload import ResumableUpload
-from talent_dmf.api.upload_naming import beside
+from talent_dmf.api.upload_naming import beside, take_name
 from talent_dmf.api.upload_record import UploadRecord
 from talent_dmf.api.upload_result import store_empty
 from talent_dmf.api.upload_session import Completed
@@ -186,6 +186,7 @@ def test_a_lock_after_many_cuts_has_patience_of_its_own() -> None:
     model = DriveModel(iter(["423"] * PATIENT.max_attempts))
     with pytest.raises(TransportError, match="is locked"):
         transfer(model)
+    assert transfer(DriveModel(iter((["423"] * 5 + [""]) * 4))).name == "p.zip", "progress renews it"
 
 
 @pytest.mark.parametrize("policy", ["fail", "replace", "rename"])
@@ -278,6 +279,23 @@ def test_a_cancelled_session_of_ours_may_block_for_a_moment() -> None:
     played = play(upload.begin(), [answer(404), drive, *[blocked, answer(404)] * 3, created])
     assert played.seconds == [2.0, 5.0]
     assert upload.placed.name == "p.zip.u1.partial"
+
+
+def test_a_name_that_was_taken_unheard_is_not_taken_again() -> None:
+    """Killed, or cut off, after the file beside had got its name."""
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    first = new_upload()
+    with pytest.raises(UploadSessionLostError):
+        send_all(model, first, model.run(first.begin()))
+    model.sessions.clear()
+    record = first.record('"E"', (0, "0"))
+    item = model.run(first.finish(model.run(first.find_finished(HASH)), HASH))
+    second = new_upload()
+    model.run(second.resume(record))
+    found = model.run(second.find_finished(HASH))
+    assert second.placed.name == "p.zip"
+    assert model.run(second.finish(found, HASH)) == item
+    assert model.run(take_name("d", item, Destination("A", "p.zip"), PATIENT, lambda: 0.0)) == item
 
 
 def test_each_session_beside_has_a_name_of_its_own() -> None:
@@ -375,7 +393,7 @@ def test_a_wrong_file_is_deleted(raw: dict[str, object], looks: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_an_item_that_the_service_did_not_make_for_us_is_never_deleted(status: int) -> None:
-    """200: somebody's file got a version. And an item that was found has no claim on it at all."""
+    """200: somebody's file got a version. And an item that was found only, with 201 here, was not named to us."""
     wrong = hashed(WRONG)
     upload = completed(wrong, status) if status == 200 else new_upload()
     played = play(upload.finish(item_of(wrong), HASH), [])
@@ -393,6 +411,19 @@ def test_a_file_that_somebody_changed_is_left_to_him(answers: list[Response]) ->
     assert type(played.error) is ItemChangedError
     assert "left there" in str(played.error)
     assert not played.error.retryable
+
+
+def test_a_version_is_told_by_its_item_whatever_the_status() -> None:
+    upload = new_upload("replace")
+    model = DriveModel(files={"a/p.zip": StoredFile("I1", "p.zip", b"old")})
+    model.run(upload.begin())
+    assert isinstance(play(upload.feed(0, DATA, HASH), [answer(201, json=hashed(WRONG))]).result, Completed)
+    assert type(play(upload.finish(item_of(hashed(WRONG)), HASH), []).error) is TransferMismatchError
+
+
+def test_another_item_than_the_one_that_was_named_is_not_deleted() -> None:
+    other = replace(item_of(hashed(WRONG)), id="I2")
+    assert type(play(completed(hashed(None)).finish(other, HASH), []).error) is ItemChangedError
 
 
 def test_a_wrong_file_that_is_locked_is_deleted_later() -> None:
