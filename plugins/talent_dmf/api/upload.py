@@ -184,6 +184,9 @@ class ResumableUpload:
         :raises TransferMismatchError: size or hash differ. The item is gone, unless somebody has to do with it.
         :raises UploadSessionLostError: the file is not there, or its name stays blocked: a later try looks again.
         """
+        # The file is there: a session that is open nevertheless would block its name.
+        with suppress(TransportError):
+            yield from self.cancel()
         if item is None:
             item = yield from self.find_finished(whole_hash)
         if item is None:
@@ -297,7 +300,8 @@ class ResumableUpload:
     def _lose(self, error: TalentDmfError) -> None:
         """Forget a session that does not exist any more; another one is cancelled when its successor begins."""
         if error.status_code in {404, 410}:
-            self.session = None
+            # It expired, or somebody completed it: then the file may be visible a moment later only.
+            self.session, self._may_be_complete = None, True
 
     def _count_restart(self, lost: UploadSessionLostError) -> None:
         self.restarts += 1

@@ -26,6 +26,7 @@ from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 from talent_dmf.api.upload import ResumableUpload
+from talent_dmf.api.upload_judging import Doubtful
 from talent_dmf.api.upload_naming import beside, take_name
 from talent_dmf.api.upload_record import UploadRecord
 from talent_dmf.api.upload_result import store_empty
@@ -504,10 +505,22 @@ def test_the_name_taken_by_ourselves_at_the_last_range() -> None:
     DriveModel().run(upload.begin())
     played = play(upload.feed(0, DATA, HASH), [taken, answer(json=hashed(HASH))])
     assert played.result == Completed(item_of(hashed(HASH)))
+    played = play(upload.finish(item_of(hashed(HASH)), HASH), [answer(204)])
+    assert played.result == item_of(hashed(HASH))
+    assert played.requests[0].method == "DELETE", "the session is kept by the service, and would block the name"
     upload = new_upload()
     DriveModel().run(upload.begin())
     played = play(upload.feed(0, DATA, HASH), [taken, *[answer(json=hashed(None))] * 9])
     assert type(played.error) is ProtocolError
+
+
+def test_a_session_that_somebody_completed_in_the_middle() -> None:
+    """Another try of the task: its file may be visible a moment later, and ``rename`` would make a second one."""
+    upload = new_upload("rename")
+    DriveModel().run(upload.begin())
+    nothing, there = answer(json={"value": []}), answer(json={"value": [hashed(None)]})
+    played = play(upload.feed(0, DATA[:CHUNK]), [answer(404), answer(404), nothing, there])
+    assert played.result == Doubtful()
 
 
 def test_a_file_that_becomes_visible_after_the_look_is_not_a_conflict() -> None:
