@@ -132,6 +132,15 @@ def test_a_hash_that_is_late_for_several_tries(rig: Rig, name: str, last_answer:
     assert rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
 
 
+def test_who_is_killed_while_the_hash_is_late_has_said_which_file_it_is(rig: Rig, name: str) -> None:
+    store, known = MemoryStore(), list[str]()
+    rig.emulator.faults.add("drive.F17", mode="missing-hash", times=4)
+    target = rig.graph_driver(sleep=lambda _: known.append(store.kept[-1].unproven_id))
+    result = rig.pump(name, session_store=store, target=target).run()
+    assert set(known) == {result.item.id}
+    assert store.kept[-1].unproven_id == ""
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_finished_file_that_shows_no_hash_for_a_moment(rig: Rig, name: str, policy: ConflictBehavior) -> None:
     store = MemoryStore()

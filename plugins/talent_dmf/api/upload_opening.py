@@ -14,7 +14,7 @@ from talent_dmf.api.drive import ensure_folder, get_item
 from talent_dmf.api.drive_names import MAX_PATH_CHARACTERS
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransportError
 from talent_dmf.api.models import Destination
-from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, RetryPolicy
 from talent_dmf.api.steps import Sleep, Steps
 from talent_dmf.api.upload_naming import beside, blocked, wait_while_blocked, wait_while_locked
 from talent_dmf.api.upload_result import refuse_if_taken
@@ -66,7 +66,7 @@ class SessionOpener:
             try:
                 session = yield from create_session(self._drive_id, placed, self._size_bytes, self._patience())
             except TransportError as failure:
-                if not failure.sent:
+                if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
                     raise
                 # A session may be open nevertheless: a refusal of the next one is then our own doing.
                 yield patience.pause_after(failure, "create upload session")

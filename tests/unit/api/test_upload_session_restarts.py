@@ -487,6 +487,15 @@ def test_a_locked_file_is_waited_for_with_patience() -> None:
     assert "locked" in str(ended.error)
 
 
+@pytest.mark.parametrize("failure", [TransportError("x", sent=False), TransportError("slow", status_code=429)])
+def test_what_was_tried_again_in_vain_is_not_tried_again_once_more(failure: TransportError) -> None:
+    """The one retry policy has waited for these already; only where a session may be open do we look ourselves."""
+    start = [answer(404), answer(json={"id": "d"})]
+    assert play(new_upload().begin(), [*start, failure]).error is failure
+    created = answer(json={"uploadUrl": "https://up.example/session/1"})
+    assert play(new_upload().begin(), [*start, TransportError("cut"), created]).error is None
+
+
 def test_the_name_taken_at_the_last_range() -> None:
     taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
     model = DriveModel()
