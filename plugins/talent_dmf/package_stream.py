@@ -1,8 +1,8 @@
 """A package, or a file inside of one, as a stream of chunks that outlives its link.
 
-A thread reads ahead (:mod:`talent_dmf.transfer_reader`) in two buffers, whatever the length. When the storage does not
-accept the link any more, a fresh one is fetched and the stream goes on at the same byte. A fresh link may name another
-copy of the package, with another entity tag, so copies are told by the fingerprint of their content.
+A thread reads ahead (:mod:`talent_dmf.transfer_reader`) in a few buffers, however long it is. When the storage does
+not accept the link any more, a fresh one is fetched and the stream goes on at the same byte. A fresh link may name
+another copy of the package, with another entity tag, so copies are told by the fingerprint of their content.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class SavePackageOperator(BaseOperator):
     :param definition_group_id: name of the data project, for the file name.
     :param legal_entity_id: company code, for the file name.
     :param export_result: what the status sensor returned, for the receipt and the asset: rows and entities.
-    :param chunk_bytes: length of one range, a multiple of 320 KiB; twice as much memory is used, and three times
+    :param chunk_bytes: length of one range, a multiple of 320 KiB; three times as much memory is used, and four times
         while a file of the package is unpacked.
     :param receipt: whether ``<name>.receipt.json`` is saved beside the package: what it is, when it was made, its
         size and hashes.

@@ -1,6 +1,6 @@
 """The pump: a package goes from its signed URL to OneDrive while it is being read, in constant memory.
 
-One thread reads ahead (:mod:`talent_dmf.transfer_reader`), the caller's thread uploads; two buffers go round between
+One thread reads ahead (:mod:`talent_dmf.transfer_reader`), the caller's thread uploads; three buffers go round between
 them. The reading leg is pinned to one version of the source, the writing leg follows the server's truth
 (:mod:`talent_dmf.api.upload`), and whenever the two disagree the reader starts at the byte that the server misses.
 A file is therefore never a mixture, and no byte is believed to be there that the server did not confirm.
@@ -82,7 +82,7 @@ class PackagePump:
     :param etag: its version, if known; otherwise whatever version there is now.
     :param version: the package as it was checked, in the place of both; its link is used first, and another package is
         not taken.
-    :param chunk_bytes: length of one range, a multiple of 320 KiB; two of them are kept in memory.
+    :param chunk_bytes: length of one range, a multiple of 320 KiB; three of them are kept in memory.
     :param progress: is told after each range, in the caller's thread.
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
     :param sha256: whether to compute that hash as well, for a receipt.

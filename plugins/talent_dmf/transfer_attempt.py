@@ -208,7 +208,11 @@ class Attempt:
         return self._job.target.run(self._upload.finish(item, whole_hash))
 
     def _whole_hash(self) -> str:
-        return self._reading.whole_hash(self._save, self._stop_if_cancelled)
+        def after_chunk() -> None:
+            self._stop_if_cancelled()
+            self._save()
+
+        return self._reading.whole_hash(after_chunk, self._stop_if_cancelled)
 
     def _stop_if_cancelled(self) -> None:
         if self._job.cancelled():

@@ -1,4 +1,4 @@
-"""The reading leg of a transfer: one thread that fills two buffers in turn, and hashes what it read."""
+"""The reading leg of a transfer: one thread that fills a few buffers in turn, and hashes what it read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.drivers import SyncDriver
 
-BUFFERS = 2
+# One is filled and one is sent; the third keeps either leg from waiting for a moment of the other (docs/adr/0009).
+BUFFERS = 3
 _POLL_SECONDS = 0.5
 
 

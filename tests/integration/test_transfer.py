@@ -14,6 +14,7 @@ import uuid
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -22,19 +23,23 @@ from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStor
 
 from dmf_emulator import Emulator, Pace
 from talent_dmf.api.download_range import probe
+from talent_dmf.api.drive import delete_item, put_small
 from talent_dmf.api.errors import (
     DestinationError,
     NameConflictError,
     PackageLinkExpiredError,
     PermissionDeniedError,
+    SourceChangedError,
+    TransferMismatchError,
     TransferStoppedError,
     TransportError,
 )
-from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.api.models import ConflictBehavior, Destination
 from talent_dmf.api.package import PackageContents, read_package
 from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
+from talent_dmf.package_stream import PackageFile, PackageSource
 from talent_dmf.sealing import SealedSessionStore, Sealer
 from talent_dmf.transfer import Progress, ProgressLog, run_with_link
 
@@ -468,3 +473,137 @@ def test_a_killed_worker_is_taken_over_where_it_stopped(tmp_path: Path) -> None:
         assert bytes_sent == PACKAGE_BYTES - resumed_from
         assert len(sent) <= 5
         rig.close()
+
+
+def test_a_policy_that_is_given_is_kept_to(rig: Rig) -> None:
+    rig.emulator.faults.add("drive.F20", mode="ignores-range", times=None)
+    with pytest.raises(TransportError):
+        rig.pump("policy.zip", policy=replace(QUICK_POLICY, max_attempts=2)).run()
+    assert len(rig.emulator.recorder.requests(fault="drive.F20")) == 2
+
+
+@pytest.mark.parametrize("known", [{"size_bytes": PACKAGE_BYTES}, {"etag": '"0x0"'}])
+def test_a_version_that_is_half_known_is_looked_at(rig: Rig, known: dict[str, Any]) -> None:
+    """Without both there is nothing to pin the reading to, and a changed package would become a mixture."""
+    result = rig.pump(f"{uuid.uuid4()}.zip", **known).run()
+    assert result.source_version.startswith(f"{PACKAGE_BYTES}-")
+
+
+def test_links_are_refused_three_times_in_a_row_only(rig: Rig) -> None:
+    etag = rig.blob.run(probe(rig.mint())).etag
+    minted: list[SecretUrl] = []
+
+    def mint() -> SecretUrl:
+        minted.append(rig.mint())
+        return minted[-1]
+
+    known = {"size_bytes": PACKAGE_BYTES, "etag": etag, "mint_url": mint}
+    rule = rig.emulator.faults.add("drive.F20", mode="expired", times=None, request_index=[0, 1, 3, 4, 6, 7])
+    assert rig.pump("in between.zip", **known).run().resumes == 6
+    assert rig.saved("in between.zip") == rig.package()
+    rig.emulator.faults.remove(rule)
+    minted.clear()
+    rig.emulator.faults.add("drive.F20", mode="expired", times=None)
+    with pytest.raises(PackageLinkExpiredError):
+        rig.pump("in a row.zip", **known).run()
+    assert len(minted) == 3
+
+
+def test_a_package_that_changes_again_and_again_ends(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Each look shows a version that is not there any more when it is read."""
+    changes = {"times": None, "match": {"action": "GetBlob"}, "request_index": [1, 3, 5]}
+    rig.emulator.faults.add("drive.F20", mode="changed", **changes)
+    with pytest.raises(SourceChangedError):
+        rig.pump("restless.zip").run()
+    assert len(rig.emulator.recorder.requests(fault="drive.F20")) == 3
+    assert caplog.text.count("starting over with its present version") == 2
+    assert rig.saved("restless.zip") is None
+    assert rig.open_sessions() == []
+
+
+def test_a_file_of_a_package_that_changes_is_given_up(rig: Rig) -> None:
+    """Its place in another package is not known: whatever lies there now is not it."""
+    source = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, policy=QUICK_POLICY)
+    entry = max(source.contents().entries, key=lambda each: each.size_bytes)
+    file = PackageFile("part.bin", entry.size_bytes, "v", entry=entry)
+    rig.emulator.faults.add("drive.F20", mode="changed", times=1)
+    options = {"mint_url": source.links(), "size_bytes": file.size_bytes, "etag": "v"}
+    with pytest.raises(SourceChangedError):
+        rig.pump(file.name, open_reader=source.opener(file), **options).run()
+    assert rig.saved(file.name) is None
+    assert rig.open_sessions() == []
+
+
+def test_a_file_that_arrives_wrong_is_sent_once_more_only(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.emulator.faults.add("drive.F17", mode="wrong-hash", times=None)
+    with pytest.raises(TransferMismatchError):
+        rig.pump("wrong.zip").run()
+    assert len(rig.emulator.recorder.requests(action="createUploadSession")) == 2
+    assert caplog.text.count("Uploading once more.") == 1
+
+
+@pytest.mark.parametrize(("step", "chunks"), [(0.0, [7]), (2.5, [3, 5, 7, 7]), (5.0, [2, 3, 4, 5, 6, 7, 7])])
+def test_the_session_is_kept_every_few_seconds_not_for_every_range(rig: Rig, step: float, chunks: list[int]) -> None:
+    """Each time is a write to Airflow's database."""
+    store, moment = MemoryStore(), [0.0]
+
+    def advance(_: Progress) -> None:
+        moment[0] += step
+
+    name = f"{uuid.uuid4()}.zip"
+    rig.pump(name, session_store=store, progress=advance, clock=lambda: moment[0]).run()
+    began, *kept, finished = store.kept
+    assert (began.hash_state[0], finished.upload_url) == (0, "")
+    assert [record.hash_state[0] // CHUNK_BYTES for record in kept] == chunks
+
+
+@pytest.mark.parametrize("theirs", [None, b"theirs"], ids=["deleted", "replaced"])
+def test_a_file_that_is_not_there_any_more_is_saved_again(rig: Rig, theirs: bytes | None) -> None:
+    name, store = f"{uuid.uuid4()}.zip", MemoryStore()
+    first = rig.pump(name, "replace", session_store=store).run()
+    if theirs is None:
+        rig.graph.run(delete_item(rig.drive_id, first.item.id))
+    else:
+        rig.graph.run(put_small(rig.drive_id, Destination("Exports", name, "replace"), theirs))
+    second = rig.pump(name, "replace", session_store=store).run()
+    assert not second.already_there
+    assert rig.saved(name) == rig.package()
+
+
+@pytest.mark.parametrize(("fault", "options"), [("drive.F3", {"times": None}), ("drive.F12", {})])
+def test_a_session_that_cannot_be_cancelled_is_told_and_hides_nothing(
+    rig: Rig, caplog: pytest.LogCaptureFixture, fault: str, options: dict[str, Any]
+) -> None:
+    rig.emulator.faults.add(fault, match={"action": "uploadCancel"}, **options)
+    with pytest.raises(KeyboardInterrupt):
+        rig.pump("stuck.zip", progress=fail_at(2, KeyboardInterrupt)).run()
+    assert rig.emulator.recorder.requests(fault=fault), "the fault did not happen"
+    assert "could not be cancelled; it expires by itself" in caplog.text
+
+
+def test_another_package_under_a_fresh_link_is_never_appended_to_the_first() -> None:
+    """The session outlives the link, and what it holds is of the first package."""
+    with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6})) as running:
+        rig = Rig(running)
+        executions = [str(uuid.uuid4()), str(uuid.uuid4())]
+        rig.export(executions[1], "DEMF")
+        rig.export(executions[0])
+
+        def spoil(progress: Progress) -> None:
+            if progress.done_bytes == 3 * CHUNK_BYTES and rig.execution_id == executions[0]:
+                rig.execution_id = executions[1]
+                running.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
+
+        result = rig.pump("appended.zip", progress=spoil).run()
+        assert rig.saved("appended.zip") == rig.package()
+        assert result.bytes_sent >= PACKAGE_BYTES + 3 * CHUNK_BYTES
+        assert rig.open_sessions() == []
+        rig.close()
+
+
+def test_a_stop_is_heeded_while_a_file_is_only_hashed(rig: Rig) -> None:
+    store = MemoryStore()
+    rig.pump("hashed.zip", session_store=store).run()
+    with pytest.raises(TransferStoppedError):
+        rig.pump("hashed.zip", session_store=store, sha256=True, cancelled=lambda: True).run()
+    assert rig.pump("hashed.zip", session_store=store, sha256=True).run().already_there

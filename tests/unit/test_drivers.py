@@ -482,3 +482,12 @@ def test_a_proxy_that_refuses_the_tunnel_means_that_nothing_was_sent(bench, auth
         with pytest.raises(TransportError, match="the proxy does not work") as caught:
             bench.run(send(POST), "https://dmf.example", tls=settings)
     assert not caught.value.sent
+
+
+def test_a_body_that_makes_no_sense_is_tried_again(bench):
+    """Chunks whose lengths are no numbers: http.client says so in an error of its own."""
+    garbled = answer(206, body="zz\r\nno chunk\r\n", transfer_encoding="chunked")
+    request = Request("GET", "p", operation="read", into=memoryview(bytearray(10)))
+    with serve([garbled, answer(206, body=b"1234567890")]) as server:
+        assert bench.run(send(request), server.url).received_bytes == 10
+    assert bench.slept == [1]

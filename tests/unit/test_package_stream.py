@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import re
 import struct
@@ -11,6 +12,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 
 import pytest
 from tests.unit.loopback import Received, serve
@@ -22,6 +24,7 @@ from talent_dmf.api.errors import (
     TransferError,
 )
 from talent_dmf.api.package import PackageEntry
+from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
@@ -285,3 +288,60 @@ def test_memory_does_not_grow_with_the_file(bench: Callable[[bytes], Bench]) -> 
     finally:
         tracemalloc.stop()
     assert peak_bytes < 1_500_000
+
+
+def test_links_that_are_good_for_a_look_only_end_it(bench: Callable[[bytes], Bench]) -> None:
+    """Each fresh link still shows the end of the package, and none gives a byte of the file."""
+    data, infos = archive("deflated")
+    at, calls = bench(data), itertools.count()
+    at.storage.refuses = lambda _: next(calls) in {1, 3, 5}
+    with pytest.raises(PackageLinkExpiredError):
+        at.read(at.entry(infos["Workers.csv"]))
+    assert at.storage.links == 3
+
+
+def test_links_that_expire_again_and_again_are_replaced_while_it_goes_on(bench: Callable[[bytes], Bench]) -> None:
+    data, _ = archive("stored")
+    at, calls = bench(data), itertools.count()
+    at.storage.refuses = lambda _: next(calls) in {1, 3, 7, 9, 13, 15, 19}
+    assert at.read(PackageFile("x", len(data), "version")) == data
+    assert at.storage.links == 8
+
+
+def test_a_link_that_expires_before_the_package_is_looked_into(bench: Callable[[bytes], Bench]) -> None:
+    at = bench(archive("deflated")[0])
+    assert at.source.version.etag == '"copy 1 of edition 1"'
+    at.storage.refuses = lambda _: at.storage.links == 1
+    with pytest.raises(PackageInvalidError, match=r"no Manifest\.xml"):
+        at.source.contents()
+    assert at.storage.links == 2
+
+
+@pytest.mark.parametrize("kind", ["deflated", "stored"])
+@pytest.mark.parametrize("start", [1, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7])
+def test_a_file_is_taken_up_at_any_byte(bench: Callable[[bytes], Bench], kind: str, start: int) -> None:
+    data, infos = archive(kind)
+    at = bench(data)
+    file, driver, policy = at.entry(infos["Noise.bin"]), at.source.driver, at.source.policy
+    source = replace(at.source.version, size_bytes=len(NOISE))
+    digests, buffers = Digests(QuickXor(NOISE[:start])), [bytearray(CHUNK_BYTES) for _ in range(2)]
+    reader = at.source.opener(file)(driver, source, digests, buffers, start=start, align=start, policy=policy)
+    out = bytearray()
+    try:
+        while start + len(out) < len(NOISE):
+            chunk = reader.next()
+            out += chunk.data
+            reader.release(chunk)
+    finally:
+        reader.stop()
+    assert out == NOISE[start:]
+    assert digests.quick_xor.base64() == QuickXor(NOISE).base64()
+
+
+@pytest.mark.parametrize("beyond", [-29, -1, 0])
+def test_a_place_at_the_very_end_is_found_out_without_a_request(bench: Callable[[bytes], Bench], beyond: int) -> None:
+    data, infos = archive("stored")
+    at = bench(data)
+    with pytest.raises(PackageInvalidError, match="where the zip directory says"):
+        at.read(at.entry(infos["Noise.bin"], header_offset=len(data) + beyond))
+    assert at.asked() == []

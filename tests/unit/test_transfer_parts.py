@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import threading
 from typing import Any
 
 import pytest
+from tests.unit.loopback import Received, serve
 
-from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.download_range import Source
+from talent_dmf.api.errors import ConfigurationError, TransferStoppedError
 from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Response
 from talent_dmf.api.upload_record import UploadRecord
+from talent_dmf.drivers import SyncDriver
 from talent_dmf.sealing import SealedSessionStore, Sealer
 from talent_dmf.transfer_progress import Progress, ProgressLog, format_seconds
-from talent_dmf.transfer_reader import Digests
+from talent_dmf.transfer_reader import Digests, Reader
 
 RECORD = UploadRecord(
     "d", "A", "p.zip", "fail", '"E"', 10, upload_url="https://x/?tempauth=SECRET", hash_state=(3, "ab")
@@ -131,3 +139,44 @@ def test_a_line_when_it_is_due() -> None:
         moment[0] = second
         progress_log(Progress(int(second), 200, 1.0, None, 0))
     assert [line.rpartition("(")[2].partition(" ")[0] for line in lines] == ["52", "60"]
+
+
+def test_a_seal_that_does_not_open_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    slot = Slot()
+    slot.store("s").save(RECORD)
+    with caplog.at_level(logging.INFO):
+        assert slot.store("rotated").load() is None
+    assert "was the secret rotated?" in caplog.text
+
+
+def test_whoever_waits_for_the_storage_can_stop_it_and_it_reads_no_further() -> None:
+    """The reader ends after the range that it is reading, whatever memory is free by then."""
+    asked: list[str] = []
+    second, go_on = threading.Event(), threading.Event()
+
+    def storage(request: Received) -> Response:
+        asked.append(request.headers["range"])
+        if len(asked) == 2:
+            second.set()
+            go_on.wait(10)
+        first, last = (int(number) for number in asked[-1].removeprefix("bytes=").split("-"))
+        return Response(206, {"Content-Range": f"bytes {first}-{last}/40"}, bytes(10))
+
+    def stop() -> None:
+        raise TransferStoppedError("stopped")
+
+    with serve(storage) as server, SyncDriver() as driver:
+        source = Source(SecretUrl(server.url), 40, "")
+        buffers = [bytearray(10), bytearray(10)]
+        reader = Reader(driver, source, Digests(), buffers, start=0, align=0, policy=RetryPolicy())
+        chunk = reader.next()
+        assert second.wait(10)
+        with pytest.raises(TransferStoppedError):
+            reader.next(stop)
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name == "package-reader")
+        reader.release(chunk)
+        reader.stop(0.0)
+        go_on.set()
+        reader.stop()
+        assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
+    assert asked == ["bytes=0-9", "bytes=10-19"]

@@ -151,7 +151,7 @@ def _fetch(
 ) -> Steps[None]:
     length = min(length, source.size_bytes - offset)
     if length > _MAX_DIRECTORY_BYTES + _MAX_XML_BYTES:
-        raise PackageInvalidError("The package is damaged: its zip directory would be larger than 16 MiB.")
+        raise PackageInvalidError("The package is damaged: its zip directory would be larger than 80 MiB.")
     data = bytearray(length)
     yield from read_range(source, offset, memoryview(data), policy, jitter)
     sparse.add(offset, bytes(data))

@@ -155,3 +155,8 @@ def test_probe() -> None:
 )
 def test_probe_refused(given: Response, kind: type[Exception]) -> None:
     assert type(play(probe(URL), [given]).error) is kind
+
+
+def test_a_package_that_is_gone_for_good_is_named() -> None:
+    played, _ = read(10, 30, [answer(410)])
+    assert type(played.error) is PackageNotAvailableError

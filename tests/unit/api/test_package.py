@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -254,3 +255,29 @@ def test_a_manifest_that_unpacks_to_more_than_it_says_fills_no_memory(
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_what_lies_before_the_end_is_fetched_by_itself() -> None:
+    """At first only the last 128 KiB are read; of a manifest that lies before them, little else with it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("First.xlsx", bytes(1_000_000))
+        archive.writestr("Manifest.xml", utf16(ONE))
+        archive.writestr("PackageHeader.xml", utf16(HEADER))
+        archive.writestr("Workers.xlsx", bytes(2_000_000))
+    contents, asked = read(made.getvalue())
+    assert [entry.name for entry in contents.entries][:2] == ["First.xlsx", "Manifest.xml"]
+    assert contents.entities[0].size_bytes == 2_000_000
+    assert 128 * 1024 < asked < 140_000
+
+
+def test_a_directory_that_is_longer_than_the_end_is_fetched_whole() -> None:
+    names = [f"{number:0200}.xlsx" for number in range(1500)]
+    contents, _ = read(package({"Workers.xlsx": b"x", **dict.fromkeys(names, b"x")}))
+    assert [entry.name for entry in contents.entries][1:-2] == names
+
+
+def test_a_directory_of_many_megabytes_is_not_fetched() -> None:
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 85 << 20, 5 << 20, 0)
+    with pytest.raises(PackageInvalidError, match="zip directory would be larger"):
+        read(bytes(90 << 20) + end)

@@ -247,3 +247,16 @@ def test_fragment_sizes(size: int) -> None:
 def test_impossible_fragment_sizes(size: int) -> None:
     with pytest.raises(ConfigurationError, match="multiples of 327680"):
         check_fragment_bytes(size)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_session_that_is_gone_counts_as_cancelled(status: int) -> None:
+    assert play(session().cancel(), [answer(status)]).result is True
+
+
+def test_the_expiry_that_a_status_tells_is_kept() -> None:
+    asked = session()
+    play(asked.status(), [says("100-")])
+    assert asked.expires_at == "2026-03-01T06:15:00Z"
+    play(asked.status(), [answer(json={"nextExpectedRanges": ["100-"]})])
+    assert asked.expires_at == "2026-03-01T06:15:00Z"

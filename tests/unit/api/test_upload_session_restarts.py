@@ -29,7 +29,7 @@ from talent_dmf.api.upload import ResumableUpload
 from talent_dmf.api.upload_judging import Doubtful
 from talent_dmf.api.upload_naming import beside, take_name
 from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.api.upload_result import store_empty
+from talent_dmf.api.upload_result import candidates, store_empty
 from talent_dmf.api.upload_session import Completed
 
 DATA = bytes((index * 7 + index // 13) % 256 for index in range(1000))
@@ -622,3 +622,89 @@ def test_a_file_that_had_taken_its_name_already_is_found() -> None:
     found = model.run(second.find_finished(HASH))
     assert found == done
     assert model.run(second.finish(found, HASH)) == done
+
+
+def test_a_file_whose_hash_is_late_is_found_after_a_lost_answer() -> None:
+    """Not found, it would be uploaded again, and `fail` would refuse the very file that it wrote."""
+    bare = answer(json=hashed(None))
+    played = play(new_upload().find_finished(HASH), [bare, bare, bare, answer(json=hashed(HASH))])
+    assert played.result is not None
+    assert played.result.quick_xor_hash == HASH
+    assert played.seconds == [1.0, 2.0]
+
+
+def test_a_file_that_just_fits_is_uploaded() -> None:
+    drive = answer(json={"id": "d", "quota": {"remaining": len(DATA)}})
+    created = answer(json={"uploadUrl": "https://up.example/session/1"})
+    assert play(new_upload().begin(), [answer(404), drive, created]).result == 0
+
+
+def test_without_a_session_there_is_nothing_to_cancel() -> None:
+    assert play(new_upload().cancel(), []).result is True
+
+
+NAMES = ["Workers", "workers 1", "workers 1 2", "workers.zip", "my workers"]
+LISTED = answer(json={"value": [{**ITEM, "id": name, "name": name} for name in NAMES]})
+BARE = Destination("A", "workers", "rename")
+
+
+def test_a_name_without_a_suffix_is_numbered_at_its_end() -> None:
+    found = play(candidates("d", BARE), [LISTED]).result
+    assert found is not None
+    assert [item.name for item in found] == ["Workers", "workers 1"]
+    taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
+    steps = take_name("d", item_of(hashed(HASH)), BARE, PATIENT, lambda: 0.0)
+    played = play(steps, [taken, LISTED, answer(json=ITEM)])
+    assert played.requests[-1].json["name"] == "workers 2"
+
+
+def test_a_folder_full_of_numbered_names_is_told() -> None:
+    names = ["p.zip", *(f"p {number}.zip" for number in range(1, 100))]
+    taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
+    listed = answer(json={"value": [{**ITEM, "id": name, "name": name} for name in names]})
+    steps = take_name("d", item_of(hashed(HASH)), Destination("A", "p.zip", "rename"), PATIENT, lambda: 0.0)
+    played = play(steps, [taken, listed])
+    assert type(played.error) is NameConflictError
+    assert "Clean the folder up" in str(played.error)
+
+
+def test_an_empty_file_that_is_not_ours_is_not_taken_for_it() -> None:
+    destination, cut = Destination("A", "p.zip", "replace"), TransportError("cut")
+    before, after = (answer(json={**ITEM, "size": 0, "eTag": etag}) for etag in ('"1"', '"2"'))
+    assert play(store_empty("d", destination), [before, cut, after]).error is None
+    assert play(store_empty("d", destination), [before, cut, before]).error is cut
+    theirs = answer(json={**ITEM, "size": 5})
+    assert play(store_empty("d", destination), [answer(404), cut, theirs]).error is cut
+
+
+def test_a_full_drive_takes_no_empty_file_either() -> None:
+    full = answer(507, json={"error": {"code": "quotaLimitReached"}})
+    played = play(store_empty("d", Destination("A", "p.zip", "fail")), [answer(404), full])
+    assert type(played.error) is DestinationError
+
+
+def test_a_wrong_file_beside_one_of_before_is_deleted() -> None:
+    """It is no version of the one that was there, which stays."""
+    model = DriveModel(files=existing())
+
+    def corrupt(file: StoredFile) -> None:
+        file.data = file.data[:-1] + b"?"
+
+    model.on_complete = corrupt
+    with pytest.raises(TransferMismatchError, match="It was deleted there"):
+        transfer(model, "rename")
+    assert {path: file.data for path, file in model.files.items()} == {"a/p.zip": b"old"}
+
+
+def test_a_file_of_that_size_with_other_content_is_not_ours() -> None:
+    """Taken for ours, it would be deleted as wrongly transferred."""
+    theirs = answer(json=hashed("AAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+    played = play(new_upload().find_finished(HASH), [theirs])
+    assert (played.error, played.result) == (None, None)
+
+
+def test_a_name_that_is_blocked_is_asked_for_with_pauses() -> None:
+    model = DriveModel(sessions={"stale": OpenSession("A/p.zip", "replace")})
+    with pytest.raises(UploadSessionLostError):
+        transfer(model)
+    assert len(model.pauses) == PATIENT.max_attempts - 1
