@@ -17,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from talent_dmf.api.drive_names import numbered_name
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TransferError, TransferMismatchError
 from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.object_errors import name_taken
@@ -282,11 +283,8 @@ class ObjectStoragePump:
             return wished
         if conflict_behavior == "fail":
             raise name_taken(self._folder.url(wished))
-        stem, dot, extension = wished.rpartition(".")
-        if not dot:
-            stem, extension = wished, ""
         for number in range(1, _MAX_NUMBERED):
-            name = f"{stem} {number}{dot}{extension}"
+            name = numbered_name(wished, number)
             if self._folder.size(name) is None:
                 return name
         raise NameConflictError(

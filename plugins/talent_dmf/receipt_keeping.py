@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from talent_dmf.api.drive_names import numbered_name
 from talent_dmf.api.errors import NameConflictError, TalentDmfError
 from talent_dmf.api.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile, parse_receipt, write_receipt
 from talent_dmf.api.retention import Retention, RetentionReport
@@ -42,12 +43,8 @@ class ReceiptKeeper:
         :param file_name: name of the file that it stands beside.
         :raises NameConflictError: the name is taken and the policy says fail.
         """
-        stem, dot, extension = file_name.rpartition(".")
-        if not dot:
-            stem, extension = file_name, ""
         for number in range(_MAX_NUMBERED):
-            numbered = f"{stem} {number}{dot}{extension}" if number else file_name
-            self.name = numbered + RECEIPT_SUFFIX
+            self.name = numbered_name(file_name, number) + RECEIPT_SUFFIX
             content = self._place.read_text(self.name)
             found = parse_receipt(self.name, content) if content is not None else None
             mine = found is not None and (found.series, found.execution_id) == (self._series, self._execution_id)

@@ -104,3 +104,15 @@ def safe_name(text: str) -> str:
     if name.lower() in _RESERVED or name.lower() == "forms":
         name = f"_{name}"
     return name or "_"
+
+
+def numbered_name(name: str, number: int) -> str:
+    """The name beside a name that is taken: ``a 1.zip`` for ``a.zip``.
+
+    :param name: the name.
+    :param number: which; 0 is the name itself.
+    """
+    stem, dot, extension = name.rpartition(".")
+    if not dot:
+        stem, extension = name, ""
+    return f"{stem} {number}{dot}{extension}" if number else name

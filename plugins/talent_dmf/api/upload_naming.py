@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from talent_dmf.api.drive import delete_item, get_item, list_children, rename_item
-from talent_dmf.api.drive_names import MAX_PATH_CHARACTERS
+from talent_dmf.api.drive_names import MAX_PATH_CHARACTERS, numbered_name
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransportError, UploadSessionLostError
 from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
 from talent_dmf.api.retrying import Patience, RetryPolicy
@@ -147,11 +147,8 @@ def _renamed(
 
 def _numbered(drive_id: str, item: DriveItem, destination: Destination, locks: Patience) -> Steps[DriveItem]:
     taken = {child.name.casefold() for child in (yield from list_children(drive_id, destination.folder))}
-    stem, dot, extension = destination.name.rpartition(".")
-    if not dot:
-        stem, extension = destination.name, ""
     for number in range(1, _MAX_NUMBERED):
-        name = f"{stem} {number}{dot}{extension}"
+        name = numbered_name(destination.name, number)
         if name.casefold() in taken:
             continue
         try:
