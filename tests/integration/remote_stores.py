@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ class RemoteStore:
     :param connection: the Airflow connection to it.
     :param scheme: of its URLs.
     :param bucket: bucket or container that exists.
+    :param conn_id: id of the connection, one of its own: Airflow keeps the store that an id has meant once, and each
+        store that is started has another port.
     """
 
     kind: str
     connection: dict[str, Any]
     scheme: str
     bucket: str
+    conn_id: str = field(default_factory=lambda: f"store_{uuid.uuid4().hex}")
 
     def url(self, folder: str, bucket: str | None = None) -> str:
         """URL of a folder."""

@@ -37,8 +37,8 @@ SetConnection = Callable[[str, dict[str, Any]], None]
 @pytest.fixture
 def saving(rig: Rig, remote_store: RemoteStore, set_connection: SetConnection) -> Saving:
     """A folder of its own in a store, through an Airflow connection."""
-    set_connection(remote_store.kind, remote_store.connection)
-    return Saving(rig, open_folder(remote_store.url(uuid.uuid4().hex), remote_store.kind))
+    set_connection(remote_store.conn_id, remote_store.connection)
+    return Saving(rig, open_folder(remote_store.url(uuid.uuid4().hex), remote_store.conn_id))
 
 
 def stop_after(size_bytes: int) -> Callable[[Any], None]:
@@ -109,7 +109,7 @@ def test_a_mark_changes_with_what_is_stored_and_only_then(saving: Saving) -> Non
 
 
 def test_a_bucket_that_does_not_exist_is_told(saving: Saving, remote_store: RemoteStore) -> None:
-    nowhere = open_folder(remote_store.url("daily", "nowhere"), remote_store.kind)
+    nowhere = open_folder(remote_store.url("daily", "nowhere"), remote_store.conn_id)
     with pytest.raises(DestinationError, match=r"bucket, container or folder do not exist\. Create them") as caught:
         Saving(saving.rig, nowhere).save("p.zip")
     assert not caught.value.retryable

@@ -207,15 +207,15 @@ def test_an_office_file_that_a_library_rewrites_is_told(
 def test_a_remote_store_from_end_to_end(
     places: Callable[[str], Bench], remote_store: RemoteStore, set_connection: Callable[[str, dict[str, Any]], None]
 ) -> None:
-    set_connection(remote_store.kind, remote_store.connection)
+    set_connection(remote_store.conn_id, remote_store.connection)
     destination = remote_store.url(str(uuid.uuid4()))
     bench = places("disk")
-    folder = open_folder(destination, remote_store.kind)
+    folder = open_folder(destination, remote_store.conn_id)
     for number in (1, 2, 3):
         saved = TalentDmfToObjectStorageOperator(
             task_id="save",
             destination=destination,
-            conn_id=remote_store.kind,
+            conn_id=remote_store.conn_id,
             package=bench.package,
             definition_group_id=PROJECT,
             legal_entity_id="USMF",
