@@ -203,7 +203,7 @@ class UploadSession:
                 return Completed(read_item(body), response.status == 201)
             if not response.body:
                 return Completed(None)
-        # Other successes are no completion: a proxy in between has been seen to answer in the service's place.
+        # Other successes are no completion: a proxy in between may answer in the service's place.
         if response.ok:
             return (yield from self._accepted(offset, end, response))
         return (yield from self._refused(offset, response))
