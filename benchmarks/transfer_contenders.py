@@ -27,9 +27,9 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     """Transfer with this project's pump: size and quickXorHash of the file are compared with what was read."""
     from talent_dmf.api.models import Destination
     from talent_dmf.api.redaction import SecretUrl
-    from talent_dmf.drivers import SyncDriver
-    from talent_dmf.tls import TlsSettings
-    from talent_dmf.transfer import PackagePump
+    from talent_dmf.destinations.onedrive.pump import PackagePump
+    from talent_dmf.transport.drivers import SyncDriver
+    from talent_dmf.transport.tls import TlsSettings
 
     class Token:
         def token(self, refused: str | None = None) -> str:

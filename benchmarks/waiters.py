@@ -106,12 +106,12 @@ def http_trigger(task: dict[str, Any]) -> Wait:
 
 def our_driver(task: dict[str, Any]) -> Wait:
     """Return the wait of this project's asynchronous driver, without Airflow."""
+    from talent_dmf.api.dmf.waiting import Finished, WaitPolicy, watch
     from talent_dmf.api.models import WaitState
-    from talent_dmf.api.waiting import Finished, WaitPolicy, watch
-    from talent_dmf.credentials import tokens_for
-    from talent_dmf.drivers import AsyncDriver
-    from talent_dmf.identity import Identity
-    from talent_dmf.tls import TlsSettings
+    from talent_dmf.auth.identity import Identity
+    from talent_dmf.auth.tokens import tokens_for
+    from talent_dmf.transport.drivers import AsyncDriver
+    from talent_dmf.transport.tls import TlsSettings
 
     facts = task["facts"]
     identity = Identity(
@@ -144,7 +144,7 @@ _IMPORTS = {
     "ours": "talent_dmf.triggers.talent_dmf",
     "msgraph": "airflow.providers.microsoft.azure.triggers.msgraph",
     "http": "airflow.providers.http.triggers.http",
-    "driver": "talent_dmf.credentials",
+    "driver": "talent_dmf.auth.tokens",
 }
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from airflow.sdk import DAG, get_parsing_context
 
-from talent_dmf import dag_parts as parts
-from talent_dmf.catalogue import ExportSpec, load_catalogue
+from talent_dmf.catalogue.spec import ExportSpec, load_catalogue
+from talent_dmf.dag_factory import parts
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talent_dmf.catalogue import CatalogueError, load_catalogue
+from talent_dmf.catalogue.spec import CatalogueError, load_catalogue
 
 problems = load_catalogue(Path(__file__).resolve().parents[1] / "include" / "exports").problems
 if problems:

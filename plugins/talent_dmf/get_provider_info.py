@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# Values of the extra `auth_type`. A test compares them with talent_dmf.credentials, which is too heavy to import here:
+# Values of the extra `auth_type`. A test compares them with talent_dmf.auth.tokens, which is too heavy to import here:
 # every Airflow command calls get_provider_info().
 AUTH_TYPES = ("client_secret", "certificate", "managed_identity", "workload_identity", "username_password")
 

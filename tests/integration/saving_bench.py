@@ -16,11 +16,11 @@ import requests
 from tests.integration.records import StateStore, TaskInstanceRecord
 
 from dmf_emulator import Emulator
-from talent_dmf.api.drive import put_small
+from talent_dmf.api.graph.drive import put_small
 from talent_dmf.api.models import Destination, ExportRequest
 from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
-from talent_dmf.saving import SavePackageOperator
+from talent_dmf.transfers.base import SavePackageOperator
 from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 

@@ -15,14 +15,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 from structlog.testing import capture_logs
 from tests.integration.conftest import environment_connection, run_to_end
 
-import talent_dmf.api.actions
+import talent_dmf.api.dmf.actions
 import talent_dmf.hooks.service as service_module
 import talent_dmf.hooks.talent_dmf as hook_module
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.errors import TransportError
-from talent_dmf.drivers import AsyncDriver, SyncDriver
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
+from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
 
 VERDICTS = (AirflowFailException, AirflowSkipException, AirflowSensorTimeout)
 
@@ -44,7 +44,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, set_connection: Any) -> Iterator[E
         monkeypatch.setattr(service_module, "SyncDriver", partial(SyncDriver, sleep=pause, clock=running.clock.now))
         monkeypatch.setattr(hook_module, "SyncDriver", partial(SyncDriver, sleep=pause, clock=running.clock.now))
         monkeypatch.setattr(hook_module, "AsyncDriver", partial(AsyncDriver, sleep=apause, clock=running.clock.now))
-        monkeypatch.setattr(talent_dmf.api.actions, "EXPORT_TO_PACKAGE_SILENCE_SECONDS", 0.3)
+        monkeypatch.setattr(talent_dmf.api.dmf.actions, "EXPORT_TO_PACKAGE_SILENCE_SECONDS", 0.3)
         set_connection("talent_dmf_default", environment_connection(running))
         yield running
 

@@ -14,9 +14,9 @@ from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
 from talent_dmf.api.errors import NameConflictError, TransferMismatchError, TransportError
 from talent_dmf.api.models import ConflictBehavior
-from talent_dmf.object_folder import ObjectFolder, open_folder
-from talent_dmf.object_moving import Move, take_back
-from talent_dmf.object_writers import save_text
+from talent_dmf.destinations.object_storage.moving import Move, take_back
+from talent_dmf.destinations.object_storage.store import ObjectFolder, open_folder
+from talent_dmf.destinations.object_storage.writers import save_text
 
 PACKAGE_BYTES = 2 * CHUNK_BYTES + 4321
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})

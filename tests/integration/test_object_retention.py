@@ -9,10 +9,10 @@ import pytest
 from tests.integration.object_storage_rig import Facts
 from tests.integration.transfer_rig import sha256
 
-from talent_dmf.api.receipts import Series, WrittenFile, write_receipt
-from talent_dmf.api.retention import Retention, RetentionReport
-from talent_dmf.object_folder import ObjectFolder, open_folder
-from talent_dmf.object_saving import ObjectStorageFolder
+from talent_dmf.api.retention.plan import Retention, RetentionReport
+from talent_dmf.api.retention.receipts import Series, WrittenFile, write_receipt
+from talent_dmf.destinations.object_storage.folder import ObjectStorageFolder
+from talent_dmf.destinations.object_storage.store import ObjectFolder, open_folder
 
 SERIES = Series("https://a.example", "talent_export_workers", "save", "Workers", "USMF")
 

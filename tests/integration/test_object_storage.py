@@ -17,7 +17,6 @@ from tests.integration.object_storage_rig import Saving
 from tests.integration.staging_store import StagingFileSystem
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
-from talent_dmf import object_storage
 from talent_dmf.api.errors import (
     ConfigurationError,
     DestinationError,
@@ -29,13 +28,14 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.object_folder import ObjectFolder, open_folder
-from talent_dmf.object_storage import ObjectStoragePump
-from talent_dmf.object_writers import save_text
-from talent_dmf.package_stream import PackageFile, PackageSource
-from talent_dmf.tls import TlsSettings
-from talent_dmf.transfer_progress import Progress
+from talent_dmf.destinations.object_storage import pump as object_storage
+from talent_dmf.destinations.object_storage.pump import ObjectStoragePump
+from talent_dmf.destinations.object_storage.store import ObjectFolder, open_folder
+from talent_dmf.destinations.object_storage.writers import save_text
+from talent_dmf.destinations.progress import Progress
+from talent_dmf.package_source.source import PackageFile, PackageSource
+from talent_dmf.transport.drivers import SyncDriver
+from talent_dmf.transport.tls import TlsSettings
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 4321
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})

@@ -23,10 +23,10 @@ from talent_dmf.api.errors import (
     PermissionDeniedError,
     TransferError,
 )
-from talent_dmf.object_folder import open_folder
-from talent_dmf.object_storage import ObjectStoragePump
-from talent_dmf.object_writers import save_text
-from talent_dmf.package_stream import PackageFile
+from talent_dmf.destinations.object_storage.pump import ObjectStoragePump
+from talent_dmf.destinations.object_storage.store import open_folder
+from talent_dmf.destinations.object_storage.writers import save_text
+from talent_dmf.package_source.source import PackageFile
 
 PACKAGE_BYTES = 12 * 1024 * 1024 + 4321
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})

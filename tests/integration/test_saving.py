@@ -19,14 +19,14 @@ from tests.integration.saving_bench import ALL_THREE, PROJECT, UNPACKED, Bench, 
 from tests.integration.transfer_rig import sha256
 
 from talent_dmf.api.errors import DestinationError, TransferError, TransferMismatchError
-from talent_dmf.credentials import tokens_for
-from talent_dmf.drivers import SyncDriver
+from talent_dmf.auth.tokens import tokens_for
+from talent_dmf.destinations.object_storage.store import open_folder
+from talent_dmf.destinations.onedrive.folder import OneDriveFolder
 from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
-from talent_dmf.object_folder import open_folder
-from talent_dmf.onedrive_saving import OneDriveFolder
-from talent_dmf.package_stream import PackageFile, PackageSource
+from talent_dmf.package_source.source import PackageFile, PackageSource
 from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
+from talent_dmf.transport.drivers import SyncDriver
 
 SETTINGS = INSTANT.changed({"rows": 200, "new_copy_per_link": True})
 

@@ -22,8 +22,6 @@ from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
 from dmf_emulator import Emulator, Pace
-from talent_dmf.api.download_range import probe
-from talent_dmf.api.drive import delete_item, put_small
 from talent_dmf.api.errors import (
     DestinationError,
     NameConflictError,
@@ -34,14 +32,16 @@ from talent_dmf.api.errors import (
     TransferStoppedError,
     TransportError,
 )
+from talent_dmf.api.graph.drive import delete_item, put_small
+from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.models import ConflictBehavior, Destination
-from talent_dmf.api.package import PackageContents, read_package
-from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.package.directory import PackageContents, read_package
+from talent_dmf.api.package.download_range import probe
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
-from talent_dmf.package_stream import PackageFile, PackageSource
-from talent_dmf.sealing import SealedSessionStore, Sealer
-from talent_dmf.transfer import Progress, ProgressLog, run_with_link
+from talent_dmf.destinations.onedrive.pump import Progress, ProgressLog, run_with_link
+from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.package_source.source import PackageFile, PackageSource
 
 PACKAGE_BYTES = 7 * CHUNK_BYTES + 12_345
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
@@ -437,7 +437,7 @@ def test_what_is_logged_holds_no_secret(rig: Rig, caplog: pytest.LogCaptureFixtu
 WORKER = """
 import json, sys
 from pathlib import Path
-from talent_dmf.sealing import SealedSessionStore, Sealer
+from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 from tests.integration.transfer_rig import Rig, StandIn
 
 info, execution_id, state = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

@@ -11,7 +11,6 @@ import pytest
 from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig, fail_at
 
-from talent_dmf.api.drive import get_item, put_small
 from talent_dmf.api.errors import (
     ItemChangedError,
     PermissionDeniedError,
@@ -21,8 +20,9 @@ from talent_dmf.api.errors import (
     TransportError,
     UploadSessionLostError,
 )
+from talent_dmf.api.graph.drive import get_item, put_small
 from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
-from talent_dmf.transfer import Progress
+from talent_dmf.destinations.onedrive.pump import Progress
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 54_321
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})

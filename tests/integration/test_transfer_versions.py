@@ -8,8 +8,8 @@ import pytest
 from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig
 
-from talent_dmf.api.download_range import Source, pin
 from talent_dmf.api.errors import PackageReplacedError
+from talent_dmf.api.package.download_range import Source, pin
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 777
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})

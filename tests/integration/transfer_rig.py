@@ -11,15 +11,15 @@ from typing import Any
 import requests
 
 from dmf_emulator.recorder import Record
-from talent_dmf.api import actions
+from talent_dmf.api.dmf import actions
+from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.graph.upload.session import FRAGMENT_UNIT_BYTES
 from talent_dmf.api.models import ConflictBehavior, Destination, ExportRequest
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.api.upload_session import FRAGMENT_UNIT_BYTES
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.tls import TlsSettings
-from talent_dmf.transfer import PackagePump, Progress
+from talent_dmf.destinations.onedrive.pump import PackagePump, Progress
+from talent_dmf.transport.drivers import SyncDriver
+from talent_dmf.transport.tls import TlsSettings
 
 CHUNK_BYTES = FRAGMENT_UNIT_BYTES
 # Real waits would make the tests slow: pauses are counted, not slept.

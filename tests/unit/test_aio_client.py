@@ -14,8 +14,8 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.steps import Request, send
-from talent_dmf.drivers import AsyncDriver, SyncDriver
-from talent_dmf.tls import TlsSettings
+from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
+from talent_dmf.transport.tls import TlsSettings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 GET = Request("GET", "data/x", operation="Get")
@@ -105,7 +105,7 @@ def test_a_closed_driver_opens_anew():
 
 def test_who_makes_no_asynchronous_request_does_not_import_aiohttp():
     code = (
-        "import sys; import talent_dmf.triggers.talent_dmf, talent_dmf.hooks.talent_dmf, talent_dmf.drivers; "
+        "import sys; import talent_dmf.triggers.talent_dmf, talent_dmf.hooks.talent_dmf, talent_dmf.transport.drivers; "
         "sys.exit('aiohttp' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

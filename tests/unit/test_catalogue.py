@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.catalogue import CatalogueError, ExportSpec, load_catalogue, load_export
-from talent_dmf.schedules import check_cron, in_words, parse_duration
+from talent_dmf.catalogue.schedules import check_cron, in_words, parse_duration
+from talent_dmf.catalogue.spec import CatalogueError, ExportSpec, load_catalogue, load_export
 
 REPOSITORY = Path(__file__).parents[2]
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"

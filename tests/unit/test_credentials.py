@@ -23,16 +23,16 @@ from tests.unit.loopback import Mishap, free_port, serve
 from tests.unit.scripted import answer
 from tests.unit.token_service import TENANT, TokenService, refused
 
-from talent_dmf import credentials
 from talent_dmf.api.errors import AuthenticationError, ConfigurationError, TalentDmfError, TransportError
-from talent_dmf.credentials import (
+from talent_dmf.auth import tokens as credentials
+from talent_dmf.auth.tokens import (
     REFUSAL_HOLDS_SECONDS,
     RENEW_BEFORE_EXPIRY_SECONDS,
     EntraTokens,
     Identity,
     tokens_for,
 )
-from talent_dmf.tls import TlsSettings
+from talent_dmf.transport.tls import TlsSettings
 
 pytestmark = [
     pytest.mark.usefixtures("clean_environment"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from airflow.sdk import DAG
 
-from talent_dmf.api.file_names import PLACEHOLDERS, UNPACK_PLACEHOLDERS
-from talent_dmf.catalogue import ExportSpec, load_export
+from talent_dmf.api.naming.file_names import PLACEHOLDERS, UNPACK_PLACEHOLDERS
+from talent_dmf.catalogue.spec import ExportSpec, load_export
 from talent_dmf.get_provider_info import get_provider_info
 
 REPOSITORY = Path(__file__).parents[2]

@@ -26,8 +26,8 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import READ_CLOCK, Request, Response, Sleep, Steps, send
-from talent_dmf.drivers import USER_AGENT, AsyncDriver, SyncDriver, utcnow
-from talent_dmf.tls import TlsSettings
+from talent_dmf.transport.drivers import USER_AGENT, AsyncDriver, SyncDriver, utcnow
+from talent_dmf.transport.tls import TlsSettings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 POLICY = RetryPolicy(base_seconds=1, cap_seconds=8, budget_seconds=100, max_attempts=3)

@@ -13,7 +13,7 @@ from azure.storage.blob._shared.authentication import AzureSigningError
 from botocore import exceptions as aws
 
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError, TransportError
-from talent_dmf.object_errors import store_errors
+from talent_dmf.destinations.object_storage.errors import store_errors
 
 URL = "s3://bucket/p.zip"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.folder_urls import check_folder_url
+from talent_dmf.api.naming.folder_urls import check_folder_url
 
 
 @pytest.mark.parametrize(

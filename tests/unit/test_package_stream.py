@@ -23,14 +23,14 @@ from talent_dmf.api.errors import (
     SourceChangedError,
     TransferError,
 )
-from talent_dmf.api.package import PackageEntry
-from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.package.directory import PackageEntry
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.package_stream import PackageFile, PackageSource
-from talent_dmf.transfer_reader import Digests
+from talent_dmf.package_source.reader import Digests
+from talent_dmf.package_source.source import PackageFile, PackageSource
+from talent_dmf.transport.drivers import SyncDriver
 
 CHUNK_BYTES = 1600
 ROWS = b"".join(b"%06d;Worker\r\n" % number for number in range(1500))

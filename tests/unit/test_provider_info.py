@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
 
-from talent_dmf.credentials import AUTH_TYPES
+from talent_dmf.auth.tokens import AUTH_TYPES
 from talent_dmf.get_provider_info import get_provider_info
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 from talent_dmf.links import JOB_PAGE_XCOM_KEY, OneDriveItemLink, TalentDmfJobPageLink

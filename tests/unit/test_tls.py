@@ -14,9 +14,9 @@ from tests.unit.token_service import TENANT, TokenService
 from talent_dmf.api.errors import ConfigurationError, TransportError
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, send
-from talent_dmf.credentials import EntraTokens, Identity
-from talent_dmf.drivers import AsyncDriver, SyncDriver
-from talent_dmf.tls import TlsSession, TlsSettings
+from talent_dmf.auth.tokens import EntraTokens, Identity
+from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
+from talent_dmf.transport.tls import TlsSession, TlsSettings
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 ONCE = RetryPolicy(max_attempts=1)

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from tests.unit.loopback import Received, serve
 
-from talent_dmf.api.download_range import Source
 from talent_dmf.api.errors import ConfigurationError, TransferStoppedError
-from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
-from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.sealing import SealedSessionStore, Sealer
-from talent_dmf.transfer_progress import Progress, ProgressLog, format_seconds
-from talent_dmf.transfer_reader import Digests, Reader
+from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.destinations.progress import Progress, ProgressLog, format_seconds
+from talent_dmf.package_source.reader import Digests, Reader
+from talent_dmf.transport.drivers import SyncDriver
 
 RECORD = UploadRecord(
     "d", "A", "p.zip", "fail", '"E"', 10, upload_url="https://x/?tempauth=SECRET", hash_state=(3, "ab")

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from talent_dmf.api.choices import ConflictBehavior as ConflictBehavior
+from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ConfigurationError, ProtocolError
-from talent_dmf.api.status import DmfExecutionStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from airflow.sdk import BaseHook
 
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
-from talent_dmf.credentials import tokens_for
-from talent_dmf.drivers import SyncDriver
+from talent_dmf.auth.tokens import tokens_for
 from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, existing
+from talent_dmf.transport.drivers import SyncDriver
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

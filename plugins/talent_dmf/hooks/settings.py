@@ -12,8 +12,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.credentials import DEFAULT_AUTHORITY, AuthType, Identity
-from talent_dmf.tls import TlsSettings
+from talent_dmf.auth.tokens import DEFAULT_AUTHORITY, AuthType, Identity
+from talent_dmf.transport.tls import TlsSettings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from talent_dmf.api.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
-from talent_dmf.api.diagnosis import check_environment, why_refused
-from talent_dmf.api.download_range import Source, pin
+from talent_dmf.api.dmf.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
+from talent_dmf.api.dmf.connection_check import check_environment, why_refused
+from talent_dmf.api.dmf.package_link import reference_to, wait_for_link
+from talent_dmf.api.dmf.reporting import ExportReport, export_report
+from talent_dmf.api.dmf.starting import StartPolicy, start_export
+from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
 from talent_dmf.api.models import EntityOutcome, ExportRequest, PackageReference, StartedExport
-from talent_dmf.api.package import PackageContents, read_package
-from talent_dmf.api.package_link import reference_to, wait_for_link
+from talent_dmf.api.package.directory import PackageContents, read_package
+from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.reporting import ExportReport, export_report
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.sign_in import token_claims
-from talent_dmf.api.starting import StartPolicy, start_export
-from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.api.steps import Steps
-from talent_dmf.credentials import tokens_for
-from talent_dmf.drivers import AsyncDriver, SyncDriver
+from talent_dmf.auth.entra_errors import token_claims
+from talent_dmf.auth.tokens import tokens_for
+from talent_dmf.destinations.onedrive.pump import run_with_link
 from talent_dmf.hooks.service import ServiceHook
 from talent_dmf.hooks.settings import (
     TESTING_POLICY,
@@ -35,7 +35,7 @@ from talent_dmf.hooks.settings import (
     expected_resource,
     missing,
 )
-from talent_dmf.transfer import run_with_link
+from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -74,7 +74,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         return shared_driver(environment_settings(connection))
 
     def start_export(self, request: ExportRequest, policy: StartPolicy | None = None) -> StartedExport:
-        """Start an export exactly once; see :func:`talent_dmf.api.starting.start_export`."""
+        """Start an export exactly once; see :func:`talent_dmf.api.dmf.starting.start_export`."""
         return self.run(start_export(request, policy or StartPolicy()))
 
     def execution_status(self, execution_id: str) -> DmfExecutionStatus | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
 
+from talent_dmf.airflow_errors import verdicts
+from talent_dmf.api.dmf.execution_ids import check_legal_entity, mint_execution_id
 from talent_dmf.api.errors import ExportBusyError, ProtocolError, WaitTimeoutError
-from talent_dmf.api.execution_ids import check_legal_entity, mint_execution_id
 from talent_dmf.links import TalentDmfJobPageLink
-from talent_dmf.verdicts import verdicts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -109,8 +109,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         return self._start(context, busy_deadline=deadline)
 
     def _start(self, context: Context, busy_deadline: datetime) -> str:
+        from talent_dmf.api.dmf.starting import StartPolicy
         from talent_dmf.api.models import ExportRequest
-        from talent_dmf.api.starting import StartPolicy
 
         with verdicts(self.log):
             request = ExportRequest(
@@ -164,8 +164,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         )
 
     def _wait_for_other(self, hook: TalentDmfHook, busy: ExportBusyError, deadline: datetime) -> None:
+        from talent_dmf.api.dmf.waiting import WaitPolicy, watch
         from talent_dmf.api.models import WaitState
-        from talent_dmf.api.waiting import WaitPolicy, watch
         from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
 
         if self.busy == "fail":
@@ -225,7 +225,7 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the package and look into it."""
-        from talent_dmf.api.package_link import told_of_empty
+        from talent_dmf.api.dmf.package_link import told_of_empty
 
         with verdicts(self.log):
             hook = _hook(self.talent_dmf_conn_id)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
+from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.choices import OnEmpty, PartialSuccess
+from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ExportEmptyError, TransportError
-from talent_dmf.api.status import DmfExecutionStatus
 from talent_dmf.notifications import notify_sla_missed
-from talent_dmf.verdicts import verdicts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from talent_dmf.api.dmf.reporting import ExportReport
+    from talent_dmf.api.dmf.waiting import WaitPolicy, WatchResult
     from talent_dmf.api.models import WaitState
-    from talent_dmf.api.reporting import ExportReport
-    from talent_dmf.api.waiting import WaitPolicy, WatchResult
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 _UNSETTLED_KEY = "unsettled_since"
@@ -76,7 +76,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     def wait_policy(self) -> WaitPolicy:
         """How to wait, in the core's words."""
         # Imported where it runs, here and below: a DAG file must not pay for it.
-        from talent_dmf.api.waiting import WaitPolicy
+        from talent_dmf.api.dmf.waiting import WaitPolicy
 
         return WaitPolicy(poke_interval_seconds=self.poke_interval, grace_seconds=self.grace_seconds)
 
@@ -84,8 +84,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         """Ask, wait on the worker for a while, then defer or go on asking."""
         if self.reschedule:
             return super().execute(context)
+        from talent_dmf.api.dmf.waiting import OutOfTime
         from talent_dmf.api.models import WaitState
-        from talent_dmf.api.waiting import OutOfTime
 
         started = datetime.now(UTC)
         deadline = started + timedelta(seconds=self.timeout)
@@ -101,8 +101,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, for ``mode="reschedule"``: what must be remembered is kept in the task's state store."""
+        from talent_dmf.api.dmf.waiting import Finished, Unsettled, observe
         from talent_dmf.api.models import WaitState
-        from talent_dmf.api.waiting import Finished, Unsettled, observe
 
         with verdicts(self.log):
             hook = self._hook()
@@ -121,8 +121,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resume with what the trigger saw; anything that is not a clear answer fails (R6)."""
+        from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled
         from talent_dmf.api.models import ExecutionEvent, WaitState
-        from talent_dmf.api.waiting import Finished, OutOfTime, Unsettled
 
         with verdicts(self.log):
             seen = ExecutionEvent.from_json(event, self.execution_id)
@@ -153,7 +153,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         return TalentDmfHook(self.talent_dmf_conn_id)
 
     def _watch_on_worker(self, context: Context, hook: TalentDmfHook, state: WaitState, until: datetime) -> WatchResult:
-        from talent_dmf.api.waiting import OutOfTime, watch
+        from talent_dmf.api.dmf.waiting import OutOfTime, watch
 
         sla_at = self._sla_at(state.started_at)
         if sla_at is not None and sla_at < until:
@@ -194,8 +194,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         )
 
     def _judge(self, context: Context, hook: TalentDmfHook, result: WatchResult) -> dict[str, Any]:
-        from talent_dmf.api.reporting import ExportReport, verdict
-        from talent_dmf.api.waiting import Finished, OutOfTime
+        from talent_dmf.api.dmf.reporting import ExportReport, verdict
+        from talent_dmf.api.dmf.waiting import Finished, OutOfTime
 
         if isinstance(result, OutOfTime):
             raise AirflowSensorTimeout(

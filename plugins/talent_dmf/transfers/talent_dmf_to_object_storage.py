@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from talent_dmf.saving import SavePackageOperator
+from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.models import ConflictBehavior
-    from talent_dmf.place import Place
+    from talent_dmf.destinations.base import Place
 
 _FACTS_KEY = "stored_object"
 
@@ -26,7 +26,7 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
     that of what was read. Nothing is visible under the name before it is complete. A retry begins the file anew,
     because the stores' libraries do not resume; if an earlier try had stored it, nothing is sent again.
 
-    The parameters of :class:`~talent_dmf.saving.SavePackageOperator`, and:
+    The parameters of :class:`~talent_dmf.transfers.base.SavePackageOperator`, and:
 
     :param destination: URL of the folder, such as ``abfs://container/folder``, ``s3://bucket/folder`` or
         ``file:///data/exports``. Bucket or container must exist. Names follow OneDrive's rules, so that one catalogue
@@ -46,9 +46,9 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
     @contextmanager
     def place(self, context: Context) -> Iterator[Place]:
         """The folder that the destination means."""
-        from talent_dmf.object_folder import open_folder
-        from talent_dmf.object_saving import ObjectStorageFolder
-        from talent_dmf.transfer_progress import ProgressLog
+        from talent_dmf.destinations.object_storage.folder import ObjectStorageFolder
+        from talent_dmf.destinations.object_storage.store import open_folder
+        from talent_dmf.destinations.progress import ProgressLog
 
         yield ObjectStorageFolder(
             open_folder(self.destination, self.conn_id or None),

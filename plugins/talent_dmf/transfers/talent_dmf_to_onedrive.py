@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from talent_dmf.links import OneDriveItemLink
-from talent_dmf.saving import SavePackageOperator
+from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.models import ConflictBehavior
+    from talent_dmf.destinations.base import Place
+    from talent_dmf.destinations.onedrive.session_store import SessionStore
     from talent_dmf.hooks.onedrive import OneDriveHook
-    from talent_dmf.place import Place
-    from talent_dmf.sealing import SessionStore
 
 _SESSION_KEY = "upload_session"
 
@@ -27,7 +27,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
     the same time in constant memory. A retry, even after the worker was killed, goes on where OneDrive stands. It
     succeeds only if size and quickXorHash in OneDrive are those of the package.
 
-    The parameters of :class:`~talent_dmf.saving.SavePackageOperator`, and:
+    The parameters of :class:`~talent_dmf.transfers.base.SavePackageOperator`, and:
 
     :param folder: path of the folder below the drive's root, made if missing; ``""`` is the root.
     :param drive_id: id of the drive, or one of the next three; without any, the connection says whose drive.
@@ -77,9 +77,9 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
     @contextmanager
     def place(self, context: Context) -> Iterator[Place]:
         """The folder in the drive that is meant."""
+        from talent_dmf.destinations.onedrive.folder import OneDriveFolder
+        from talent_dmf.destinations.progress import ProgressLog
         from talent_dmf.hooks.onedrive import OneDriveHook
-        from talent_dmf.onedrive_saving import OneDriveFolder
-        from talent_dmf.transfer_progress import ProgressLog
 
         graph = OneDriveHook(self.onedrive_conn_id)
         chosen = {name: getattr(self, name) for name in ("drive_id", "user", "site", "group", "library")}
@@ -95,7 +95,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         )
 
     def _session_store(self, context: Context, graph: OneDriveHook, slot: str) -> SessionStore | None:
-        from talent_dmf.sealing import SealedSessionStore, Sealer
+        from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 
         secret = graph.settings.identity.sealing_secret
         if not secret:

@@ -18,12 +18,12 @@ from tests.emulator.wire import Wire
 from tests.emulator.witnesses.azurite_server import Azurite, azurite
 
 from dmf_emulator import Emulator, Settings
-from talent_dmf.api.download_range import Source, probe, read_range
 from talent_dmf.api.errors import PackageLinkExpiredError, PackageNotAvailableError, SourceChangedError
+from talent_dmf.api.package.download_range import Source, probe, read_range
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.drivers import SyncDriver
-from talent_dmf.tls import TlsSettings
+from talent_dmf.transport.drivers import SyncDriver
+from talent_dmf.transport.tls import TlsSettings
 
 SIZE_BYTES = 3_000_001
 LATER, EARLIER = "Fri, 23 Nov 2096 01:45:10 GMT", "Mon, 23 Nov 2009 01:45:10 GMT"

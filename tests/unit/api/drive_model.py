@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import TransportError
-from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.steps import Request, Response, Sleep, Steps
 
 T = TypeVar("T")

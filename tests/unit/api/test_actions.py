@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 from tests.unit.scripted import answer, not_found, odata_error, play, rows, value
 
-from talent_dmf.api import actions, errors
-from talent_dmf.api.actions import ZERO_GUID, parse_error_rows
+from talent_dmf.api import errors
+from talent_dmf.api.dmf import actions
+from talent_dmf.api.dmf.actions import ZERO_GUID, parse_error_rows
+from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.status import DmfExecutionStatus
 
 EXPORT = ExportRequest("Export Workers", "workers", "USMF", "e-1")
 ROOT = "data/DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntities."

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import pytest
 from tests.unit.scripted import Played, answer, play
 
-from talent_dmf.api.download_range import Source, probe, read_range
 from talent_dmf.api.errors import (
     PackageLinkExpiredError,
     PackageNotAvailableError,
@@ -16,6 +15,7 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
+from talent_dmf.api.package.download_range import Source, probe, read_range
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, Response, Sleep

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from tests.unit.scripted import answer, play
 
-from talent_dmf.api import drive
-from talent_dmf.api.drive import DriveTarget
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -19,6 +17,8 @@ from talent_dmf.api.errors import (
     RequestRefusedError,
     TransferMismatchError,
 )
+from talent_dmf.api.graph import drive
+from talent_dmf.api.graph.drive import DriveTarget
 from talent_dmf.api.models import Destination
 from talent_dmf.api.steps import Response
 

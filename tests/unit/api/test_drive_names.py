@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.api.drive_names import check_destination, check_name, folder_segments, safe_name
 from talent_dmf.api.errors import DestinationError
-from talent_dmf.api.file_names import part_of_name
 from talent_dmf.api.models import Destination
+from talent_dmf.api.naming.drive_names import check_destination, check_name, folder_segments, safe_name
+from talent_dmf.api.naming.file_names import part_of_name
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, mint_execution_id, successor
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.execution_ids import MAX_LENGTH, check_legal_entity, mint_execution_id, successor
 
 
 def test_the_same_undertaking_has_the_same_id_and_no_other_one_has():

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.api.drive_names import check_name
 from talent_dmf.api.errors import ConfigurationError, DestinationError, TalentDmfError
-from talent_dmf.api.file_names import (
+from talent_dmf.api.naming.drive_names import check_name
+from talent_dmf.api.naming.file_names import (
     DEFAULT_FILE_NAME,
     PLACEHOLDERS,
     FileNameFacts,

@@ -4,14 +4,14 @@ import pytest
 from tests.unit.scripted import answer, not_found, odata_error
 
 from talent_dmf.api import errors
-from talent_dmf.api.errors import ProtocolError
-from talent_dmf.api.odata import (
+from talent_dmf.api.dmf.odata import (
     error_text,
     execution_not_found,
     parameters_refused,
     refusal,
     value_of,
 )
+from talent_dmf.api.errors import ProtocolError
 
 
 @pytest.mark.parametrize(

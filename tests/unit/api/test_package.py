@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from talent_dmf.api.download_range import Source
 from talent_dmf.api.errors import PackageInvalidError
-from talent_dmf.api.package import PackageContents, read_package
+from talent_dmf.api.package.directory import PackageContents, read_package
+from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, Response

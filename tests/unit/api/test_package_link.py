@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from talent_dmf.api.dmf.package_link import told_of_empty
 from talent_dmf.api.errors import PackageInvalidError
 from talent_dmf.api.models import EntityOutcome, PackageReference
-from talent_dmf.api.package_link import told_of_empty
 
 PACKAGE = PackageReference(
     "e-1", "b.example", "/p.zip", 7, "", "2026-03-01T06:00:00Z", without_file=("Workers", "Jobs")

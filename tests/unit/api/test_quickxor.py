@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.api.quickxor import QuickXor
+from talent_dmf.api.graph.quickxor import QuickXor
 
 
 def by_definition(data: bytes) -> str:

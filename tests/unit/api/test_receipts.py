@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talent_dmf.api.receipts import Receipt, Series, WrittenFile, parse_receipt, write_receipt
+from talent_dmf.api.retention.receipts import Receipt, Series, WrittenFile, parse_receipt, write_receipt
 
 NOW, MADE = datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)
 MINE = Series("https://a.example", "talent_export_workers", "save", "Export Workers", "USMF")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile
-from talent_dmf.api.retention import Retention, StoredFile, doubt_about, outdated_receipts, plan_retention
+from talent_dmf.api.retention.plan import Retention, StoredFile, doubt_about, outdated_receipts, plan_retention
+from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MINE = Series("https://a.example", "talent_export_workers", "save", "Export Workers", "USMF")

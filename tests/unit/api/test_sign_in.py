@@ -6,7 +6,7 @@ import json
 import pytest
 
 from talent_dmf.api.errors import AuthenticationError, TransportError
-from talent_dmf.api.sign_in import _MEANINGS, explain_refusal, token_claims
+from talent_dmf.auth.entra_errors import _MEANINGS, explain_refusal, token_claims
 
 WHO = {"tenant_id": "contoso", "client_id": "app-1", "scope": "https://env/.default"}
 

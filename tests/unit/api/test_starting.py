@@ -4,10 +4,10 @@ import pytest
 from tests.unit.scripted import answer, not_found, odata_error, play, rows, value
 
 from talent_dmf.api import errors
-from talent_dmf.api.actions import ZERO_GUID
+from talent_dmf.api.dmf.actions import ZERO_GUID
+from talent_dmf.api.dmf.starting import MAX_EXECUTIONS, StartPolicy, start_export
 from talent_dmf.api.models import ExportRequest, StartedExport
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.starting import MAX_EXECUTIONS, StartPolicy, start_export
 
 REQUEST = ExportRequest("Export Workers", "workers", "USMF", "e-1")
 POLICY = StartPolicy(search_seconds=6, search_interval_seconds=3)

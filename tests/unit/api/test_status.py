@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from talent_dmf.api.status import DmfExecutionStatus
+from talent_dmf.api.dmf.status import DmfExecutionStatus
 
 # word of the service, terminal, running, has a package
 TABLE = [

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talent_dmf.api.errors import ConfigurationError, DestinationError, PackageInvalidError, TalentDmfError
-from talent_dmf.api.file_names import (
+from talent_dmf.api.naming.file_names import (
     DEFAULT_UNPACK_NAME,
     UNPACK_PLACEHOLDERS,
     FileNameFacts,
     check_unpack_name,
 )
-from talent_dmf.api.package import PackageContents, PackageEntity, PackageEntry
-from talent_dmf.api.unpacking import EntryDecoder, plan_unpacking
+from talent_dmf.api.package.directory import PackageContents, PackageEntity, PackageEntry
+from talent_dmf.api.package.unpacking import EntryDecoder, plan_unpacking
 
 FACTS = FileNameFacts(
     project="Export Workers",

@@ -18,11 +18,7 @@ from talent_dmf.api.errors import (
     TransportError,
     UploadSessionLostError,
 )
-from talent_dmf.api.models import Destination
-from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import Patience, RetryPolicy
-from talent_dmf.api.steps import Response
-from talent_dmf.api.upload_session import (
+from talent_dmf.api.graph.upload.session import (
     FRAGMENT_UNIT_BYTES,
     MAX_FRAGMENT_BYTES,
     Accepted,
@@ -31,6 +27,10 @@ from talent_dmf.api.upload_session import (
     check_fragment_bytes,
     create_session,
 )
+from talent_dmf.api.models import Destination
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.steps import Response
 
 URL = "https://t-my.sharepoint.example/_api/v2.0/drives/d/items/i/uploadSession?guid='G'&tempauth=SECRET"
 SIZE = 300

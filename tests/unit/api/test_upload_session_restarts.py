@@ -21,16 +21,16 @@ from talent_dmf.api.errors import (
     TransportError,
     UploadSessionLostError,
 )
+from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.graph.upload.naming import beside, take_name
+from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.graph.upload.result import candidates, store_empty
+from talent_dmf.api.graph.upload.session import Completed
+from talent_dmf.api.graph.upload.upload import ResumableUpload
+from talent_dmf.api.graph.upload.verification import Doubtful
 from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
-from talent_dmf.api.quickxor import QuickXor
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
-from talent_dmf.api.upload import ResumableUpload
-from talent_dmf.api.upload_judging import Doubtful
-from talent_dmf.api.upload_naming import beside, take_name
-from talent_dmf.api.upload_record import UploadRecord
-from talent_dmf.api.upload_result import candidates, store_empty
-from talent_dmf.api.upload_session import Completed
 
 DATA = bytes((index * 7 + index // 13) % 256 for index in range(1000))
 HASH = QuickXor(DATA).base64()

@@ -1,0 +1,258 @@
+"""The DMF package REST API: its URLs, its JSON keys and the shapes of its answers (dmf-package-api.md §1)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from talent_dmf.api.dmf.odata import (
+    execution_not_found,
+    parameters_refused,
+    refusal,
+    value_of,
+)
+from talent_dmf.api.dmf.status import DmfExecutionStatus
+from talent_dmf.api.errors import ProtocolError
+from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, ExportRequest
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.steps import Request, Response, Steps, send
+
+_SET = "data/DataManagementDefinitionGroups"
+ZERO_GUID = "00000000-0000-0000-0000-000000000000"
+# ExportToPackage may block while the export runs (Dynamics-AX-Integration#39, RIS#48: up to an hour). We do not
+# hang on it: after this silence the execution is looked for by its id.
+EXPORT_TO_PACKAGE_SILENCE_SECONDS = 240.0
+
+
+def _action(
+    name: str, body: Mapping[str, Any], *, idempotent: bool = True, silence: float | None = None
+) -> Steps[Response]:
+    return send(
+        Request(
+            "POST",
+            f"{_SET}/Microsoft.Dynamics.DataEntities.{name}",
+            operation=name,
+            json=dict(body),
+            idempotent=idempotent,
+            timeout_seconds=silence,
+        )
+    )
+
+
+def _value(name: str, response: Response, subject: str) -> Any:
+    if not response.ok:
+        raise refusal(name, response, subject)
+    return value_of(name, response)
+
+
+def export_to_package(request: ExportRequest) -> Steps[str | None]:
+    """Start an export.
+
+    All five keys are always sent: a missing or null one is refused as "Model state is invalid"
+    (dynamics-365-unified-operations-public#1403).
+
+    :param request: what to export, under which id.
+    :returns: the id under which the service runs it; ``None`` if it answered none (an all-zero GUID means that the
+        request was not accepted, as Microsoft's own sample tests).
+    :raises TransportError: with its fate unknown; look for the id before anything else.
+    :raises DataProjectNotFoundError: no such project.
+    """
+    name = "ExportToPackage"
+    body = {
+        "definitionGroupId": request.definition_group_id,
+        "packageName": request.package_name,
+        "executionId": request.execution_id,
+        "reExecute": request.re_execute,
+        "legalEntityId": request.legal_entity_id,
+    }
+    response = yield from _action(name, body, idempotent=False, silence=EXPORT_TO_PACKAGE_SILENCE_SECONDS)
+    value = _value(name, response, request.definition_group_id)
+    if not isinstance(value, str) or not value.strip() or value.strip() == ZERO_GUID:
+        return None
+    return value.strip()
+
+
+def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
+    """How an execution stands.
+
+    :returns: its status; ``None`` if the service does not know the execution (yet): it may deny an id for seconds
+        that it has just given (RIS#71), and now and then answers a bare 400 that means nothing
+        (Recurring-Integrations-Scheduler, commit 97c78c6).
+    :raises ProtocolError: a status that the contract does not know.
+    """
+    return (yield from ask_execution(execution_id))[0]
+
+
+def ask_execution(execution_id: str) -> Steps[tuple[DmfExecutionStatus | None, bool]]:
+    """How an execution stands, and whether the service says in so many words that it does not know it.
+
+    :returns: as :func:`execution_status`, and whether it was denied: a bare 400 denies nothing.
+    :raises ProtocolError: a status that the contract does not know.
+    """
+    name = "GetExecutionSummaryStatus"
+    response = yield from _action(name, {"executionId": execution_id})
+    if execution_not_found(response):
+        return None, True
+    if response.status == 400 and not parameters_refused(response):
+        return None, False
+    value = _value(name, response, execution_id)
+    status = DmfExecutionStatus.parse(value)
+    if status is None:
+        raise ProtocolError(
+            f"{name} answered the status {value!r} for execution {execution_id}, which this release does not know. "
+            "Please report it with the request ids.",
+            status_code=response.status,
+            request_ids=response.request_ids,
+        )
+    return status, False
+
+
+def exported_package_url(execution_id: str) -> Steps[SecretUrl | None]:
+    """The signed URL of an execution's package; every call makes a new one.
+
+    :returns: the URL; ``None`` while there is none: the service answers ``""`` for a while even after success, or
+        400 while the export runs (dmf-package-api.md §2.5).
+    """
+    name = "GetExportedPackageUrl"
+    response = yield from _action(name, {"executionId": execution_id})
+    if response.status == 400 and not parameters_refused(response):
+        return None
+    value = _value(name, response, execution_id)
+    if not isinstance(value, str) or not value.strip():
+        return None
+    value = value.strip()
+    if not value.lower().startswith(("https://", "http://")):
+        raise ProtocolError(
+            f"{name} answered something that is not a URL for execution {execution_id}. Please report it.",
+            request_ids=response.request_ids,
+        )
+    return SecretUrl(value)
+
+
+def execution_errors(execution_id: str) -> Steps[list[ExecutionErrorRow]]:
+    """The messages of an execution, row by row."""
+    response = yield from _action("GetExecutionErrors", {"executionId": execution_id})
+    value = _value("GetExecutionErrors", response, execution_id)
+    return parse_error_rows(value if isinstance(value, str) else "")
+
+
+def execution_page_url(execution_id: str) -> Steps[str | None]:
+    """The address of the execution's page in Dynamics 365, for people; ``None`` if the service gives none."""
+    response = yield from _action("GetExecutionSummaryPageUrl", {"executionId": execution_id})
+    value = value_of("GetExecutionSummaryPageUrl", response) if response.ok else None
+    return value if isinstance(value, str) and value.startswith("http") else None
+
+
+def entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:
+    """How each entity of an execution went."""
+    rows = yield from _job_details("JobId", execution_id)
+    return [
+        EntityOutcome(
+            entity_name=str(row.get("EntityName") or ""),
+            staging_status=str(row.get("StagingStatus") or ""),
+            target_status=str(row.get("TargetStatus") or ""),
+            rows=_rows_of(row),
+        )
+        for row in rows
+    ]
+
+
+def execution_is_listed(execution_id: str) -> Steps[bool]:
+    """Whether the job history lists an execution, even if the status call does not know it yet."""
+    rows = yield from _job_details("JobId", execution_id)
+    return bool(rows)
+
+
+def executions_that_look_running(definition_group_id: str) -> Steps[list[str]]:
+    """Ids of executions of a data project whose details look unfinished, each once.
+
+    Only a hint: ask each one's status. An execution that broke off may keep such details for ever.
+
+    :param definition_group_id: name of the data project.
+    """
+    rows = yield from _job_details("DefinitionGroupId", definition_group_id)
+    running: dict[str, None] = {}
+    for row in rows:
+        words = [DmfExecutionStatus.parse(row.get(key)) for key in ("StagingStatus", "TargetStatus")]
+        if any(word is not None and word.is_running for word in words) and row.get("JobId"):
+            running[str(row["JobId"])] = None
+    return list(running)
+
+
+def data_projects() -> Steps[list[str]]:
+    """Names of the data projects that can be read."""
+    operation = "DataManagementDefinitionGroups"
+    response = yield from send(Request("GET", f"{_SET}?$select=Name&cross-company=true", operation=operation))
+    rows = _value(operation, response, "")
+    return [str(row.get("Name")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:
+    operation = "DataManagementExecutionJobDetails"
+    response = yield from send(Request("GET", _rows_url(operation, key, value), operation=operation))
+    if response.status == 404:
+        # Stand-alone Talent may not publish this entity set: then the status call is all there is to ask.
+        return []
+    rows = _value(operation, response, value)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _rows_url(entity_set: str, key: str, value: str) -> str:
+    """A query for the rows of all companies with a given value. A quote inside a literal is doubled in OData."""
+    literal = "'" + value.replace("'", "''") + "'"
+    return f"data/{entity_set}?$filter={quote(f'{key} eq {literal}', safe='')}&cross-company=true"
+
+
+def _rows_of(row: Mapping[str, Any]) -> int | None:
+    counts = [row.get("TargetRecordsCreatedCount"), row.get("TargetRecordsUpdatedCount")]
+    numbers = [int(count) for count in counts if isinstance(count, int | str) and str(count).lstrip("-").isdigit()]
+    if not numbers:
+        staged = row.get("StagingRecordsToBeProcessedCount")
+        return int(staged) if isinstance(staged, int | str) and str(staged).isdigit() else None
+    return sum(numbers)
+
+
+_RECORD = re.compile(
+    r'"RecordId"\s*:\s*"(?P<record>.*?)"\s*,\s*"Field"\s*:\s*"(?P<field>.*?)"\s*,\s*"ErrorMessage"\s*:\s*"(?P<message>.*?)"\s*\}?\s*$',
+    re.S,
+)
+_BETWEEN_RECORDS = re.compile(r'\}\s*,\s*\{(?=\s*"RecordId")')
+
+
+def parse_error_rows(raw: str) -> list[ExecutionErrorRow]:
+    """The rows in the answer of ``GetExecutionErrors``.
+
+    It is a string that holds a JSON array which is not always valid: quotes and line ends inside messages are not
+    escaped (dmf-package-api.md §0.10, measured on 3,506 rows). Valid JSON is read as such; anything else is cut at
+    the records' own keys; what cannot be cut is kept as one message, so that nothing is hidden.
+
+    :param raw: the ``value`` of the answer.
+    """
+    text = raw.strip()
+    if not text or text == "[]":
+        return []
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        rows = None
+    if isinstance(rows, list):
+        return [
+            ExecutionErrorRow(
+                str(row.get("RecordId") or "").strip(),
+                str(row.get("Field") or "").strip(),
+                str(row.get("ErrorMessage") or "").strip(),
+            )
+            for row in rows
+            if isinstance(row, dict)
+        ]
+    found = []
+    for piece in _BETWEEN_RECORDS.split(text.strip("[] \r\n\t")):
+        match = _RECORD.search(piece.strip().removeprefix("{"))
+        if match:
+            found.append(ExecutionErrorRow(match["record"].strip(), match["field"].strip(), match["message"].strip()))
+        else:
+            found.append(ExecutionErrorRow("", "", piece.strip("{} \r\n\t")))
+    return found

@@ -1,0 +1,159 @@
+"""Starting an export exactly once.
+
+No answer, a broken connection or a gateway's error after ``ExportToPackage`` does not tell whether the export runs
+(Dynamics-AX-Integration#39: it does). So the id is minted before the call, the service is asked for it before any
+call, and after a lost answer it is looked for before anybody calls again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from talent_dmf.api.dmf.actions import (
+    ask_execution,
+    execution_is_listed,
+    execution_status,
+    executions_that_look_running,
+    export_to_package,
+)
+from talent_dmf.api.dmf.execution_ids import successor
+from talent_dmf.api.dmf.status import DmfExecutionStatus
+from talent_dmf.api.errors import (
+    DataProjectNotFoundError,
+    ExportBusyError,
+    ExportFailedError,
+    ProtocolError,
+    RequestRefusedError,
+    TransportError,
+)
+from talent_dmf.api.models import ExportRequest, StartedExport
+from talent_dmf.api.steps import Sleep, Steps, now
+
+# A terminally failed id is replaced this often within one generation of a task; then somebody should look.
+MAX_EXECUTIONS = 5
+SECOND_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StartPolicy:
+    """How an export is started.
+
+    :param search_seconds: how long an execution is looked for after its answer was lost.
+    :param search_interval_seconds: pause between two looks.
+    :param refuse_while_busy: whether to refuse while another execution of the data project is running.
+    :param tried_before: whether an earlier try may have called. A refusal may then mean that its execution exists but
+        is not shown yet: it is looked for as long as after a lost answer.
+    """
+
+    search_seconds: float = 60.0
+    search_interval_seconds: float = 3.0
+    refuse_while_busy: bool = True
+    tried_before: bool = False
+
+
+def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
+    """Start an export, or find the one that an earlier try has started.
+
+    :param request: what to export; its execution id must be the same in every try.
+    :param policy: how.
+    :raises ExportBusyError: another execution of the same data project is running.
+    :raises ExportFailedError: so many executions have failed for good that another one would only add to them.
+    :raises TransportError: the call's answer was lost and the execution was not found in time. Calling again with the
+        same request is safe: it is looked for first.
+    """
+    for number in range(1, MAX_EXECUTIONS + 1):
+        candidate = request.execution_id if number == 1 else successor(request.execution_id, number)
+        status = yield from execution_status(candidate)
+        if status is None:
+            if (yield from execution_is_listed(candidate)):
+                return StartedExport(candidate, adopted=True)
+            return (yield from _start(_with_id(request, candidate), policy))
+        if status.is_terminal and not status.has_package:
+            continue
+        return StartedExport(candidate, adopted=True)
+    raise ExportFailedError(
+        f"{MAX_EXECUTIONS} executions of data project {request.definition_group_id!r} have failed in this run, the "
+        f"last one as {candidate}. Look at them under Data management > Job history before you clear the task.",
+        execution_id=candidate,
+        status=status.value if status else None,
+    )
+
+
+def _with_id(request: ExportRequest, execution_id: str) -> ExportRequest:
+    return ExportRequest(
+        request.definition_group_id, request.package_name, request.legal_entity_id, execution_id, request.re_execute
+    )
+
+
+def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
+    if policy.refuse_while_busy:
+        other = yield from running_execution(request.definition_group_id)
+        if other is not None:
+            raise ExportBusyError(
+                f"Data project {request.definition_group_id!r} is being exported already, as execution {other}; two at "
+                "a time disturb each other. Wait for it, or let the task wait (`busy: wait`).",
+                execution_id=other,
+                status=DmfExecutionStatus.EXECUTING.value,
+            )
+    try:
+        answered = yield from export_to_package(request)
+    except TransportError as error:
+        if not error.sent:
+            raise
+        found = yield from _search(request.execution_id, policy)
+        if not found:
+            raise
+        return StartedExport(request.execution_id, adopted=True)
+    except RequestRefusedError as refused:
+        # How the service refuses an id that is in use is not documented (dmf-package-api.md §2.1), so ask for the id.
+        if isinstance(refused, DataProjectNotFoundError):
+            raise
+        patience = policy if policy.tried_before else replace(policy, search_seconds=0.0)
+        if not (yield from _search(request.execution_id, patience)):
+            raise
+        return StartedExport(request.execution_id, adopted=True)
+    if answered is None:
+        # No id in the answer: Microsoft's sample takes that for "not accepted". Look before believing it.
+        found = yield from _search(request.execution_id, policy)
+        if not found:
+            raise ProtocolError(
+                f"ExportToPackage answered no execution id for data project {request.definition_group_id!r} and no "
+                "execution was found; nothing was started. It is tried again."
+            )
+        return StartedExport(request.execution_id, adopted=True)
+    return StartedExport(answered, adopted=False)
+
+
+def _search(execution_id: str, policy: StartPolicy) -> Steps[bool]:
+    deadline = (yield from now()) + timedelta(seconds=policy.search_seconds)
+    while True:
+        try:
+            if (yield from execution_status(execution_id)) is not None:
+                return True
+            if (yield from execution_is_listed(execution_id)):
+                return True
+        except TransportError as error:
+            reason = error.message
+        else:
+            reason = f"Looking for execution {execution_id}, whose answer was lost."
+        if (yield from now()) >= deadline:
+            return False
+        yield Sleep(policy.search_interval_seconds, reason)
+
+
+def running_execution(definition_group_id: str) -> Steps[str | None]:
+    """The id of an execution of a data project that is queued or at work, or ``None``.
+
+    :param definition_group_id: name of the data project.
+    """
+    for execution_id in (yield from executions_that_look_running(definition_group_id)):
+        status, denied = yield from ask_execution(execution_id)
+        if status is None:
+            # Listed as running, yet not known: just started by somebody, or broken off long ago. A second look tells.
+            yield Sleep(SECOND_LOOK_SECONDS, f"Execution {execution_id} is listed, but not known yet.")
+            status, denied = yield from ask_execution(execution_id)
+        # Where the service says neither, the list is believed: two exports at a time disturb each other.
+        if status.is_running if status is not None else not denied:
+            return execution_id
+    return None

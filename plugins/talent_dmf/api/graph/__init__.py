@@ -1,0 +1,1 @@
+"""Microsoft Graph: drives, items, errors, quickXorHash."""

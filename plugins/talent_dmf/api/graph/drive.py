@@ -1,0 +1,298 @@
+"""Microsoft Graph's drive calls, except the upload session.
+
+Paths are percent-encoded segment by segment; the colons around them stay (learn.microsoft.com
+``/graph/onedrive-addressing-driveitems``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
+from talent_dmf.api.graph.errors import graph_error
+from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
+from talent_dmf.api.naming.drive_names import folder_segments
+from talent_dmf.api.steps import Request, Response, Steps, send
+
+CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
+_MAX_PAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DriveTarget:
+    """Whose drive: exactly one of the first four.
+
+    :param drive_id: id of a drive, ``b!…``.
+    :param user: user principal name or object id; means the user's OneDrive.
+    :param site: SharePoint site: its id, ``hostname:/sites/name``, or a hostname for the root site.
+    :param group: object id of a Microsoft 365 group or team.
+    :param library: name of a document library of the site or group, if not the default one.
+    """
+
+    drive_id: str | None = None
+    user: str | None = None
+    site: str | None = None
+    group: str | None = None
+    library: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("drive_id", "user", "site", "group") if getattr(self, name)]
+        if len(given) != 1:
+            raise ConfigurationError(
+                f"The destination names {' and '.join(given) if given else 'no drive'}. Give exactly one of drive_id, "
+                "user, site or group."
+            )
+        if self.library and given[0] not in {"site", "group"}:
+            raise ConfigurationError("A library can be chosen for a site or a group only: name the site, not a drive.")
+
+    def __str__(self) -> str:
+        name = next(name for name in ("drive_id", "user", "site", "group") if getattr(self, name))
+        return f"{name.replace('_', ' ')} {getattr(self, name)}" + (f", library {self.library}" if self.library else "")
+
+
+def resolve_drive(target: DriveTarget) -> Steps[Drive]:
+    """Find the drive that a target means.
+
+    :raises DestinationError: it does not exist, or the application cannot see it.
+    :raises PermissionDeniedError: the application lacks the permission.
+    """
+    if target.drive_id:
+        return (yield from get_drive(target.drive_id))
+    if target.user:
+        owner = f"/users/{_quoted(target.user)}"
+    elif target.group:
+        owner = f"/groups/{_quoted(target.group)}"
+    else:
+        owner = f"/sites/{yield from _site_id(target.site or '')}"
+    if target.library:
+        return (yield from _library(owner, target))
+    response = yield from send(Request("GET", f"{owner}/drive", operation="resolve drive"))
+    return _drive(_object("find the drive of", response, str(target)))
+
+
+def _site_id(site: str) -> Steps[str]:
+    host, colon, path = site.partition(":")
+    if "," in site:
+        return quote(site, safe=",")
+    encoded = "/".join(_quoted(segment) for segment in folder_segments(path))
+    url = f"/sites/{_quoted(host)}:/{encoded}" if colon and encoded else f"/sites/{_quoted(host)}"
+    response = yield from send(Request("GET", url, operation="resolve site"))
+    found = _object("find the site", response, site)
+    return quote(str(found.get("id", "")), safe=",")
+
+
+def _library(owner: str, target: DriveTarget) -> Steps[Drive]:
+    drives = yield from _pages(f"{owner}/drives", "list the libraries of", str(target))
+    wanted = (target.library or "").casefold()
+    for raw in drives:
+        if str(raw.get("name", "")).casefold() == wanted:
+            return _drive(raw)
+    names = ", ".join(sorted(str(raw.get("name")) for raw in drives)) or "none"
+    raise DestinationError(
+        f"There is no library {target.library!r} at {target.site or target.group}. It has: {names}. Correct the name."
+    )
+
+
+def get_drive(drive_id: str) -> Steps[Drive]:
+    """The drive with an id, with what its quota leaves.
+
+    :raises DestinationError: it does not exist, or the application cannot see it.
+    """
+    response = yield from send(Request("GET", f"/drives/{_quoted(drive_id)}", operation="read drive"))
+    return _drive(_object("find the drive", response, drive_id))
+
+
+def get_item(drive_id: str, path: str) -> Steps[DriveItem | None]:
+    """The file or folder at a path, or ``None``.
+
+    :param drive_id: the drive.
+    :param path: path below the root, not encoded.
+    :raises PermissionDeniedError: the application lacks the permission.
+    """
+    response = yield from send(Request("GET", item_url(drive_id, path), operation="look at destination"))
+    if response.status == 404:
+        return None
+    return read_item(_object("look at", response, path))
+
+
+def get_item_by_id(drive_id: str, item_id: str) -> Steps[DriveItem | None]:
+    """The file or folder with an id, or ``None``."""
+    url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
+    response = yield from send(Request("GET", url, operation="look at saved file"))
+    if response.status == 404:
+        return None
+    return read_item(_object("look at", response, item_id))
+
+
+def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
+    """The files and folders in a folder; none if the folder does not exist.
+
+    :param drive_id: the drive.
+    :param folder: path below the root, not encoded; ``""`` is the root.
+    """
+    listed = yield from _pages(item_url(drive_id, folder, "children"), "list", folder or "/", missing_ok=True)
+    return [read_item(raw) for raw in listed]
+
+
+def ensure_folder(drive_id: str, folder: str) -> Steps[None]:
+    """Make a folder and those above it, if they are missing.
+
+    Segment by segment, because creating it along with a file is not promised (onedrive-graph.md §1.1).
+
+    :param drive_id: the drive.
+    :param folder: path below the root, not encoded.
+    :raises DestinationError: a file has the name of one of the folders, or the drive does not exist.
+    """
+    segments = folder_segments(folder)
+    for depth, name in enumerate(segments):
+        path = "/".join(segments[: depth + 1])
+        response = yield from send(
+            Request(
+                "POST",
+                item_url(drive_id, "/".join(segments[:depth]), "children"),
+                operation="create folder",
+                json={"name": name, "folder": {}, CONFLICT_KEY: "fail"},
+            )
+        )
+        # Somebody, perhaps a lost answer of our own, made it before.
+        if response.status != 409:
+            _object("create the folder", response, path)
+
+
+def rename_item(drive_id: str, item_id: str, name: str, conflict_behavior: ConflictBehavior) -> Steps[DriveItem]:
+    """Give an item another name in its folder.
+
+    :raises NameConflictError: the name is taken.
+    """
+    response = yield from send(
+        Request(
+            "PATCH",
+            f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}",
+            operation="rename",
+            json={"name": name, CONFLICT_KEY: conflict_behavior},
+        )
+    )
+    return read_item(_object("rename the upload to", response, name))
+
+
+def delete_item(drive_id: str, item_id: str, *, etag: str = "") -> Steps[None]:
+    """Delete an item, to the recycle bin; well done also if it is gone already.
+
+    :param drive_id: the drive.
+    :param item_id: the item.
+    :param etag: its version, if no other one may be deleted.
+    """
+    url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
+    headers = {"If-Match": etag} if etag else {}
+    response = yield from send(Request("DELETE", url, operation="delete", headers=headers))
+    if not response.ok and response.status != 404:
+        raise graph_error("delete", response, item_id)
+
+
+def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> Steps[DriveItem]:
+    """Store a small file in one request.
+
+    Only for what a session cannot carry (0 bytes) and for texts of a few kilobytes: Business has stored a truncated
+    file after a broken request (onedrive-api-docs#1366), so the size is compared.
+
+    :raises NameConflictError: the name is taken and the policy says fail.
+    :raises TransferMismatchError: the service holds something else.
+    """
+    url = item_url(drive_id, destination.path, "content")
+    request = Request(
+        "PUT",
+        f"{url}?{quote(CONFLICT_KEY)}={destination.conflict_behavior}",
+        operation="upload small file",
+        content=content,
+        headers={"Content-Type": "application/octet-stream"},
+        # A second copy or a refusal of our own first one would follow from blind repetition.
+        idempotent=destination.conflict_behavior == "replace",
+    )
+    response = yield from send(request)
+    item = read_item(_object("save", response, destination.path))
+    if item.size_bytes != len(content):
+        raise TransferMismatchError(
+            f"OneDrive holds {item.size_bytes} bytes of {destination.path!r}, and {len(content)} were sent. Remove the "
+            "file there and try again."
+        )
+    return item
+
+
+def item_url(drive_id: str, path: str, action: str = "") -> str:
+    """URL, relative to the API's root, of the item at a path.
+
+    :param drive_id: the drive.
+    :param path: path below the root, not encoded; ``""`` is the root.
+    :param action: what follows the path, such as ``children``.
+    """
+    encoded = "/".join(_quoted(segment) for segment in folder_segments(path))
+    root = f"/drives/{_quoted(drive_id)}/root"
+    if not encoded:
+        return f"{root}/{action}" if action else root
+    return f"{root}:/{encoded}:/{action}" if action else f"{root}:/{encoded}"
+
+
+def read_item(raw: Mapping[str, Any]) -> DriveItem:
+    """The item that a JSON object of Graph describes.
+
+    :param raw: a ``driveItem``.
+    """
+    file = raw.get("file")
+    hashes = file.get("hashes") if isinstance(file, dict) else None
+    size = raw.get("size")
+    return DriveItem(
+        id=str(raw.get("id", "")),
+        name=str(raw.get("name", "")),
+        size_bytes=int(size) if isinstance(size, (int, str)) and str(size).isdigit() else -1,
+        web_url=str(raw.get("webUrl", "")),
+        etag=str(raw.get("eTag", "")),
+        quick_xor_hash=(hashes.get("quickXorHash") or None) if isinstance(hashes, dict) else None,
+        is_folder="folder" in raw,
+    )
+
+
+def _drive(raw: Mapping[str, Any]) -> Drive:
+    quota = raw.get("quota")
+    remaining = quota.get("remaining") if isinstance(quota, dict) else None
+    return Drive(
+        id=str(raw.get("id", "")),
+        name=str(raw.get("name", "")),
+        web_url=str(raw.get("webUrl", "")),
+        remaining_bytes=remaining if isinstance(remaining, int) and remaining >= 0 else None,
+        drive_type=str(raw.get("driveType", "")),
+    )
+
+
+def _pages(url: str, words: str, subject: str, *, missing_ok: bool = False) -> Steps[list[dict[str, Any]]]:
+    found: list[dict[str, Any]] = []
+    for _ in range(_MAX_PAGES):
+        response = yield from send(Request("GET", url, operation=f"{words.split()[0]} folder"))
+        if missing_ok and response.status == 404:
+            return found
+        page = response.json() if response.ok else None
+        if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+            _refuse(words, response, subject)
+        found += page["value"]
+        following = page.get("@odata.nextLink")
+        if not following:
+            return found
+        url = following
+    raise ProtocolError(f"The list of {subject!r} has more than {_MAX_PAGES} pages; the service repeats itself.")
+
+
+def _object(words: str, response: Response, subject: str) -> dict[str, Any]:
+    body = response.json() if response.ok else None
+    if not isinstance(body, dict) or "id" not in body:
+        _refuse(words, response, subject)
+    return body
+
+
+def _refuse(words: str, response: Response, subject: str) -> NoReturn:
+    raise graph_error(words, response, subject)
+
+
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="!@,")

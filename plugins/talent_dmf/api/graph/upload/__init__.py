@@ -1,0 +1,1 @@
+"""The resumable upload of one file to a drive."""

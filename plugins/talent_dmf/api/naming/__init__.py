@@ -1,0 +1,1 @@
+"""Names: what OneDrive accepts, file names made of templates, URLs of folders."""

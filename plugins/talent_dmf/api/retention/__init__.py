@@ -1,0 +1,1 @@
+"""Receipts of saved exports, and which of them may be deleted."""

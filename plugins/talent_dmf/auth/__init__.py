@@ -1,0 +1,1 @@
+"""Signing in to Entra ID and AD FS: identities, msal flows, tokens."""

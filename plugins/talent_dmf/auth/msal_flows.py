@@ -1,0 +1,146 @@
+"""How each kind of identity gets a token through msal."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msal
+from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
+
+from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.auth.identity import Identity
+from talent_dmf.transport.tls import TlsSession
+
+TOKEN_TIMEOUT_SECONDS = 30.0
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+
+
+def acquirer(identity: Identity) -> Callable[[], dict[str, Any]]:
+    """How to get a new token; msal's own cache is never asked, or a refused token would come back from it."""
+    # The endpoint of a managed identity belongs to the machine: a proxy cannot reach it.
+    session = TlsSession(identity.tls, direct=identity.auth_type == "managed_identity")
+    session.request = partial(session.request, timeout=TOKEN_TIMEOUT_SECONDS)  # type: ignore[method-assign]
+    if identity.auth_type == "managed_identity":
+        return _managed_identity(identity, session)
+    if identity.auth_type == "username_password":
+        return _username_password(identity, session)
+    app = msal.ConfidentialClientApplication(
+        identity.client_id, client_credential=_credential(identity), **_application_options(identity, session)
+    )
+
+    def acquire() -> dict[str, Any]:
+        app.remove_tokens_for_client()
+        answer: dict[str, Any] = app.acquire_token_for_client(scopes=[identity.scope])
+        return answer
+
+    return acquire
+
+
+def _application_options(identity: Identity, session: TlsSession) -> dict[str, Any]:
+    # An authority that Microsoft does not list would be looked up at login.microsoftonline.com first.
+    known = urlsplit(identity.authority_url).hostname in WELL_KNOWN_AUTHORITY_HOSTS
+    return {
+        "authority": identity.authority_url,
+        "instance_discovery": None if known else False,
+        "http_client": session,
+    }
+
+
+def _credential(identity: Identity) -> Any:
+    if identity.auth_type == "client_secret":
+        return identity.client_secret
+    if identity.auth_type == "workload_identity":
+        return {"client_assertion": _federated_token}
+    return _certificate_credential(identity.certificate_text)
+
+
+def _certificate_credential(pem: str) -> dict[str, str]:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = _PRIVATE_KEY.search(pem)
+    certificates = _CERTIFICATE.findall(pem)
+    try:
+        if key is None or not certificates:
+            raise ValueError("a block is missing")
+        private = load_pem_private_key(key[0].encode(), password=None)
+        chain = [x509.load_pem_x509_certificate(text.encode()) for text in certificates]
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(
+            "The connection's certificate is not a PEM text with a CERTIFICATE block and a PRIVATE KEY block without "
+            "a passphrase; a .pfx file is converted by `openssl pkcs12 -nodes`."
+        ) from error
+    # The key's own certificate may stand anywhere in a chain.
+    own = next((one for one in chain if one.public_key() == private.public_key()), None)
+    if own is None or not isinstance(private, RSAPrivateKey):
+        raise ConfigurationError(
+            "The connection's certificate and private key do not belong together, or are not RSA; export them together."
+        )
+    # Entra ID finds the registered certificate by its SHA-1 thumbprint (x5t header of the assertion).
+    thumbprint = own.fingerprint(hashes.SHA1()).hex()  # noqa: S303
+    return {"private_key": key[0], "thumbprint": thumbprint, "public_certificate": "\n".join(certificates)}
+
+
+def _federated_token() -> str:
+    path = os.environ.get("AZURE_FEDERATED_TOKEN_FILE", "")
+    try:
+        # Read at each renewal: the platform replaces the file about hourly.
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            "Workload identity needs the environment variable AZURE_FEDERATED_TOKEN_FILE to name a readable token "
+            "file; the Azure workload identity webhook sets it on the pod."
+        ) from error
+
+
+def _managed_identity(identity: Identity, session: TlsSession) -> Callable[[], dict[str, Any]]:
+    who = (
+        msal.UserAssignedManagedIdentity(client_id=identity.client_id)
+        if identity.client_id
+        else msal.SystemAssignedManagedIdentity()
+    )
+    resource = identity.scope.removesuffix("/.default")
+
+    def acquire() -> dict[str, Any]:
+        client = msal.ManagedIdentityClient(who, http_client=session)
+        answer: dict[str, Any] = client.acquire_token_for_client(resource=resource)
+        return answer
+
+    return acquire
+
+
+def _username_password(identity: Identity, session: TlsSession) -> Callable[[], dict[str, Any]]:
+    options = _application_options(identity, session)
+    app: Any
+    if identity.client_secret:
+        app = msal.ConfidentialClientApplication(
+            identity.client_id, client_credential=identity.client_secret, **options
+        )
+    else:
+        app = msal.PublicClientApplication(identity.client_id, **options)
+
+    def acquire() -> dict[str, Any]:
+        accounts = app.get_accounts(username=identity.username)
+        if accounts:
+            # With the refresh token: the password goes over the wire once.
+            silent: dict[str, Any] | None = app.acquire_token_silent(
+                [identity.scope], account=accounts[0], force_refresh=True
+            )
+            if silent:
+                return silent
+        answer: dict[str, Any] = app.acquire_token_by_username_password(
+            identity.username, identity.password, scopes=[identity.scope]
+        )
+        return answer
+
+    return acquire

@@ -1,0 +1,150 @@
+"""Bearer tokens of Entra ID through msal: one cache per process and identity, renewed early, refreshed once on 401."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import requests
+from msal.exceptions import MsalError
+
+from talent_dmf.api.errors import AuthenticationError, ConfigurationError, TalentDmfError, TransportError
+from talent_dmf.auth.entra_errors import explain_refusal
+from talent_dmf.auth.identity import AUTH_TYPES, DEFAULT_AUTHORITY, AuthType, Identity
+from talent_dmf.auth.msal_flows import acquirer
+
+__all__ = ["AUTH_TYPES", "DEFAULT_AUTHORITY", "AuthType", "EntraTokens", "Identity", "tokens_for"]
+
+log = logging.getLogger(__name__)
+# Exports outlive tokens (about an hour): renewed this long before they expire, as measured clients do
+# (dmf-package-api.md §4 "token life").
+RENEW_BEFORE_EXPIRY_SECONDS = 300.0
+# A refusal is repeated to everybody for so long: an expired secret must not become a token request of each of a
+# thousand waiting exports, for which Entra ID locks applications and users out.
+REFUSAL_HOLDS_SECONDS = 30.0
+# How long an old token, still valid, is used on before the token service is asked again that did not answer.
+RENEWAL_PAUSE_SECONDS = 30.0
+
+
+class EntraTokens:
+    """A token source for one identity; shared by every hook and trigger of the process that uses this identity.
+
+    :param identity: who signs in.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(self, identity: Identity, clock: Callable[[], float] = time.monotonic) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._acquire: Callable[[], dict[str, Any]] | None = None
+        self._token: str | None = None
+        self._good_until = 0.0
+        self._valid_until = 0.0
+        self._refusal: Mapping[str, Any] | None = None
+        self._refusal_until = 0.0
+        self.requests_made = 0
+
+    def cached_token(self) -> str | None:
+        """The token at hand, if it is still good for minutes."""
+        token = self._token
+        return token if token is not None and self._clock() < self._good_until else None
+
+    def token(self, refused: str | None = None) -> str:
+        """A valid token.
+
+        :param refused: a token that the service answered 401 to. Whoever comes second gets what the first one
+            fetched: a thousand waiting exports make one token request.
+        :raises AuthenticationError: Entra ID refused.
+        :raises TransportError: Entra ID did not answer.
+        """
+        with self._lock:
+            cached = self.cached_token()
+            if cached is not None and cached != refused:
+                return cached
+            if self._refusal is not None and self._clock() < self._refusal_until:
+                raise self._explained(self._refusal)
+            try:
+                return self._renew()
+            except TransportError as error:
+                # Renewal begins minutes before the end: a token service that is away for a moment stops nothing.
+                if self._token is None or self._token == refused or self._clock() >= self._valid_until:
+                    raise
+                log.warning("%s The token at hand is used on.", error)
+                self._good_until = min(self._valid_until, self._clock() + RENEWAL_PAUSE_SECONDS)
+                return self._token
+
+    def _renew(self) -> str:
+        answer = self._ask()
+        token = answer.get("access_token")
+        if not isinstance(token, str):
+            self._refuse(answer)
+        lifetime = float(answer.get("expires_in", 3600))
+        early = min(RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 4)
+        self._token, self._refusal = token, None
+        self._valid_until = self._clock() + lifetime
+        self._good_until = self._valid_until - early
+        return token
+
+    def _explained(self, answer: Mapping[str, Any]) -> TalentDmfError:
+        identity = self._identity
+        return explain_refusal(answer, tenant_id=identity.tenant_id, client_id=identity.client_id, scope=identity.scope)
+
+    def _refuse(self, answer: Mapping[str, Any]) -> NoReturn:
+        error = self._explained(answer)
+        if isinstance(error, AuthenticationError):
+            # Built anew next time: a certificate or token file may have been renewed meanwhile.
+            self._acquire = None
+            self._refusal, self._refusal_until = answer, self._clock() + REFUSAL_HOLDS_SECONDS
+        raise error
+
+    def _ask(self) -> dict[str, Any]:
+        host = self._identity.authority_host
+        try:
+            if self._acquire is None:
+                self._acquire = acquirer(self._identity)
+            self.requests_made += 1
+            return self._acquire()
+        except requests.exceptions.SSLError as error:
+            raise ConfigurationError(
+                f"The certificate of the token service {host} is not trusted. Set the connection's extra `verify` to "
+                "the CA bundle that signed it.",
+                detail=str(error),
+            ) from None
+        except (requests.RequestException, OSError, MsalError, json.JSONDecodeError) as error:
+            # msal raises an MsalError of its own for 5xx, and the JSON error for the page of a proxy or gateway.
+            raise TransportError(
+                f"The token service {host} does not answer as one; check the extra `authority` and the network.",
+                sent=False,
+                detail=f"{type(error).__name__}: {error}",
+            ) from None
+        except (ValueError, KeyError) as error:
+            # The way in which msal says that the authority does not know the tenant, or what it says is unusable.
+            said = f"{error} {error.__context__ or ''}"
+            if "AADSTS" in said:
+                self._refuse({"error_description": said[said.index("AADSTS") :]})
+            if "HTTP status: 429" in said or isinstance(error.__context__, json.JSONDecodeError):
+                raise TransportError(
+                    f"The token service {host} does not answer as one; check the extra `authority` and the network.",
+                    sent=False,
+                    detail=said,
+                ) from None
+            raise AuthenticationError(
+                f"Signing in at {self._identity.authority_url} is not possible; check the extras `tenant_id` and "
+                "`authority` (an https address).",
+                detail=said,
+            ) from None
+
+
+_sources: dict[str, EntraTokens] = {}
+_sources_lock = threading.Lock()
+
+
+def tokens_for(identity: Identity) -> EntraTokens:
+    """The process's one token source for an identity."""
+    with _sources_lock:
+        return _sources.setdefault(identity.cache_key, EntraTokens(identity))

@@ -1,0 +1,111 @@
+"""Mistakes in the catalogue, in words: what a validator finds becomes a sentence with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.catalogue.located_yaml import LocatedYaml
+
+# The keys that are known where one was found: its path in the file is given.
+Keys: TypeAlias = Callable[[tuple[str | int, ...]], Iterable[str]]
+
+
+class MistakeError(ValueError):
+    """What a validator finds; pydantic lets only a ``ValueError`` pass as a finding.
+
+    :param words: what is wrong; begins with the key's name only if it is ``whole``.
+    :param key: key to tell it at, where it concerns several.
+    :param whole: whether the words are a sentence of their own.
+    """
+
+    def __init__(self, words: str, *, key: str | None = None, whole: bool = False) -> None:
+        super().__init__(words)
+        self.key = key
+        self.whole = whole
+
+
+def checked(check: Callable[[str], Any], value: str) -> str:
+    """A value as it is, if a check of the core lets it pass.
+
+    :param check: raises :class:`TalentDmfError`, whose message is a sentence of its own.
+    :param value: what to check.
+    """
+    try:
+        check(value)
+    except TalentDmfError as error:
+        raise MistakeError(error.message.removesuffix("."), whole=True) from error
+    return value
+
+
+def sentences(file: LocatedYaml, error: ValidationError, keys: Keys) -> Iterator[str]:
+    """Pydantic's findings, in words for the person who wrote the file.
+
+    :param file: what was read.
+    :param error: the findings.
+    :param keys: tells the keys that are known beside an unknown one.
+    """
+    for finding in error.errors(include_url=False):
+        at = tuple(finding["loc"])
+        cause = finding.get("ctx", {}).get("error")
+        if isinstance(cause, MistakeError) and cause.key is not None:
+            at = (*at, cause.key)
+        if at == ("name",):
+            stem = file.path.stem
+            yield str(
+                file.error(
+                    None,
+                    f"{stem!r} cannot name an export; name the file with lower-case letters, digits and _, such "
+                    "as workers.yaml",
+                )
+            )
+            continue
+        yield str(file.error(at, _words(at, finding, cause, keys)))
+
+
+def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object, keys: Keys) -> str:
+    key = ".".join(str(part) for part in at if isinstance(part, str))
+    kind, context = finding["type"], finding.get("ctx", {})
+    if kind == "missing":
+        return f"`{key}` is missing; {_MEANING.get(key, 'set it')}"
+    if kind == "extra_forbidden":
+        known = sorted(keys(at))
+        from difflib import get_close_matches
+
+        close = get_close_matches(str(at[-1]), known, n=1)
+        hint = f"perhaps `{close[0]}` is meant" if close else f"known keys are {', '.join(known)}"
+        return f"`{key}` is not a known key; {hint}"
+    if kind == "literal_error":
+        return f"`{key}` is {finding['input']!r}, but must be {context['expected']}"
+    if isinstance(cause, MistakeError) and cause.whole:
+        return f"`{key}`: {cause}"
+    if isinstance(cause, ValueError):
+        return f"`{key}` {cause}"
+    if finding["input"] in (None, "", []):
+        return f"`{key}` is empty; {_MEANING.get(key, 'give a value or remove the line')}"
+    if kind in _KINDS:
+        return f"`{key}` is {finding['input']!r}, but must be {_KINDS[kind].format(**context)}"
+    message = str(finding["msg"])
+    return f"`{key}` is {finding['input']!r}, but {message[:1].lower()}{message[1:]}"
+
+
+# Pydantic's kinds of findings that a person can meet here, in words for people.
+_KINDS = {
+    "int_parsing": "a whole number",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
+    "bool_parsing": "true or false",
+    "date_from_datetime_parsing": "a date, such as 2026-01-31",
+    "date_parsing": "a date, such as 2026-01-31",
+    "tuple_type": "a list, such as [a, b]",
+    "string_type": "a text",
+    "string_too_long": "a text of at most {max_length} characters",
+    "model_type": "a mapping, such as {{key: value}}",
+}
+_MEANING = {
+    "data_project": "give the name of the data project in Dynamics 365, such as Export Workers",
+    "legal_entities": "give one company code or a list of them, such as USMF",
+}

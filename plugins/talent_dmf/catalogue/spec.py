@@ -1,0 +1,235 @@
+"""The catalogue: ``include/exports/*.yaml``, one file per export, read into :class:`ExportSpec`.
+
+The DAG file is parsed every half minute and before every task, so this module imports nothing heavy. A file that
+cannot be used does not take the others away: :func:`load_catalogue` returns what is good and what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, OnEmpty, PartialSuccess, Unpack
+from talent_dmf.api.dmf.execution_ids import check_legal_entity
+from talent_dmf.api.naming.drive_names import check_name, check_path
+from talent_dmf.api.naming.file_names import (
+    DEFAULT_FILE_NAME,
+    DEFAULT_UNPACK_NAME,
+    OF_ONE_COMPANY,
+    check_file_name_template,
+    check_unpack_name,
+)
+from talent_dmf.api.naming.folder_urls import check_folder_url
+from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, shown
+from talent_dmf.catalogue.messages import MistakeError, checked, sentences
+from talent_dmf.catalogue.schedules import Duration, Schedule
+
+DAG_ID_PREFIX = "talent_export_"
+
+
+class DriveSpec(BaseModel):
+    """Whose drive the package is saved in, where that is not the connection's to say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    user: str | None = Field(None, min_length=1)
+    site: str | None = Field(None, min_length=1)
+    group: str | None = Field(None, min_length=1)
+    drive_id: str | None = Field(None, min_length=1)
+    library: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> DriveSpec:
+        # Imported where it is needed: most exports leave the drive to the connection.
+        from talent_dmf.api.graph.drive import DriveTarget
+
+        checked(lambda _: DriveTarget(**self.model_dump()), "")
+        return self
+
+
+class ExportSpec(BaseModel):
+    """One export: what, when, where to, and how to behave. The keys of a catalogue file, with their defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    description: str = Field("", max_length=1000)
+    data_project: str = Field(min_length=1)
+    legal_entities: tuple[str, ...] = Field(min_length=1)
+    package_name: str = "package.zip"
+    schedule: Schedule | None = None
+    start_date: date = Field(date(2024, 1, 1), ge=date(2000, 1, 1))
+    folder: str = ""
+    destination: str | None = Field(None, min_length=1)
+    destination_conn_id: str | None = Field(None, min_length=1)
+    file_name: str = DEFAULT_FILE_NAME
+    conflict_behavior: ConflictBehavior = "fail"
+    drive: DriveSpec | None = None
+    partial_success: PartialSuccess = "fail"
+    on_empty: OnEmpty = "save"
+    busy: Literal["wait", "fail"] = "wait"
+    receipt: bool = False
+    unpack: Unpack = "no"
+    unpack_name: str = DEFAULT_UNPACK_NAME
+    keep_last: int | None = Field(None, ge=1)
+    keep_days: int | None = Field(None, ge=1, le=MAX_KEEP_DAYS)
+    sla: Duration = timedelta(hours=2)
+    time_limit: Duration = timedelta(hours=4)
+    transfer_time_limit: Duration = timedelta(hours=2)
+    poke_interval: Duration = timedelta(minutes=1)
+    retries: int = Field(3, ge=0, le=20)
+    retry_delay: Duration = timedelta(minutes=1)
+    max_retry_delay: Duration = timedelta(minutes=30)
+    deferrable: bool = True
+    pool: str = Field("default_pool", min_length=1)
+    owner: str = Field("integration", min_length=1)
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    talent_dmf_conn_id: str = Field("talent_dmf_default", min_length=1)
+    onedrive_conn_id: str = Field("onedrive_default", min_length=1)
+
+    @property
+    def dag_id(self) -> str:
+        """Id of the DAG that runs this export."""
+        return f"{DAG_ID_PREFIX}{self.name}"
+
+    @property
+    def drive_choice(self) -> dict[str, str]:
+        """Whose drive, as arguments of the transfer operator; empty for the connection's own."""
+        return self.drive.model_dump(exclude_none=True) if self.drive else {}
+
+    @field_validator("legal_entities", "tags", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("legal_entities")
+    @classmethod
+    def _company_codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        upper = tuple(checked(check_legal_entity, code).strip().upper() for code in codes)
+        twice = sorted({code for code in upper if upper.count(code) > 1})
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} more than once")
+        return upper
+
+    @field_validator("package_name")
+    @classmethod
+    def _package_name(cls, name: str) -> str:
+        if not name.lower().endswith(".zip"):
+            raise ValueError("must end in .zip, because the package is a zip archive")
+        return checked(check_name, name)
+
+    @field_validator("file_name")
+    @classmethod
+    def _file_name(cls, template: str) -> str:
+        return checked(check_file_name_template, template)
+
+    @field_validator("unpack_name")
+    @classmethod
+    def _unpack_name(cls, template: str) -> str:
+        return checked(check_unpack_name, template)
+
+    @field_validator("destination")
+    @classmethod
+    def _destination(cls, url: str | None) -> str | None:
+        return url if url is None else checked(check_folder_url, url)
+
+    @field_validator("folder")
+    @classmethod
+    def _folder(cls, folder: str) -> str:
+        return checked(lambda path: check_path(path, DEFAULT_FILE_NAME), folder.strip("/"))
+
+    @model_validator(mode="after")
+    def _several_legal_entities(self) -> ExportSpec:
+        if len(self.legal_entities) > 1:
+            for key in ["file_name"] if self.unpack == "no" else ["file_name", "unpack_name"]:
+                if not re.search(OF_ONE_COMPANY, getattr(self, key)):
+                    raise MistakeError(
+                        "must contain {legal_entity}, because several legal entities are exported", key=key
+                    )
+            if self.busy == "fail":
+                raise MistakeError(
+                    "cannot be fail with several legal entities: each waits for the one before it", key="busy"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ExportSpec:
+        if self.destination is None:
+            if self.destination_conn_id is not None:
+                raise MistakeError("is of no use without `destination`; give that too", key="destination_conn_id")
+            return self
+        for key in ("folder", "drive", "onedrive_conn_id"):
+            if key in self.model_fields_set and getattr(self, key):
+                raise MistakeError("is about OneDrive; remove it, or remove `destination`", key=key)
+        return self
+
+    @model_validator(mode="after")
+    def _retention_by_receipts(self) -> ExportSpec:
+        for key in ("keep_last", "keep_days"):
+            if getattr(self, key) is not None and not self.receipt:
+                raise MistakeError(
+                    "needs `receipt: true`, because an old file is deleted only if its receipt proves whose it is",
+                    key=key,
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What a folder of export files holds.
+
+    :param exports: the good ones, by name.
+    :param problems: one error per file that cannot be used.
+    """
+
+    exports: tuple[ExportSpec, ...]
+    problems: tuple[CatalogueError, ...]
+
+
+def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
+    """Read a folder of export files.
+
+    :param folder: usually ``include/exports``.
+    :param only: DAG id that is wanted; the files of all others are not opened. Before a task, that saves the time.
+    """
+    exports: list[ExportSpec] = []
+    problems: list[CatalogueError] = []
+    if not folder.is_dir():
+        problems.append(CatalogueError(f"The catalogue folder {shown(folder)} does not exist; create it."))
+    for path in sorted(folder.glob("*.y*ml")):
+        if only is not None and path.stem != only.removeprefix(DAG_ID_PREFIX):
+            continue
+        try:
+            exports.append(load_export(path))
+        except CatalogueError as error:
+            problems.append(error)
+    return Catalogue(tuple(exports), tuple(problems))
+
+
+def load_export(path: Path) -> ExportSpec:
+    """Read one export file.
+
+    :param path: the file; its stem names the export.
+    :raises CatalogueError: one sentence per mistake, each with file and line.
+    """
+    file = LocatedYaml(path)
+    if path.suffix != ".yaml":
+        raise file.error(None, "has a name that ends in .yml; rename it to .yaml")
+    document = file.read()
+    if "name" in document:
+        raise file.error(("name",), "`name` is not a key: the file's own name is the export's name")
+    try:
+        return ExportSpec(name=path.stem, **document)
+    except ValidationError as error:
+        raise CatalogueError("\n".join(dict.fromkeys(sentences(file, error, _known_keys)))) from None
+
+
+def _known_keys(at: tuple[str | int, ...]) -> Iterable[str]:
+    model: type[BaseModel] = DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec
+    return (name for name in model.model_fields if name != "name")

@@ -1,0 +1,1 @@
+"""What a catalogue entry means for Airflow."""

@@ -1,0 +1,58 @@
+"""Where packages are saved, as the order of saving (:mod:`talent_dmf.transfers.base`) sees it, whatever it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from talent_dmf.api.retention.plan import Retention, RetentionReport
+    from talent_dmf.api.retention.receipts import Series, WrittenFile
+    from talent_dmf.package_source.source import PackageFile, PackageSource
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A file in its place, verified.
+
+    :param written: what the receipt says of it.
+    :param described: what an XCom says of it.
+    :param address: where people find it.
+    :param how: how it went, for the log.
+    """
+
+    written: WrittenFile
+    described: dict[str, Any]
+    address: str
+    how: str
+
+
+class Place(Protocol):
+    """A folder somewhere."""
+
+    def check(self, name: str) -> None:
+        """Check a name before a byte moves.
+
+        :raises DestinationError: no file can have it here.
+        """
+        ...
+
+    def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
+        """Save a file and prove that it is there."""
+        ...
+
+    def save_text(self, name: str, text: str) -> None:
+        """Save a short text, in the place of one that has the name."""
+        ...
+
+    def read_text(self, name: str) -> bytes | None:
+        """The content of a short text, or ``None`` if nothing has the name; nothing at all of what is no short text."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """The folder itself, as an XCom describes a file."""
+        ...
+
+    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
+        """Delete outdated exports, and report each."""
+        ...

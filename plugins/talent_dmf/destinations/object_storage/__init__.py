@@ -1,0 +1,1 @@
+"""A folder in an object store, a file server or on a disk."""

@@ -1,0 +1,157 @@
+"""A folder in any store that Airflow's ``ObjectStoragePath`` reaches."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath
+
+from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.naming.folder_urls import check_folder_url
+from talent_dmf.destinations.object_storage.errors import store_errors
+
+# At INFO it writes a dozen lines for each request into the task's log, unless somebody has set it up.
+_azure_requests = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+if _azure_requests.level == logging.NOTSET:
+    _azure_requests.setLevel(logging.WARNING)
+
+# Stores whose file objects stage what is written and commit it in one request.
+COMMIT_ON_CLOSE = frozenset({"abfs", "abfss", "adl", "az", "gcs", "gs", "s3", "s3a"})
+# What the libraries of the stores call a file's length, version and time.
+_MARKS = (
+    "size",
+    "etag",
+    "ETag",
+    "generation",
+    "VersionId",
+    "version_id",
+    "mtime",
+    "last_modified",
+    "LastModified",
+    "updated",
+    "modified",
+    "modify",
+    "modificationTime",
+    "created",
+    "ino",
+)
+_READ_BYTES = 8 * 1024 * 1024
+
+
+def open_folder(destination: str, conn_id: str | None) -> ObjectFolder:
+    """The folder that a URL means.
+
+    :param destination: as :func:`~talent_dmf.api.naming.folder_urls.check_folder_url` accepts it.
+    :param conn_id: connection to the store, if it needs one.
+    :raises ConfigurationError: the URL, its scheme or the connection cannot work.
+    """
+    check_folder_url(destination)
+    with store_errors("reach", destination):
+        path = ObjectStoragePath(destination, conn_id=conn_id)
+        return ObjectFolder(path.fs, path.path, path.protocol)
+
+
+class ObjectFolder:
+    """A folder in a store.
+
+    :param fs: the store.
+    :param path: path of the folder there.
+    :param protocol: scheme of its URL.
+    """
+
+    def __init__(self, fs: Any, path: str, protocol: str) -> None:
+        self.fs, self.path, self.protocol = fs, path.rstrip("/"), protocol
+        self.is_local = protocol in {"file", "local"}
+        self.commits_on_close = protocol in COMMIT_ON_CLOSE
+
+    def locate(self, name: str) -> str:
+        """Path of a file in the store."""
+        return f"{self.path}/{name}"
+
+    def url(self, name: str = "") -> str:
+        """URL of a file, or of the folder, without credentials."""
+        return f"{self.protocol}://{self.locate(name) if name else self.path}"
+
+    def ensure(self) -> None:
+        """Make the folder. Not in object stores, which have no folders, and whose buckets are not ours to make."""
+        if not self.commits_on_close:
+            with store_errors("make the folder", self.url()):
+                self.fs.makedirs(self.path, exist_ok=True)
+
+    def size(self, name: str) -> int | None:
+        """Length of a file in bytes, or ``None`` if it does not exist.
+
+        :raises DestinationError: it is a folder.
+        """
+        info = self._info(name)
+        return None if info is None else int(info["size"])
+
+    def mark(self, name: str) -> str | None:
+        """What changes whenever somebody writes a file anew, or ``None`` if it does not exist.
+
+        Each store tells something else of a file: an entity tag, a generation, a time. Whatever is told counts.
+        """
+        info = self._info(name)
+        if info is None:
+            return None
+        return " ".join(f"{key}={info[key]}" for key in _MARKS if info.get(key) is not None)
+
+    def _info(self, name: str) -> dict[str, Any] | None:
+        with store_errors("look at", self.url(name)):
+            self.fs.invalidate_cache(self.path)
+            try:
+                info = dict(self.fs.info(self.locate(name)))
+            except FileNotFoundError:
+                return None
+        if info.get("type") == "directory":
+            raise DestinationError(f"{self.url(name)} is a folder. Choose another file name.")
+        return info
+
+    def sha256(self, name: str, stop_if_cancelled: Callable[[], None] = lambda: None) -> str:
+        """SHA-256 of a file, read back from the store in pieces, in hexadecimal."""
+        digest = hashlib.sha256()
+        for piece in self.pieces(name):
+            stop_if_cancelled()
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The content of a file in the store, in pieces of a few megabytes."""
+        with store_errors("read back", self.url(name)):
+            size = self.fs.info(self.locate(name))["size"]
+            for start in range(0, size, _READ_BYTES):
+                yield self.fs.cat_file(self.locate(name), start=start, end=min(start + _READ_BYTES, size))
+
+    def names(self) -> dict[str, int]:
+        """The files of the folder with their lengths."""
+        with store_errors("list", self.url()):
+            self.fs.invalidate_cache(self.path)
+            try:
+                listed = self.fs.ls(self.path, detail=True)
+            except FileNotFoundError:
+                return {}
+            return {
+                str(info["name"]).rstrip("/").rpartition("/")[2]: int(info["size"] or 0)
+                for info in listed
+                if info["type"] == "file"
+            }
+
+    def delete(self, name: str) -> None:
+        """Delete a file; well done also if it is gone already."""
+        with store_errors("delete", self.url(name)), suppress(FileNotFoundError):
+            self.fs.rm_file(self.locate(name))
+
+    def move(self, old: str, new: str, *, replace: bool) -> None:
+        """Give a file another name.
+
+        :param old: its name.
+        :param new: the other one.
+        :param replace: whether a name that is taken may be replaced, which is up to the store.
+        :raises NameConflictError: the name is taken, and the store or ``replace`` says no.
+        """
+        with store_errors("save", self.url(new), replace=replace):
+            self.fs.mv(self.locate(old), self.locate(new))

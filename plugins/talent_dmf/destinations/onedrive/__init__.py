@@ -1,0 +1,1 @@
+"""A folder in OneDrive for Business or a SharePoint library."""

@@ -1,0 +1,167 @@
+"""A folder in OneDrive or a SharePoint library as a :class:`~talent_dmf.destinations.base.Place`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from talent_dmf.api.errors import DestinationError, TransferMismatchError
+from talent_dmf.api.graph.drive import ensure_folder
+from talent_dmf.api.graph.upload.result import candidates
+from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
+from talent_dmf.api.naming.drive_names import check_destination
+from talent_dmf.api.retention.plan import Retention, RetentionReport
+from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, Series, WrittenFile
+from talent_dmf.destinations.base import SavedFile
+from talent_dmf.destinations.onedrive.pump import PackagePump, Progress
+from talent_dmf.destinations.onedrive.retention import apply_retention, read_small
+from talent_dmf.package_source.source import PackageFile, PackageSource
+
+if TYPE_CHECKING:
+    from talent_dmf.destinations.onedrive.session_store import SessionStore
+    from talent_dmf.hooks.onedrive import OneDriveHook
+
+log = logging.getLogger(__name__)
+
+# What libraries of sites and groups write their own properties into: github.com/OneDrive/onedrive-api-docs#935.
+_REWRITTEN = (".docx", ".docm", ".html", ".htm", ".pdf", ".pptx", ".pptm", ".xlsx", ".xlsm")
+
+
+class OneDriveFolder:
+    """A folder.
+
+    :param graph: the service.
+    :param drive: the drive.
+    :param folder: path of the folder below the drive's root.
+    :param conflict_behavior: what to do if a name is taken.
+    :param stores: keeps the session of a file for a later try of the task, by slot; or ``None``.
+    :param sha256: whether that hash is wanted as well, for a receipt.
+    :param progress: is told after each range.
+    :param cancelled: asked between ranges.
+    """
+
+    def __init__(
+        self,
+        graph: OneDriveHook,
+        drive: Drive,
+        folder: str,
+        conflict_behavior: ConflictBehavior,
+        *,
+        stores: Callable[[str], SessionStore | None],
+        sha256: bool,
+        progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._graph, self._drive, self._folder, self._conflict = graph, drive, folder, conflict_behavior
+        self._stores, self._sha256, self._progress, self._cancelled = stores, sha256, progress, cancelled
+
+    def check(self, name: str) -> None:
+        """Check a name before a byte moves."""
+        check_destination(Destination(self._folder, name))
+
+    def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
+        """Upload a file, unless it is there.
+
+        :raises TransferError: it cannot be done.
+        """
+        destination = Destination(self._folder, file.name, self._conflict)
+        check_destination(destination)
+        store = self._stores(file.slot)
+        record = store.load() if store is not None else None
+        if record is None or not record.fits(self._drive.id, destination, file.version, file.size_bytes):
+            found = self._same_content(source, file, destination)
+            if found is not None:
+                return found
+        pump = PackagePump(
+            source.driver,
+            self._graph.get_conn(),
+            mint_url=source.mint_url if file.entry is None else source.links(),
+            drive_id=self._drive.id,
+            destination=destination,
+            version=source.version if file.entry is None else None,
+            size_bytes=file.size_bytes,
+            etag=file.version,
+            chunk_bytes=source.chunk_bytes,
+            progress=self._progress,
+            session_store=store,
+            sha256=self._sha256,
+            cancelled=self._cancelled,
+            open_reader=source.opener(file),
+        )
+        try:
+            result = pump.run()
+        except TransferMismatchError as mismatch:
+            if file.entity and self._drive.drive_type == "documentLibrary" and file.name.lower().endswith(_REWRITTEN):
+                raise DestinationError(
+                    f"SharePoint changed {file.name!r} while it was saved, as libraries do with Office files, so it "
+                    "cannot be verified. Save the package only, unpack into somebody's OneDrive, or let the data "
+                    f"project export CSV or XML. ({mismatch.message})"
+                ) from mismatch
+            raise
+        speed = result.bytes_sent / 1e6 / max(result.duration_seconds, 1e-3)
+        resumed = f", taken up at byte {result.resumed_from_bytes}" if result.resumed_from_bytes else ""
+        how = f"{result.duration_seconds:.1f} s ({speed:.1f} MB/s), quickXorHash {result.quick_xor_hash} verified"
+        if result.already_there:
+            how = "saved by an earlier try"
+        return _saved(result.item, file, result.quick_xor_hash, result.sha256 or "", how + resumed, result.size_bytes)
+
+    def save_text(self, name: str, text: str) -> None:
+        """Save a short text, in the place of one that has the name."""
+        self._graph.save_text(self._drive.id, Destination(self._folder, name, "replace"), text)
+
+    def read_text(self, name: str) -> bytes | None:
+        """The content of a short text, or ``None`` if nothing has the name."""
+        item = self._graph.get_item(self._drive.id, Destination(self._folder, name).path)
+        if item is None:
+            return None
+        if item.is_folder or item.size_bytes > MAX_RECEIPT_BYTES:
+            return b""
+        return self._graph.run(read_small(self._drive.id, item))
+
+    def describe(self) -> dict[str, Any]:
+        """The folder itself, as an XCom describes a file."""
+        item = self._graph.get_item(self._drive.id, self._folder)
+        if item is None:
+            # Nothing was saved in it: no entity of the package has a file.
+            self._graph.run(ensure_folder(self._drive.id, self._folder))
+            item = self._graph.get_item(self._drive.id, self._folder)
+        if item is None:
+            raise DestinationError(f"The folder {self._folder!r} is not there any more. Was it renamed meanwhile?")
+        return item.to_json()
+
+    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
+        """Delete outdated exports, to the recycle bin."""
+        self._graph.run(apply_retention(self._drive.id, self._folder, series, retention, current, report))
+
+    def _same_content(self, source: PackageSource, file: PackageFile, destination: Destination) -> SavedFile | None:
+        """The file, if it is there: a try of which nothing is known any more, or a task that was cleared."""
+        alike = [
+            item
+            for item in self._graph.run(candidates(self._drive.id, destination))
+            if item.size_bytes == file.size_bytes and not item.is_folder
+        ]
+        if not alike:
+            return None
+        digests = source.digests(file, sha256=self._sha256)
+        quick_xor_hash = digests.quick_xor.base64()
+        for item in alike:
+            if item.quick_xor_hash == quick_xor_hash or not file.size_bytes:
+                log.info("%r is there already, with the same content: nothing is sent.", item.name)
+                how = f"there already, quickXorHash {quick_xor_hash} compared"
+                return _saved(item, file, quick_xor_hash, digests.sha256 or "", how, file.size_bytes, found=True)
+        return None
+
+
+def _saved(
+    item: DriveItem,
+    file: PackageFile,
+    quick_xor_hash: str,
+    sha256: str,
+    how: str,
+    size_bytes: int,
+    *,
+    found: bool = False,
+) -> SavedFile:
+    written = WrittenFile(item.name, size_bytes, quick_xor_hash, sha256, file.entity, found)
+    return SavedFile(written, item.to_json(), item.web_url, how)

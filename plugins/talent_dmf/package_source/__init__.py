@@ -1,0 +1,1 @@
+"""A package, or a file in it, as a stream that outlives its link."""

@@ -1,0 +1,287 @@
+"""What the operators that save a package have in common: names, unpacking, receipt, retention, asset.
+
+They differ in the place only. Everything is done in this order: look at the package, save it, save the files in it,
+write the receipt, tell the assets, and last remove what is outdated. A retry of the task goes through all of it
+again and finds what is done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, get_args
+
+from airflow.sdk import BaseOperator
+
+from talent_dmf.airflow_errors import verdicts
+from talent_dmf.api.choices import ConflictBehavior, Unpack
+from talent_dmf.api.errors import ConfigurationError, PackageReplacedError, TransferStoppedError
+from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from talent_dmf.api.models import PackageReference
+    from talent_dmf.api.retention.plan import Retention
+    from talent_dmf.destinations.base import Place, SavedFile
+    from talent_dmf.hooks.talent_dmf import TalentDmfHook
+    from talent_dmf.package_source.source import PackageFile, PackageSource
+
+DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
+
+
+class SavePackageOperator(BaseOperator):
+    """Base of the operators that save a package somewhere.
+
+    :param package: what :class:`~talent_dmf.operators.talent_dmf.TalentDmfExportedPackageUrlOperator` returned.
+    :param file_name: name of the file, with the placeholders of
+        :data:`talent_dmf.api.naming.file_names.PLACEHOLDERS`; the default keeps backfills and re-runs apart.
+    :param conflict_behavior: ``fail``, ``replace`` or ``rename``, if the name is taken by other content. A file that
+        has the name and the very content counts as saved.
+    :param definition_group_id: name of the data project, for the file name.
+    :param legal_entity_id: company code, for the file name.
+    :param export_result: what the status sensor returned, for the receipt and the asset: rows and entities.
+    :param chunk_bytes: length of one range, a multiple of 320 KiB; three times as much memory is used, and four times
+        while a file of the package is unpacked.
+    :param receipt: whether ``<name>.receipt.json`` is saved beside the package: what it is, when it was made, its
+        size and hashes.
+    :param unpack: ``beside``: the data files of the package are saved as well; ``instead``: only they are.
+    :param unpack_name: their names, with the placeholders of
+        :data:`talent_dmf.api.naming.file_names.UNPACK_PLACEHOLDERS`.
+    :param keep_last: keep the newest so many exports of this task, environment, data project and legal entity in the
+        folder and delete older ones; needs ``receipt``, and deletes only what a receipt proves.
+    :param keep_days: keep those made not more than so many days ago; with both, an export goes only if neither keeps
+        it.
+    :param talent_dmf_conn_id: connection to the environment.
+    """
+
+    template_fields: Sequence[str] = (
+        "package",
+        "file_name",
+        "conflict_behavior",
+        "definition_group_id",
+        "legal_entity_id",
+        "export_result",
+        "unpack",
+        "unpack_name",
+        "talent_dmf_conn_id",
+    )
+    ui_color = "#e6f4ea"
+
+    def __init__(
+        self,
+        *,
+        package: Any,
+        file_name: str = DEFAULT_FILE_NAME,
+        conflict_behavior: str = "fail",
+        definition_group_id: str = "",
+        legal_entity_id: str = "",
+        export_result: Any = None,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+        receipt: bool = False,
+        unpack: str = "no",
+        unpack_name: str = DEFAULT_UNPACK_NAME,
+        keep_last: int | None = None,
+        keep_days: int | None = None,
+        talent_dmf_conn_id: str = "talent_dmf_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.package = package
+        self.file_name = file_name
+        self.conflict_behavior = conflict_behavior
+        self.definition_group_id = definition_group_id
+        self.legal_entity_id = legal_entity_id
+        self.export_result = export_result
+        self.chunk_bytes = chunk_bytes
+        self.receipt = receipt
+        self.unpack = unpack
+        self.unpack_name = unpack_name
+        self.keep_last = keep_last
+        self.keep_days = keep_days
+        self.talent_dmf_conn_id = talent_dmf_conn_id
+        self._killed = False
+
+    def place(self, context: Context) -> AbstractContextManager[Place]:
+        """Where the package goes."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Bring the package to its place and prove that it is there."""
+        # Imported where it runs, here and below: a DAG file must not pay for it.
+        from talent_dmf.api.models import PackageReference
+        from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Series
+        from talent_dmf.destinations.receipts import ReceiptKeeper
+        from talent_dmf.hooks.talent_dmf import TalentDmfHook
+
+        with verdicts(self.log):
+            retention = self._checked()
+            reference = PackageReference.from_json(self.package)
+            facts = self._facts(context, reference)
+            package_name = render_file_name(self.file_name, facts)
+            environment = TalentDmfHook(self.talent_dmf_conn_id)
+            series = Series(
+                environment.settings.base_url,
+                self.dag_id,
+                self.task_id,
+                self.definition_group_id,
+                self.legal_entity_id,
+            )
+            with self.place(context) as place, self._package(environment, reference) as source:
+                receipts = ReceiptKeeper(place, series, reference.execution_id, self.conflict_behavior, self.log)
+                files = self._files(source, reference, facts, package_name)
+                for name in (package_name + RECEIPT_SUFFIX, *(file.name for file in files)):
+                    place.check(name)
+                if self.receipt:
+                    receipts.find_name(package_name)
+                saved = [self._save(place, source, file) for file in files]
+                described = self._described(place, saved)
+                if self.receipt:
+                    if self.unpack != "instead" and saved[0].written.name != package_name:
+                        receipts.find_name(saved[0].written.name)
+                    written = [each.written for each in saved]
+                    whole = None if self.unpack == "instead" else written[0]
+                    receipts.write(whole, written, self._told(context, reference))
+                self._tell_assets(context, reference, described)
+                if retention:
+                    receipts.retain(retention)
+        return described
+
+    def on_kill(self) -> None:
+        """Stop between two ranges, so that no thread or session is left behind."""
+        self._killed = True
+
+    def _checked(self) -> Retention:
+        for name, allowed in (("conflict_behavior", get_args(ConflictBehavior)), ("unpack", get_args(Unpack))):
+            if getattr(self, name) not in allowed:
+                raise ConfigurationError(
+                    f"{name} {getattr(self, name)!r} is not known; use one of {', '.join(allowed)}."
+                )
+        for name in ("file_name", "unpack_name"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}, but must be a text.")
+        if not isinstance(self.receipt, bool):
+            raise ConfigurationError(f"`receipt` is {self.receipt!r}, but must be True or False.")
+        try:
+            json.dumps(self.export_result)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"`export_result` must be what the status sensor returned (its XCom), and is something else: {error}."
+            ) from None
+        # A template that is rendered to native objects makes a number of `100`.
+        self.definition_group_id = str(self.definition_group_id or "")
+        self.legal_entity_id = str(self.legal_entity_id or "")
+        return self._retention()
+
+    def _retention(self) -> Retention:
+        from talent_dmf.api.retention.plan import Retention
+
+        retention = Retention(self.keep_last, self.keep_days)
+        if retention and not self.receipt:
+            raise ConfigurationError(
+                "`keep_last` and `keep_days` need `receipt`: an old file is deleted only if its receipt proves that "
+                "it was saved by this export."
+            )
+        if retention and not (self.definition_group_id and self.legal_entity_id):
+            raise ConfigurationError(
+                "`keep_last` and `keep_days` need `definition_group_id` and `legal_entity_id`: the exports of each are "
+                "counted for themselves."
+            )
+        return retention
+
+    def _facts(self, context: Context, reference: PackageReference) -> FileNameFacts:
+        return FileNameFacts(
+            project=self.definition_group_id or "package",
+            legal_entity=self.legal_entity_id or "all",
+            execution_id=reference.execution_id,
+            run=context["run_id"],
+            interval_start=context.get("data_interval_start"),
+            extracted_at=datetime.fromisoformat(reference.extracted_at),
+        )
+
+    def _stop_if_killed(self) -> None:
+        if self._killed:
+            raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
+
+    @contextmanager
+    def _package(self, environment: TalentDmfHook, reference: PackageReference) -> Iterator[PackageSource]:
+        from talent_dmf.package_source.source import PackageSource
+
+        with environment.blob_driver() as blob:
+            yield PackageSource(
+                blob,
+                lambda: environment.fresh_package_url(reference.execution_id),
+                chunk_bytes=self.chunk_bytes,
+                stop_if_cancelled=self._stop_if_killed,
+            )
+
+    def _save(self, place: Place, source: PackageSource, file: PackageFile) -> SavedFile:
+        done = place.save(source, file)
+        self.log.info("Saved %r: %d bytes, %s. %s", done.written.name, file.size_bytes, done.how, done.address)
+        return done
+
+    def _files(
+        self, source: PackageSource, reference: PackageReference, facts: FileNameFacts, package_name: str
+    ) -> list[PackageFile]:
+        from talent_dmf.api.package.unpacking import plan_unpacking
+        from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX
+        from talent_dmf.package_source.source import PackageFile
+
+        version = source.version
+        if version.size_bytes != reference.size_bytes or reference.version not in {"", version.version}:
+            raise PackageReplacedError.told_by(version.size_bytes, reference.size_bytes)
+        whole = PackageFile(package_name, version.size_bytes, version.version)
+        if self.unpack == "no":
+            return [whole]
+        taken = (package_name, package_name + RECEIPT_SUFFIX)
+        files = [
+            PackageFile(
+                each.name,
+                each.entry.size_bytes,
+                f"{version.version} {each.entry.header_offset} {each.entry.crc32:08x}",
+                slot=str(number),
+                entity=each.entity,
+                entry=each.entry,
+            )
+            for number, each in enumerate(plan_unpacking(source.contents(), self.unpack_name, facts, taken), 1)
+        ]
+        return files if self.unpack == "instead" else [whole, *files]
+
+    def _described(self, place: Place, saved: list[SavedFile]) -> dict[str, Any]:
+        if self.unpack == "no":
+            return saved[0].described
+        described = saved[0].described if self.unpack == "beside" else place.describe()
+        return {
+            **described,
+            "files": [{"entity": each.written.entity, **each.described} for each in saved if each.written.entity],
+        }
+
+    def _told(self, context: Context, reference: PackageReference) -> dict[str, Any]:
+        """What a receipt says beside the files."""
+        return {
+            "extracted_at": reference.extracted_at,
+            "data_interval_start": _iso(context.get("data_interval_start")),
+            "data_interval_end": _iso(context.get("data_interval_end")),
+            "run_id": context["run_id"],
+            "data_files": list(reference.entities),
+            "export": self.export_result,
+        }
+
+    def _tell_assets(self, context: Context, reference: PackageReference, described: dict[str, Any]) -> None:
+        export = self.export_result if isinstance(self.export_result, dict) else {}
+        for outlet in self.outlets:
+            context["outlet_events"][outlet].extra = {
+                "execution_id": reference.execution_id,
+                **described,
+                "rows": export.get("rows"),
+                "entities": export.get("entities"),
+                "extracted_at": reference.extracted_at,
+                "data_interval_start": _iso(context.get("data_interval_start")),
+                "data_interval_end": _iso(context.get("data_interval_end")),
+            }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

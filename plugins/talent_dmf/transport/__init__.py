@@ -1,0 +1,1 @@
+"""Sending requests: the two drivers, TLS, the aiohttp client."""

@@ -1,0 +1,277 @@
+"""The two drivers: they send what a protocol asks for, sleep, and tell the time. They decide nothing (R4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import requests
+import urllib3
+
+from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.api.retrying import RetryPolicy, with_retries
+from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps
+from talent_dmf.transport.bodies import read_answer
+from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, Grant, Wire
+from talent_dmf.transport.tls import TlsSession, TlsSettings
+
+if TYPE_CHECKING:
+    from talent_dmf.transport.aiohttp_client import AioClient
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class TokenSource(Protocol):
+    """Where bearer tokens come from."""
+
+    def token(self, refused: str | None = None) -> str:
+        """A valid token; a new one if the service refused the given one.
+
+        :param refused: the token that the service just answered 401 to.
+        :raises AuthenticationError: there is none to be had.
+        :raises TransportError: the token service did not answer.
+        """
+        ...
+
+    def cached_token(self) -> str | None:
+        """The token at hand, if it is still good for minutes: never blocks."""
+        ...
+
+
+def utcnow() -> datetime:
+    """Present time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class SyncDriver:
+    """Runs protocols on requests. For one thread at a time.
+
+    :param base_url: address that relative URLs are joined to.
+    :param token: where bearer tokens come from; without it only unauthorised requests can be sent.
+    :param tls: certificates and proxies.
+    :param policy: how patient with one request.
+    :param timeout_seconds: how long the service may stay silent, unless a request says otherwise.
+    :param user_agent: how we introduce ourselves.
+    :param sleep: pauses for a number of seconds.
+    :param clock: tells the time, aware.
+    :param jitter: random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "",
+        token: TokenSource | None = None,
+        tls: TlsSettings | None = None,
+        policy: RetryPolicy | None = None,
+        timeout_seconds: float = 100.0,
+        user_agent: str = USER_AGENT,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], datetime] = utcnow,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
+        self._token = token
+        self._session = TlsSession(tls or TlsSettings())
+        self._sleep, self._clock, self._jitter = sleep, clock, jitter
+
+    def run(self, steps: Steps[T]) -> T:
+        """Run a protocol to its end and return its result.
+
+        :raises TalentDmfError: whatever the protocol raises.
+        """
+        flow, grant = with_retries(steps, self._wire.policy, self._jitter), Grant()
+        try:
+            effect: Effect = next(flow)
+            while True:
+                try:
+                    outcome = self._perform(effect, grant)
+                except TalentDmfError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
+        if isinstance(effect, Request):
+            return self._send(effect, grant)
+        if isinstance(effect, Sleep):
+            log.info("%s Next try in %.1f s.", effect.reason, effect.seconds)
+            self._sleep(effect.seconds)
+            return None
+        return self._clock()
+
+    def _send(self, request: Request, grant: Grant) -> Response:
+        token = None
+        if self._token is not None and self._wire.authorizes(request):
+            token = self._token.token(refused=grant.refused if request.refresh_token else None)
+        url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
+        before = sys.exc_info()[1]
+        silence = request.timeout_seconds or self._wire.timeout_seconds
+        try:
+            with self._session.request(
+                request.method,
+                url,
+                data=self._wire.body(request),
+                headers=self._wire.headers(request, token, call_id),
+                timeout=(min(CONNECT_TIMEOUT_SECONDS, silence), silence),
+                allow_redirects=False,
+                stream=True,
+            ) as raw:
+                response = read_answer(raw, request.into)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._wire.failure(request, url, error, call_id, before) from None
+        if response.status == 401:
+            grant.refused = token
+        return self._wire.answered(request, response, url, began)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> SyncDriver:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class AsyncDriver:
+    """Runs protocols on aiohttp, for the triggerer. For one event loop.
+
+    :param base_url: address that relative URLs are joined to.
+    :param token: where bearer tokens come from; asked in a thread, because msal blocks.
+    :param tls: certificates and proxies.
+    :param policy: how patient with one request.
+    :param timeout_seconds: how long the service may stay silent, unless a request says otherwise.
+    :param max_connections: most connections open at a time, however many protocols run.
+    :param user_agent: how we introduce ourselves.
+    :param sleep: pauses for a number of seconds.
+    :param clock: tells the time, aware.
+    :param jitter: random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "",
+        token: TokenSource | None = None,
+        tls: TlsSettings | None = None,
+        policy: RetryPolicy | None = None,
+        timeout_seconds: float = 100.0,
+        max_connections: int = 16,
+        user_agent: str = USER_AGENT,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], datetime] = utcnow,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
+        self._token = token
+        tls = tls or TlsSettings()
+        proxies = tls.proxies_for(base_url)
+        self._proxy = proxies.get(base_url.partition(":")[0]) or proxies.get("all")
+        self._context = tls.ssl_context()
+        self._max_connections = max_connections
+        self._client: AioClient | None = None
+        self._open: AsyncGenerator[None, None] | None = None
+        # The queue is ours: time in it must not count as the service's silence.
+        self._slots = asyncio.Semaphore(max_connections)
+        self._sleep, self._clock, self._jitter = sleep, clock, jitter
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run a protocol to its end and return its result.
+
+        :raises TalentDmfError: whatever the protocol raises.
+        """
+        flow, grant = with_retries(steps, self._wire.policy, self._jitter), Grant()
+        try:
+            effect: Effect = next(flow)
+            while True:
+                try:
+                    outcome = await self._perform(effect, grant)
+                except TalentDmfError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(outcome)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
+        if isinstance(effect, Request):
+            return await self._send(effect, grant)
+        if isinstance(effect, Sleep):
+            log.debug("%s Next try in %.1f s.", effect.reason, effect.seconds)
+            await self._sleep(effect.seconds)
+            return None
+        return self._clock()
+
+    async def _bearer(self, request: Request, grant: Grant) -> str | None:
+        if self._token is None or not self._wire.authorizes(request):
+            return None
+        token = None if request.refresh_token else self._token.cached_token()
+        if token is None:
+            token = await asyncio.to_thread(self._token.token, grant.refused if request.refresh_token else None)
+        return token
+
+    async def _send(self, request: Request, grant: Grant) -> Response:
+        token = await self._bearer(request, grant)
+        url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
+        before = sys.exc_info()[1]
+        silence = request.timeout_seconds or self._wire.timeout_seconds
+        client = self._client or await self._connect()
+        try:
+            async with self._slots:
+                response = await client.send(
+                    request, url, self._wire.headers(request, token, call_id), self._wire.body(request), silence
+                )
+        except client.failures as error:
+            raise self._wire.failure(request, url, error, call_id, before, client.kinds) from None
+        if response.status == 401:
+            grant.refused = token
+        return self._wire.answered(request, response, url, began)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._open is not None:
+            await self._open.aclose()
+
+    async def _connect(self) -> AioClient:
+        # Imported where it runs: a worker, which makes no asynchronous request, must not pay a tenth of a second.
+        from talent_dmf.transport.aiohttp_client import AioClient
+
+        client = self._client = AioClient(
+            context=self._context, proxy=self._proxy, max_connections=self._max_connections
+        )
+        self._open = self._while_open(client)
+        await anext(self._open)
+        return client
+
+    async def _while_open(self, client: AioClient) -> AsyncGenerator[None, None]:
+        # Nobody owns the driver that all triggers of an event loop share. A loop that ends closes its generators,
+        # and this one closes the connections.
+        try:
+            yield
+        finally:
+            self._client = self._open = None
+            await client.aclose()
+
+    async def __aenter__(self) -> AsyncDriver:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
