@@ -25,7 +25,7 @@ def peak_kib() -> int:
 
 def ours(task: dict[str, Any]) -> dict[str, Any]:
     """Transfer with this project's pump: size and quickXorHash of the file are compared with what was read."""
-    from talent_dmf.api.models import Destination
+    from talent_dmf.api.graph.models import Destination
     from talent_dmf.api.redaction import SecretUrl
     from talent_dmf.destinations.onedrive.pump import PackagePump
     from talent_dmf.transport.drivers import SyncDriver

@@ -106,8 +106,8 @@ def http_trigger(task: dict[str, Any]) -> Wait:
 
 def our_driver(task: dict[str, Any]) -> Wait:
     """Return the wait of this project's asynchronous driver, without Airflow."""
+    from talent_dmf.api.dmf.models import WaitState
     from talent_dmf.api.dmf.waiting import Finished, WaitPolicy, watch
-    from talent_dmf.api.models import WaitState
     from talent_dmf.auth.identity import Identity
     from talent_dmf.auth.tokens import tokens_for
     from talent_dmf.transport.drivers import AsyncDriver

@@ -11,6 +11,72 @@ AUTH_TYPES = ("client_secret", "certificate", "managed_identity", "workload_iden
 _TEXT = {"type": ["string", "null"]}
 
 
+_CONNECTION_FIELDS: dict[str, Any] = {
+    "tenant_id": {
+        "label": "Tenant ID",
+        "description": "Microsoft Entra tenant, as GUID or domain name.",
+        "schema": _TEXT,
+    },
+    "auth_type": {
+        "label": "Authentication",
+        "description": (
+            "How the application signs in. With username_password, login and password are the user's, and the "
+            "application goes into the extra fields client_id and client_secret."
+        ),
+        "schema": {"type": "string", "default": "client_secret", "enum": list(AUTH_TYPES)},
+    },
+    "resource": {
+        "label": "Resource (audience)",
+        "description": (
+            "Leave empty: it follows from the environment URL. Talent: http://hr.talent.dynamics.com; finance and "
+            "operations: the environment URL."
+        ),
+        "schema": _TEXT,
+    },
+    "authority": {
+        "label": "Authority",
+        "description": "Leave empty for https://login.microsoftonline.com; set it for sovereign clouds and AD FS.",
+        "schema": _TEXT,
+    },
+    "certificate_path": {
+        "label": "Certificate file",
+        "description": "PEM file with certificate and private key that every worker and triggerer can read.",
+        "schema": _TEXT,
+    },
+    # Airflow masks an extra by its key's name: it knows `private_key`, and does not know `certificate_data`.
+    "private_key": {
+        "label": "Certificate text",
+        "description": "The same as text (PEM with certificate and private key), instead of the file.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "client_id": {
+        "label": "Client ID (username_password only)",
+        "description": "Application through which the user signs in.",
+        "schema": _TEXT,
+    },
+    "client_secret": {
+        "label": "Client secret (username_password only)",
+        "description": "Secret of that application, if it has one.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "verify": {
+        "label": "Verify TLS",
+        "description": "Empty or true, or the path of a CA bundle (PEM). It wins over REQUESTS_CA_BUNDLE.",
+        "schema": _TEXT,
+    },
+    "data_project": {
+        "label": "Data project to test with",
+        "description": "The Test button looks whether this project exists. Nothing else uses it.",
+        "schema": _TEXT,
+    },
+    "proxies": {
+        "label": "Proxies",
+        "description": 'JSON object, such as {"https": "http://proxy.example.com:8080"}.',
+        "schema": _TEXT,
+    },
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Metadata of this provider. Connections of type ``msgraph`` belong to the azure provider and are used as they
     are."""
@@ -38,78 +104,11 @@ def get_provider_info() -> dict[str, Any]:
                         "login": "00000000-0000-0000-0000-000000000000",
                     },
                 },
-                "conn-fields": _connection_fields(),
+                "conn-fields": _CONNECTION_FIELDS,
             }
         ],
         "extra-links": [
             "talent_dmf.links.TalentDmfJobPageLink",
             "talent_dmf.links.OneDriveItemLink",
         ],
-    }
-
-
-def _connection_fields() -> dict[str, Any]:
-    return {
-        "tenant_id": {
-            "label": "Tenant ID",
-            "description": "Microsoft Entra tenant, as GUID or domain name.",
-            "schema": _TEXT,
-        },
-        "auth_type": {
-            "label": "Authentication",
-            "description": (
-                "How the application signs in. With username_password, login and password are the user's, and the "
-                "application goes into the extra fields client_id and client_secret."
-            ),
-            "schema": {"type": "string", "default": "client_secret", "enum": list(AUTH_TYPES)},
-        },
-        "resource": {
-            "label": "Resource (audience)",
-            "description": (
-                "Leave empty: it follows from the environment URL. Talent: http://hr.talent.dynamics.com; finance and "
-                "operations: the environment URL."
-            ),
-            "schema": _TEXT,
-        },
-        "authority": {
-            "label": "Authority",
-            "description": "Leave empty for https://login.microsoftonline.com; set it for sovereign clouds and AD FS.",
-            "schema": _TEXT,
-        },
-        "certificate_path": {
-            "label": "Certificate file",
-            "description": "PEM file with certificate and private key that every worker and triggerer can read.",
-            "schema": _TEXT,
-        },
-        # Airflow masks an extra by its key's name: it knows `private_key`, and does not know `certificate_data`.
-        "private_key": {
-            "label": "Certificate text",
-            "description": "The same as text (PEM with certificate and private key), instead of the file.",
-            "schema": {"type": ["string", "null"], "format": "password"},
-        },
-        "client_id": {
-            "label": "Client ID (username_password only)",
-            "description": "Application through which the user signs in.",
-            "schema": _TEXT,
-        },
-        "client_secret": {
-            "label": "Client secret (username_password only)",
-            "description": "Secret of that application, if it has one.",
-            "schema": {"type": ["string", "null"], "format": "password"},
-        },
-        "verify": {
-            "label": "Verify TLS",
-            "description": "Empty or true, or the path of a CA bundle (PEM). It wins over REQUESTS_CA_BUNDLE.",
-            "schema": _TEXT,
-        },
-        "data_project": {
-            "label": "Data project to test with",
-            "description": "The Test button looks whether this project exists. Nothing else uses it.",
-            "schema": _TEXT,
-        },
-        "proxies": {
-            "label": "Proxies",
-            "description": 'JSON object, such as {"https": "http://proxy.example.com:8080"}.',
-            "schema": _TEXT,
-        },
     }

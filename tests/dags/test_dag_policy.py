@@ -351,8 +351,8 @@ def imported_by(statement: str) -> set[str]:
 HEAVY = {
     "msal", "requests", "cryptography", "openpyxl", "fastapi", "airflow.models", "airflow.providers.standard", "fsspec",
     # Not heavy, but a third of all that parsing cost, and needed only by a task that runs.
-    "talent_dmf.api.models", "talent_dmf.api.steps", "talent_dmf.api.retention.plan",
-    "talent_dmf.api.retention.receipts", "talent_dmf.destinations.receipts",
+    "talent_dmf.api.dmf.models", "talent_dmf.api.package.reference", "talent_dmf.api.steps",
+    "talent_dmf.api.retention.plan",    "talent_dmf.api.retention.receipts", "talent_dmf.destinations.receipts",
 }  # fmt: skip
 
 

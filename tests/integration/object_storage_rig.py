@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, Rig
 
-from talent_dmf.api.models import ConflictBehavior
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.destinations.object_storage.pump import ObjectStoragePump, StoredObject
 from talent_dmf.destinations.object_storage.store import ObjectFolder
 from talent_dmf.package_source.source import PackageFile, PackageSource

@@ -16,8 +16,9 @@ import requests
 from tests.integration.records import StateStore, TaskInstanceRecord
 
 from dmf_emulator import Emulator
+from talent_dmf.api.dmf.models import ExportRequest
 from talent_dmf.api.graph.drive import put_small
-from talent_dmf.api.models import Destination, ExportRequest
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 from talent_dmf.transfers.base import SavePackageOperator

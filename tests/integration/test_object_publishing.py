@@ -12,8 +12,8 @@ from tests.integration.object_storage_rig import Saving
 from tests.integration.staging_store import MovingFileSystem, StagedFile, StagingFileSystem
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import NameConflictError, TransferMismatchError, TransportError
-from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.destinations.object_storage.moving import Move, take_back
 from talent_dmf.destinations.object_storage.store import ObjectFolder, open_folder
 from talent_dmf.destinations.object_storage.writers import save_text

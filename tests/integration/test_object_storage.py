@@ -17,6 +17,7 @@ from tests.integration.object_storage_rig import Saving
 from tests.integration.staging_store import StagingFileSystem
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     ConfigurationError,
     DestinationError,
@@ -26,7 +27,6 @@ from talent_dmf.api.errors import (
     TransferMismatchError,
     TransportError,
 )
-from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.destinations.object_storage import pump as object_storage
 from talent_dmf.destinations.object_storage.pump import ObjectStoragePump

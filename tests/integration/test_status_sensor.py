@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 from tests.integration.conftest import environment_connection, run_to_end
 
 from dmf_emulator import Emulator, Settings
+from talent_dmf.api.dmf.models import ExecutionEvent
 from talent_dmf.api.errors import ProtocolError, TransportError
-from talent_dmf.api.models import ExecutionEvent
 from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 

@@ -22,6 +22,7 @@ from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
 from dmf_emulator import Emulator, Pace
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     DestinationError,
     NameConflictError,
@@ -33,14 +34,15 @@ from talent_dmf.api.errors import (
     TransportError,
 )
 from talent_dmf.api.graph.drive import delete_item, put_small
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.graph.quickxor import QuickXor
-from talent_dmf.api.models import ConflictBehavior, Destination
 from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import probe
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
-from talent_dmf.destinations.onedrive.pump import Progress, ProgressLog, run_with_link
+from talent_dmf.destinations.onedrive.pump import Progress, ProgressLog
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.source import PackageFile, PackageSource
 
 PACKAGE_BYTES = 7 * CHUNK_BYTES + 12_345

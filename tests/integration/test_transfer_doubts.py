@@ -11,6 +11,7 @@ import pytest
 from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig, fail_at
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     ItemChangedError,
     PermissionDeniedError,
@@ -21,7 +22,7 @@ from talent_dmf.api.errors import (
     UploadSessionLostError,
 )
 from talent_dmf.api.graph.drive import get_item, put_small
-from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.destinations.onedrive.pump import Progress
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 54_321

@@ -14,6 +14,7 @@ import pytest
 from tests.integration.conftest import INSTANT
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, StaticToken, fail_at
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     DestinationError,
     NameConflictError,
@@ -30,12 +31,12 @@ from talent_dmf.api.errors import (
     UploadSessionLostError,
 )
 from talent_dmf.api.graph.drive import put_small
-from talent_dmf.api.models import ConflictBehavior, Destination
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import probe
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
-from talent_dmf.destinations.onedrive.pump import run_with_link
+from talent_dmf.package_source.links import run_with_link
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 54_321
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})

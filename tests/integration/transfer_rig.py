@@ -11,10 +11,12 @@ from typing import Any
 import requests
 
 from dmf_emulator.recorder import Record
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.dmf import actions
+from talent_dmf.api.dmf.models import ExportRequest
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.graph.upload.record import UploadRecord
 from talent_dmf.api.graph.upload.session import FRAGMENT_UNIT_BYTES
-from talent_dmf.api.models import ConflictBehavior, Destination, ExportRequest
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.destinations.onedrive.pump import PackagePump, Progress

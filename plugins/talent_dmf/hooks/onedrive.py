@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
-from talent_dmf.api.models import Destination, Drive, DriveItem
+from talent_dmf.api.graph.models import Destination, Drive, DriveItem
 from talent_dmf.auth.tokens import tokens_for
 from talent_dmf.hooks.service import ServiceHook
 from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings

@@ -13,20 +13,20 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.dmf.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
 from talent_dmf.api.dmf.connection_check import check_environment, why_refused
-from talent_dmf.api.dmf.package_link import reference_to, wait_for_link
+from talent_dmf.api.dmf.models import EntityOutcome, ExportRequest, StartedExport
+from talent_dmf.api.dmf.package_link import wait_for_link
 from talent_dmf.api.dmf.reporting import ExportReport, export_report
 from talent_dmf.api.dmf.starting import StartPolicy, start_export
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
-from talent_dmf.api.models import EntityOutcome, ExportRequest, PackageReference, StartedExport
 from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import Source, pin
+from talent_dmf.api.package.reference import PackageReference, reference_to
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.auth.entra_errors import token_claims
 from talent_dmf.auth.tokens import tokens_for
-from talent_dmf.destinations.onedrive.pump import run_with_link
 from talent_dmf.hooks.service import ServiceHook
 from talent_dmf.hooks.settings import (
     TESTING_POLICY,
@@ -35,6 +35,7 @@ from talent_dmf.hooks.settings import (
     expected_resource,
     missing,
 )
+from talent_dmf.package_source.links import run_with_link
 from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
 
 if TYPE_CHECKING:

@@ -99,7 +99,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
                 f"The wait for another execution of data project {self.definition_group_id!r} was resumed without a "
                 "readable event. Retry the task."
             )
-        from talent_dmf.api.models import ExecutionEvent
+        from talent_dmf.api.dmf.models import ExecutionEvent
 
         with verdicts(self.log):
             seen = ExecutionEvent.from_json(event, str(event["execution_id"]))
@@ -109,8 +109,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         return self._start(context, busy_deadline=deadline)
 
     def _start(self, context: Context, busy_deadline: datetime) -> str:
+        from talent_dmf.api.dmf.models import ExportRequest
         from talent_dmf.api.dmf.starting import StartPolicy
-        from talent_dmf.api.models import ExportRequest
 
         with verdicts(self.log):
             request = ExportRequest(
@@ -164,8 +164,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         )
 
     def _wait_for_other(self, hook: TalentDmfHook, busy: ExportBusyError, deadline: datetime) -> None:
+        from talent_dmf.api.dmf.models import WaitState
         from talent_dmf.api.dmf.waiting import WaitPolicy, watch
-        from talent_dmf.api.models import WaitState
         from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
 
         if self.busy == "fail":
@@ -225,13 +225,14 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the package and look into it."""
-        from talent_dmf.api.dmf.package_link import told_of_empty
+        from talent_dmf.api.package.reference import missing_files
 
         with verdicts(self.log):
             hook = _hook(self.talent_dmf_conn_id)
             reference = hook.find_package(self.execution_id, timeout_seconds=self.package_timeout_seconds)
             if reference.without_file:
-                self.log.warning("%s", told_of_empty(reference, hook.entity_outcomes(self.execution_id)))
+                outcomes = hook.entity_outcomes(self.execution_id)
+                self.log.warning("%s", missing_files(reference, [(each.entity_name, each.rows) for each in outcomes]))
         self.log.info(
             "Package of execution %s: %d bytes, data files: %s.",
             self.execution_id,

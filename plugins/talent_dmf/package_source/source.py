@@ -20,7 +20,7 @@ from talent_dmf.api.package.download_range import Source, pin, read_range
 from talent_dmf.api.package.unpacking import EntryDecoder, find_data
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.destinations.onedrive.pump import run_with_link
+from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.reader import BUFFERS, Chunk, Digests, OpenReader, Reader
 from talent_dmf.transport.drivers import SyncDriver
 

@@ -18,9 +18,9 @@ from talent_dmf.notifications import notify_sla_missed
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from talent_dmf.api.dmf.models import WaitState
     from talent_dmf.api.dmf.reporting import ExportReport
     from talent_dmf.api.dmf.waiting import WaitPolicy, WatchResult
-    from talent_dmf.api.models import WaitState
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 _UNSETTLED_KEY = "unsettled_since"
@@ -84,8 +84,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         """Ask, wait on the worker for a while, then defer or go on asking."""
         if self.reschedule:
             return super().execute(context)
+        from talent_dmf.api.dmf.models import WaitState
         from talent_dmf.api.dmf.waiting import OutOfTime
-        from talent_dmf.api.models import WaitState
 
         started = datetime.now(UTC)
         deadline = started + timedelta(seconds=self.timeout)
@@ -101,8 +101,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, for ``mode="reschedule"``: what must be remembered is kept in the task's state store."""
+        from talent_dmf.api.dmf.models import WaitState
         from talent_dmf.api.dmf.waiting import Finished, Unsettled, observe
-        from talent_dmf.api.models import WaitState
 
         with verdicts(self.log):
             hook = self._hook()
@@ -121,8 +121,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resume with what the trigger saw; anything that is not a clear answer fails (R6)."""
+        from talent_dmf.api.dmf.models import ExecutionEvent, WaitState
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled
-        from talent_dmf.api.models import ExecutionEvent, WaitState
 
         with verdicts(self.log):
             seen = ExecutionEvent.from_json(event, self.execution_id)

@@ -23,7 +23,7 @@ from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_N
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from talent_dmf.api.models import PackageReference
+    from talent_dmf.api.package.reference import PackageReference
     from talent_dmf.api.retention.plan import Retention
     from talent_dmf.destinations.base import Place, SavedFile
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
@@ -111,7 +111,7 @@ class SavePackageOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the package to its place and prove that it is there."""
         # Imported where it runs, here and below: a DAG file must not pay for it.
-        from talent_dmf.api.models import PackageReference
+        from talent_dmf.api.package.reference import PackageReference
         from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Series
         from talent_dmf.destinations.receipts import ReceiptKeeper
         from talent_dmf.hooks.talent_dmf import TalentDmfHook

@@ -11,7 +11,7 @@ from talent_dmf.transfers.base import SavePackageOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from talent_dmf.api.models import ConflictBehavior
+    from talent_dmf.api.choices import ConflictBehavior
     from talent_dmf.destinations.base import Place
 
 _FACTS_KEY = "stored_object"

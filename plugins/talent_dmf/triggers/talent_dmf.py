@@ -8,9 +8,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from talent_dmf.api.dmf.models import EventKind, ExecutionEvent, WaitState
 from talent_dmf.api.dmf.waiting import Finished, Unsettled, WaitPolicy, WatchResult, watch
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
-from talent_dmf.api.models import EventKind, ExecutionEvent, WaitState
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 

@@ -6,8 +6,8 @@ from tests.unit.scripted import answer, not_found, odata_error, play, rows, valu
 from talent_dmf.api import errors
 from talent_dmf.api.dmf import actions
 from talent_dmf.api.dmf.actions import ZERO_GUID, parse_error_rows
+from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.dmf.status import DmfExecutionStatus
-from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.redaction import SecretUrl
 
 EXPORT = ExportRequest("Export Workers", "workers", "USMF", "e-1")

@@ -19,7 +19,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph import drive
 from talent_dmf.api.graph.drive import DriveTarget
-from talent_dmf.api.models import Destination
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.steps import Response
 
 RAW_DRIVE = {"id": "b!1", "name": "OneDrive", "webUrl": "https://x/", "quota": {"remaining": 5}}

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talent_dmf.api.errors import DestinationError
-from talent_dmf.api.models import Destination
-from talent_dmf.api.naming.drive_names import check_destination, check_name, folder_segments, safe_name
+from talent_dmf.api.naming.drive_names import check_name, check_path, folder_segments, safe_name
 from talent_dmf.api.naming.file_names import part_of_name
 
 
@@ -46,7 +45,7 @@ from talent_dmf.api.naming.file_names import part_of_name
 )
 def test_refused_with_the_rule(folder: str, name: str, words: str) -> None:
     with pytest.raises(DestinationError, match=words):
-        check_destination(Destination(folder, name))
+        check_path(folder, name)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ def test_refused_with_the_rule(folder: str, name: str, words: str) -> None:
     ],
 )
 def test_accepted(folder: str, name: str) -> None:
-    check_destination(Destination(folder, name))
+    check_path(folder, name)
 
 
 def test_segments() -> None:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from talent_dmf.api.dmf.models import ExecutionEvent
 from talent_dmf.api.errors import ConfigurationError, ProtocolError
-from talent_dmf.api.models import Destination, DriveItem, ExecutionEvent, PackageReference
+from talent_dmf.api.graph.models import Destination, DriveItem
+from talent_dmf.api.package.reference import PackageReference
 
 FINISHED = ExecutionEvent("e-1", "finished", "2026-03-01T06:00:00+00:00", status="Succeeded")
 

@@ -4,9 +4,9 @@ import pytest
 from tests.unit.scripted import answer, odata_error, play, rows, value
 
 from talent_dmf.api import errors
+from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.dmf.reporting import ExportReport, export_report, grouped_messages, verdict
 from talent_dmf.api.dmf.status import DmfExecutionStatus as Status
-from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow
 
 PAGE = "https://env.example/?mi=DMFExecution&cmp=USMF"
 ENTITY = rows({"EntityName": "Workers", "StagingStatus": "Succeeded", "TargetRecordsCreatedCount": 3})

@@ -5,8 +5,8 @@ from tests.unit.scripted import answer, not_found, odata_error, play, rows, valu
 
 from talent_dmf.api import errors
 from talent_dmf.api.dmf.actions import ZERO_GUID
+from talent_dmf.api.dmf.models import ExportRequest, StartedExport
 from talent_dmf.api.dmf.starting import MAX_EXECUTIONS, StartPolicy, start_export
-from talent_dmf.api.models import ExportRequest, StartedExport
 from talent_dmf.api.retrying import RetryPolicy
 
 REQUEST = ExportRequest("Export Workers", "workers", "USMF", "e-1")

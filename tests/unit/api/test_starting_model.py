@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.unit.scripted import START, answer, not_found, odata_error, rows, value
 
 from talent_dmf.api.dmf.actions import ZERO_GUID
+from talent_dmf.api.dmf.models import ExportRequest
 from talent_dmf.api.dmf.starting import MAX_EXECUTIONS, StartPolicy, start_export
 from talent_dmf.api.errors import TalentDmfError, TransportError
-from talent_dmf.api.models import ExportRequest
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Request, Response, Sleep
 

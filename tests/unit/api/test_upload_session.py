@@ -18,6 +18,7 @@ from talent_dmf.api.errors import (
     TransportError,
     UploadSessionLostError,
 )
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.graph.upload.session import (
     FRAGMENT_UNIT_BYTES,
     MAX_FRAGMENT_BYTES,
@@ -27,7 +28,6 @@ from talent_dmf.api.graph.upload.session import (
     check_fragment_bytes,
     create_session,
 )
-from talent_dmf.api.models import Destination
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import Patience, RetryPolicy
 from talent_dmf.api.steps import Response

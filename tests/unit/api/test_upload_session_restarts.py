@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.api.drive_model import DriveModel, OpenSession, StoredFile
 from tests.unit.scripted import answer, play
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     DestinationError,
     ItemChangedError,
@@ -21,6 +22,7 @@ from talent_dmf.api.errors import (
     TransportError,
     UploadSessionLostError,
 )
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.naming import beside, take_name
 from talent_dmf.api.graph.upload.record import UploadRecord
@@ -28,7 +30,6 @@ from talent_dmf.api.graph.upload.result import candidates, store_empty
 from talent_dmf.api.graph.upload.session import Completed
 from talent_dmf.api.graph.upload.upload import ResumableUpload
 from talent_dmf.api.graph.upload.verification import Doubtful
-from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 

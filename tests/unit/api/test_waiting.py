@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.scripted import START, answer, not_found, play, value
 
+from talent_dmf.api.dmf.models import WaitState
 from talent_dmf.api.dmf.status import DmfExecutionStatus as Status
 from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled, Wait, WaitPolicy, decide, observe, watch
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.models import WaitState
 
 POLICY = WaitPolicy(poke_interval_seconds=60, first_interval_seconds=1, patience=0.1, grace_seconds=300)
 STATUSES = st.one_of(st.none(), st.sampled_from(list(Status)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.dmf.odata import (
     execution_not_found,
     parameters_refused,
@@ -16,7 +17,6 @@ from talent_dmf.api.dmf.odata import (
 )
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ProtocolError
-from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Request, Response, Steps, send
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from talent_dmf.api.choices import PartialSuccess
 from talent_dmf.api.dmf.actions import entity_outcomes, execution_errors, execution_page_url
+from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -22,7 +23,6 @@ from talent_dmf.api.errors import (
     RequestRefusedError,
     TalentDmfError,
 )
-from talent_dmf.api.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.redaction import redact
 from talent_dmf.api.steps import Steps, overheard
 

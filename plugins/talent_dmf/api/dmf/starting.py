@@ -18,6 +18,7 @@ from talent_dmf.api.dmf.actions import (
     export_to_package,
 )
 from talent_dmf.api.dmf.execution_ids import successor
+from talent_dmf.api.dmf.models import ExportRequest, StartedExport
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import (
     DataProjectNotFoundError,
@@ -27,7 +28,6 @@ from talent_dmf.api.errors import (
     RequestRefusedError,
     TransportError,
 )
-from talent_dmf.api.models import ExportRequest, StartedExport
 from talent_dmf.api.steps import Sleep, Steps, now
 
 # A terminally failed id is replaced this often within one generation of a task; then somebody should look.

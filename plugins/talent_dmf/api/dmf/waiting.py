@@ -12,9 +12,9 @@ from typing import TypeAlias
 from zlib import crc32
 
 from talent_dmf.api.dmf.actions import execution_status
+from talent_dmf.api.dmf.models import WaitState
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.models import WaitState
 from talent_dmf.api.steps import Sleep, Steps, now
 
 

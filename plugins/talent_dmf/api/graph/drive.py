@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
 from talent_dmf.api.graph.errors import graph_error
-from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
+from talent_dmf.api.graph.models import Destination, Drive, DriveItem
 from talent_dmf.api.naming.drive_names import folder_segments
 from talent_dmf.api.steps import Request, Response, Steps, send
 

@@ -99,25 +99,31 @@ def graph_error(operation: str, response: Response, subject: str) -> TalentDmfEr
             f"Sites.Selected with the role write on this site, with admin consent.{says}",
             **facts,
         )
-    if response.status == 507 or fault.has("quotaLimitReached", "insufficientStorage"):
+    return _refusal_of_the_drive(head, says, response.status, fault, facts)
+
+
+def _refusal_of_the_drive(
+    head: str, says: str, status: int, fault: GraphFault, facts: dict[str, Any]
+) -> TalentDmfError:
+    if status == 507 or fault.has("quotaLimitReached", "insufficientStorage"):
         return DestinationError(f"{head}: the storage is full. Free space or raise the quota.{says}", **facts)
-    if response.status == 413:
+    if status == 413:
         return DestinationError(f"{head}: the file is larger than the service accepts (250 GB).{says}", **facts)
-    if response.status == 423 or fault.has("resourceLocked", "notAllowed"):
+    if status == 423 or fault.has("resourceLocked", "notAllowed"):
         return DestinationError(
             f"{head}: the file is locked, because somebody has it open or it is checked out or retained. "
             f"Close it, or choose another name.{says}",
             **facts,
         )
-    if response.status == 412:
+    if status == 412:
         return DestinationError(f"{head}: it was changed by somebody else meanwhile. Try again.{says}", **facts)
-    if response.status == 409:
+    if status == 409:
         return NameConflictError(
             f"{head}: the name is taken. Remove or rename the file there, or set the conflict behaviour to replace "
             f"or rename.{says}",
             **facts,
         )
-    if response.status == 404:
+    if status == 404:
         return DestinationError(f"{head}: it does not exist, or the application cannot see it.{says}", **facts)
     if fault.has(*_PATH_CODES):
         return DestinationError(f"{head}: the service does not accept this name or path.{says}", **facts)

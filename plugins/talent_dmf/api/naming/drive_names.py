@@ -7,12 +7,8 @@ resources in a drive" (onedrive-graph.md §1.8). ``#`` and ``%`` are left to the
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from talent_dmf.api.errors import DestinationError
-
-if TYPE_CHECKING:
-    from talent_dmf.api.models import Destination
 
 MAX_PATH_CHARACTERS = 400
 _FORBIDDEN = '"*:<>?/\\|'
@@ -52,15 +48,6 @@ def _broken_rule(name: str, *, folder: bool, at_root: bool) -> str:
         (at_root and lowered == "forms", "SharePoint keeps 'forms' at the root of a library for itself"),
     )  # fmt: skip
     return next((words for broken, words in rules if broken), "")
-
-
-def check_destination(destination: Destination) -> None:
-    """Check the whole path of a file.
-
-    :param destination: folder and name.
-    :raises DestinationError: says which part breaks which rule, and what to do.
-    """
-    check_path(destination.folder, destination.name)
 
 
 def check_path(folder: str, name: str) -> None:

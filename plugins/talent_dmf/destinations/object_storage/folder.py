@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TalentDmfError, TransportError
-from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.naming.drive_names import check_name
 from talent_dmf.api.retention.plan import Retention, RetentionReport, StoredFile, outdated_receipts, plan_retention
 from talent_dmf.api.retention.receipts import (

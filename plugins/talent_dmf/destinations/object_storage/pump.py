@@ -17,8 +17,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TransferError, TransferMismatchError
-from talent_dmf.api.models import ConflictBehavior
 from talent_dmf.api.naming.drive_names import numbered_name
 from talent_dmf.destinations.object_storage.errors import name_taken
 from talent_dmf.destinations.object_storage.moving import Move, take_back

@@ -14,13 +14,13 @@ from talent_dmf.api.errors import (
     TransferStoppedError,
 )
 from talent_dmf.api.graph.drive import get_item_by_id
+from talent_dmf.api.graph.models import DriveItem
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.record import UploadRecord
 from talent_dmf.api.graph.upload.result import settled, store_empty
 from talent_dmf.api.graph.upload.session import Completed, UploadSession
 from talent_dmf.api.graph.upload.upload import ResumableUpload
 from talent_dmf.api.graph.upload.verification import Doubtful, unproven
-from talent_dmf.api.models import DriveItem
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import Patience

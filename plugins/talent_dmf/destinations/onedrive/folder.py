@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.graph.drive import ensure_folder
+from talent_dmf.api.graph.models import Destination, Drive, DriveItem
 from talent_dmf.api.graph.upload.result import candidates
-from talent_dmf.api.models import ConflictBehavior, Destination, Drive, DriveItem
-from talent_dmf.api.naming.drive_names import check_destination
+from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.retention.plan import Retention, RetentionReport
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, Series, WrittenFile
 from talent_dmf.destinations.base import SavedFile
@@ -58,7 +59,7 @@ class OneDriveFolder:
 
     def check(self, name: str) -> None:
         """Check a name before a byte moves."""
-        check_destination(Destination(self._folder, name))
+        check_path(self._folder, name)
 
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Upload a file, unless it is there.
@@ -66,7 +67,7 @@ class OneDriveFolder:
         :raises TransferError: it cannot be done.
         """
         destination = Destination(self._folder, file.name, self._conflict)
-        check_destination(destination)
+        check_path(destination.folder, destination.name)
         store = self._stores(file.slot)
         record = store.load() if store is not None else None
         if record is None or not record.fits(self._drive.id, destination, file.version, file.size_bytes):

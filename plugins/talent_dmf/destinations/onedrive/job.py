@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-from talent_dmf.api.errors import PackageLinkExpiredError
-from talent_dmf.api.models import Destination
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import Steps
 from talent_dmf.destinations.onedrive.session_store import SessionStore
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.reader import OpenReader, Reader
 from talent_dmf.transport.drivers import SyncDriver
-
-T = TypeVar("T")
-
-
-def run_with_link(
-    driver: SyncDriver, mint_url: Callable[[], SecretUrl], protocol: Callable[[SecretUrl], Steps[T]]
-) -> T:
-    """Run a protocol on a signed URL, once more with a fresh one if it has expired.
-
-    :param driver: runs it.
-    :param mint_url: gives a fresh signed URL.
-    :param protocol: what to do with a URL.
-    :raises PackageLinkExpiredError: the storage does not accept a fresh one either.
-    """
-    try:
-        return driver.run(protocol(mint_url()))
-    except PackageLinkExpiredError:
-        return driver.run(protocol(mint_url()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,20 +20,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from talent_dmf.api.errors import PackageReplacedError, SourceChangedError, TransferMismatchError
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.graph.upload.session import DEFAULT_FRAGMENT_BYTES, check_fragment_bytes
-from talent_dmf.api.models import Destination, DriveItem
-from talent_dmf.api.naming.drive_names import check_destination
+from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.destinations.onedrive.attempt import Attempt
-from talent_dmf.destinations.onedrive.job import Job, Tally, run_with_link
+from talent_dmf.destinations.onedrive.job import Job, Tally
 from talent_dmf.destinations.onedrive.session_store import SessionStore
 from talent_dmf.destinations.progress import Progress, ProgressLog
+from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.reader import OpenReader, Reader
 from talent_dmf.transport.drivers import SyncDriver
 
-__all__ = ["PackagePump", "Progress", "ProgressLog", "TransferResult", "run_with_link"]
+__all__ = ["PackagePump", "Progress", "ProgressLog", "TransferResult"]
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class PackagePump:
         clock: Callable[[], float] = time.monotonic,
         open_reader: OpenReader = Reader,
     ) -> None:
-        check_destination(destination)
+        check_path(destination.folder, destination.name)
         self._size_bytes, self._etag, self._version = size_bytes, etag, version
         self._job = Job(
             source=source,

@@ -9,7 +9,8 @@ from dataclasses import replace
 from talent_dmf.api.errors import PackageLinkExpiredError, SourceChangedError
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.download_range import Source, pin
-from talent_dmf.destinations.onedrive.job import Job, Tally, run_with_link
+from talent_dmf.destinations.onedrive.job import Job, Tally
+from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.reader import BUFFERS, Chunk, Digests, Reader
 
 log = logging.getLogger(__name__)

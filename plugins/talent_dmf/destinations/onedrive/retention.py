@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from talent_dmf.api.errors import ProtocolError, TalentDmfError, TransportError
 from talent_dmf.api.graph.drive import delete_item, list_children
-from talent_dmf.api.models import DriveItem
+from talent_dmf.api.graph.models import DriveItem
 from talent_dmf.api.retention.plan import Retention, RetentionReport, StoredFile, plan_retention
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, Series, parse_receipt
 from talent_dmf.api.steps import Request, Steps, now, send

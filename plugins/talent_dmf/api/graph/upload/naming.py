@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransportError, UploadSessionLostError
 from talent_dmf.api.graph.drive import delete_item, get_item, list_children, rename_item
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.graph.upload.session import locked
-from talent_dmf.api.models import ConflictBehavior, Destination, DriveItem
 from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS, numbered_name
 from talent_dmf.api.retrying import Patience, RetryPolicy
 from talent_dmf.api.steps import Steps

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransportError
 from talent_dmf.api.graph.drive import ensure_folder, get_item
+from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.graph.upload.naming import beside, blocked, wait_while_blocked, wait_while_locked
 from talent_dmf.api.graph.upload.result import refuse_if_taken
 from talent_dmf.api.graph.upload.session import UploadSession, create_session
-from talent_dmf.api.models import Destination
 from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, RetryPolicy
 from talent_dmf.api.steps import Sleep, Steps

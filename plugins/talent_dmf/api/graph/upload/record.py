@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from talent_dmf.api.models import Destination, DriveItem
+from talent_dmf.api.graph.models import Destination, DriveItem
 
 _VERSION = 2
 

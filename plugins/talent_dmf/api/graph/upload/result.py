@@ -6,7 +6,7 @@ import re
 
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransportError
 from talent_dmf.api.graph.drive import ensure_folder, get_item, get_item_by_id, list_children, put_small
-from talent_dmf.api.models import Destination, DriveItem
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.steps import Sleep, Steps
 
 # The hash of a large file may appear later than the file (onedrive-graph.md §1.9).

@@ -27,7 +27,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph.drive import CONFLICT_KEY, item_url, read_item
 from talent_dmf.api.graph.errors import graph_error
-from talent_dmf.api.models import Destination, DriveItem
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, send

@@ -27,13 +27,13 @@ from talent_dmf.api.errors import (
     UploadSessionLostError,
 )
 from talent_dmf.api.graph.drive import get_drive, get_item, get_item_by_id
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.graph.upload.naming import delete_patiently, take_name
 from talent_dmf.api.graph.upload.opening import SessionOpener
 from talent_dmf.api.graph.upload.record import UploadRecord
 from talent_dmf.api.graph.upload.result import refuse_if_taken
 from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession
 from talent_dmf.api.graph.upload.verification import Claim, Doubtful, find_by_content, verified
-from talent_dmf.api.models import Destination, DriveItem
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import Patience, RetryPolicy
 from talent_dmf.api.steps import Steps, now

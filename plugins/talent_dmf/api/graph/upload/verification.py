@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from talent_dmf.api.errors import DestinationError, ItemChangedError, ProtocolError, TransferMismatchError
+from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.graph.upload.naming import delete_patiently
 from talent_dmf.api.graph.upload.result import candidates, settled
-from talent_dmf.api.models import Destination, DriveItem
 from talent_dmf.api.retrying import Patience
 from talent_dmf.api.steps import Sleep, Steps
 

@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: plain, immutable, and plain JSON where they cross a process."""
+"""The values of an export: plain, immutable, and plain JSON where they cross a process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
-from talent_dmf.api.choices import ConflictBehavior as ConflictBehavior
 from talent_dmf.api.dmf.status import DmfExecutionStatus
-from talent_dmf.api.errors import ConfigurationError, ProtocolError
+from talent_dmf.api.errors import ProtocolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,149 +64,6 @@ class ExecutionErrorRow:
     record_id: str
     field: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class PackageReference:
-    """Where a package lies, without the signature that opens it.
-
-    :param execution_id: the execution that made it; a fresh signed URL is fetched by it.
-    :param host: Blob host.
-    :param path: Blob path, without the query.
-    :param size_bytes: length of the package in bytes.
-    :param etag: entity tag of the copy that was looked at.
-    :param version: what tells the content from any other, whichever copy is read.
-    :param extracted_at: ISO 8601 time at which the package was made.
-    :param expires_at: ISO 8601 time at which the signed URL that was looked at expires, if it says so.
-    :param entities: names of the data files in the package.
-    :param without_file: labels of the entities of which it holds none.
-    """
-
-    execution_id: str
-    host: str
-    path: str
-    size_bytes: int
-    etag: str
-    extracted_at: str
-    expires_at: str | None = None
-    version: str = ""
-    entities: tuple[str, ...] = ()
-    without_file: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The reference as plain JSON, for an XCom."""
-        return {**asdict(self), "entities": list(self.entities), "without_file": list(self.without_file)}
-
-    @classmethod
-    def from_json(cls, raw: object) -> PackageReference:
-        """Read a reference back.
-
-        :param raw: what :meth:`to_json` gave.
-        :raises ConfigurationError: it is none.
-        """
-        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw} if isinstance(raw, dict) else {}
-        try:
-            reference = cls(**{**known, **{name: _names(known.get(name)) for name in ("entities", "without_file")}})
-        except TypeError as error:
-            raise _no_reference() from error
-        wrong = reference._wrong()
-        if wrong:
-            raise _no_reference(f": its {', '.join(wrong)} cannot be right")
-        return reference
-
-    def _wrong(self) -> list[str]:
-        right = {
-            name: isinstance(getattr(self, name), str)
-            for name in ("execution_id", "host", "path", "etag", "extracted_at", "version")
-        }
-        right["execution_id"] = right["execution_id"] and bool(self.execution_id)
-        right["extracted_at"] = right["extracted_at"] and _is_moment(self.extracted_at)
-        right["size_bytes"] = type(self.size_bytes) is int and self.size_bytes >= 0
-        right["expires_at"] = isinstance(self.expires_at, str | None)
-        right["entities"] = all(isinstance(name, str) for name in self.entities)
-        right["without_file"] = all(isinstance(label, str) for label in self.without_file)
-        return [f"`{name}`" for name, holds in right.items() if not holds]
-
-
-def _names(value: Any) -> tuple[Any, ...]:
-    # A text would become its letters.
-    return (0,) if isinstance(value, str) else tuple(value or ())
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
-
-
-def _no_reference(words: str = "") -> ConfigurationError:
-    return ConfigurationError(
-        f"`package` must be what TalentDmfExportedPackageUrlOperator returns (its XCom), and is something else{words}."
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a file goes in a drive.
-
-    :param folder: path of the folder below the drive's root, segments separated by ``/``; ``""`` is the root.
-    :param name: file name.
-    :param conflict_behavior: what to do if the name is taken: ``fail``, ``replace`` (a new version) or ``rename``.
-    """
-
-    folder: str
-    name: str
-    conflict_behavior: ConflictBehavior = "fail"
-
-    @property
-    def path(self) -> str:
-        """Path of the file below the drive's root, not encoded."""
-        folder = self.folder.strip("/")
-        return f"{folder}/{self.name}" if folder else self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Drive:
-    """A document library, as Graph describes it.
-
-    :param remaining_bytes: what its quota leaves, or ``None`` if the service does not say.
-    :param drive_type: ``business`` is somebody's OneDrive, ``documentLibrary`` the library of a site or group.
-    """
-
-    id: str
-    name: str
-    web_url: str
-    remaining_bytes: int | None = None
-    drive_type: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DriveItem:
-    """A file in a drive, as Graph describes it.
-
-    :param size_bytes: length in bytes; -1 if the service does not say.
-    :param quick_xor_hash: base64 of the service's quickXorHash, or ``None`` while it has none.
-    :param is_folder: whether it is a folder instead.
-    """
-
-    id: str
-    name: str
-    size_bytes: int
-    web_url: str
-    etag: str = ""
-    quick_xor_hash: str | None = None
-    is_folder: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """The item as plain JSON, for an XCom, in the names that the DAG's readers know."""
-        return {
-            "drive_item_id": self.id,
-            "name": self.name,
-            "size": self.size_bytes,
-            "web_url": self.web_url,
-            "quick_xor_hash": self.quick_xor_hash,
-        }
 
 
 EVENT_VERSION = 1
