@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import EmulatorProcess, Figure, Report, console, figures_of
-from dmf_emulator.quickxor import QuickXorHash
+from dmf_emulator.state.quickxor import QuickXorHash
 from transfer_measure import ContenderError
 from transfer_peers import (
     CHUNK_BYTES,

@@ -6,10 +6,8 @@ TLS, with faults on request. It knows nothing of any client.
 
 from __future__ import annotations
 
-from .emulator import Emulator
-from .errors import EmulatorError
-from .pacing import Pace
-from .scenario import Scenario
-from .settings import Settings
+from dmf_emulator.admin.scenario import Scenario
+from dmf_emulator.emulator import Emulator
+from dmf_emulator.settings import EmulatorError, Pace, Settings
 
 __all__ = ["Emulator", "EmulatorError", "Pace", "Scenario", "Settings"]

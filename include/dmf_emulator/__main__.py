@@ -11,13 +11,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from .emulator import Emulator
-from .errors import EmulatorError
-from .fault_catalogue import CATALOGUE
-from .http_message import is_whole_number
-from .pacing import Pace, parse_size_bytes
-from .scenario import Scenario
-from .settings import ORIGINS, Settings
+from dmf_emulator.admin.scenario import Scenario
+from dmf_emulator.emulator import Emulator
+from dmf_emulator.faults import CATALOGUE
+from dmf_emulator.http.message import is_whole_number
+from dmf_emulator.settings import ORIGINS, EmulatorError, Pace, Settings, parse_size_bytes
 
 
 class _Parser(argparse.ArgumentParser):

@@ -6,7 +6,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from .errors import EmulatorError
+from dmf_emulator.settings import EmulatorError
 
 # Dates of zip entries and of HTTP have room until then, whatever is added to them.
 _LAST_SECONDS = datetime(2100, 1, 1, tzinfo=UTC).timestamp()

@@ -11,29 +11,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .admin import AdminService
-from .blob import BlobService
-from .blob_store import BlobStore
-from .certificates import create_authority
-from .clock import VirtualClock
-from .dmf import DmfService
-from .drive_store import DriveStore
-from .entra import EntraService
-from .errors import EmulatorError
-from .exchange import Service
-from .executions import ExecutionStore
-from .fault_catalogue import CATALOGUE
-from .faults import FaultSet
-from .graph import DriveApi
-from .projects import ProjectStore
-from .recorder import Recorder
-from .scenario import Scenario
-from .server import Listener
-from .settings import ORIGINS, Settings
-from .state import World
-from .tokens import TokenIssuer
-from .upload_sessions import SharePointService
-from .upload_store import UploadStore
+from dmf_emulator.admin.scenario import Scenario
+from dmf_emulator.admin.service import AdminService
+from dmf_emulator.blob.service import BlobService
+from dmf_emulator.clock import VirtualClock
+from dmf_emulator.dispatch import Dispatcher
+from dmf_emulator.dmf.service import DmfService
+from dmf_emulator.entra.service import EntraService
+from dmf_emulator.faults import CATALOGUE
+from dmf_emulator.faults.fault_set import FaultSet
+from dmf_emulator.graph.service import DriveApi
+from dmf_emulator.graph.sharepoint import SharePointService
+from dmf_emulator.http.certificates import create_authority
+from dmf_emulator.http.exchange import Service
+from dmf_emulator.http.server import Listener
+from dmf_emulator.settings import ORIGINS, EmulatorError, Pace, Settings
+from dmf_emulator.state.blobs import BlobStore
+from dmf_emulator.state.drives import DriveStore
+from dmf_emulator.state.executions import ExecutionStore
+from dmf_emulator.state.projects import ProjectStore
+from dmf_emulator.state.recorder import Recorder
+from dmf_emulator.state.tokens import TokenIssuer
+from dmf_emulator.state.uploads import UploadStore
+from dmf_emulator.state.world import World
 
 
 class Emulator:
@@ -95,15 +95,16 @@ class Emulator:
             "blob": BlobService(world),
             "graph": DriveApi(world, "graph", r"/(?:v1\.0|beta)/"),
             "sharepoint": SharePointService(world),
-            "admin": AdminService(world),
+            "admin": AdminService(world, self.faults),
         }
         try:
             for origin in ORIGINS:
                 # The admin page is for a person's browser, which does not know the authority.
                 context = authority.server_context if settings.tls and origin != "admin" else None
-                listener = Listener(
-                    origin, services[origin], world, settings.host, settings.ports.get(origin, 0), context
-                )
+                dispatcher = Dispatcher(origin, services[origin], world, self.faults)
+                pace = settings.pacing.get(origin, Pace())
+                port = settings.ports.get(origin, 0)
+                listener = Listener(origin, dispatcher.answer, pace, settings.host, port, context)
                 self._listeners[origin] = listener
                 shown_host = f"[{public_host}]" if ":" in public_host else public_host
                 urls[origin] = f"{'https' if context else 'http'}://{shown_host}:{listener.port}"

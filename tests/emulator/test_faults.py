@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dmf_emulator import Emulator, EmulatorError, Scenario, Settings
-from dmf_emulator.fault_catalogue import CATALOGUE
-from dmf_emulator.faults import FaultSet
+from dmf_emulator.faults import CATALOGUE
+from dmf_emulator.faults.fault_set import FaultSet
 
 if TYPE_CHECKING:
     from tests.emulator.wire import Start, Wire

@@ -8,11 +8,11 @@ import pytest
 
 from dmf_emulator import EmulatorError, Pace, Settings
 from dmf_emulator.clock import VirtualClock, iso_utc
-from dmf_emulator.graph_paths import DriveAddress, OwnerAddress, parse_address
-from dmf_emulator.names import numbered
-from dmf_emulator.pacing import parse_size_bytes
-from dmf_emulator.quickxor import QuickXorHash
-from dmf_emulator.recorder import masked_target
+from dmf_emulator.graph.addresses import DriveAddress, OwnerAddress, parse_address
+from dmf_emulator.graph.names import numbered
+from dmf_emulator.settings import parse_size_bytes
+from dmf_emulator.state.quickxor import QuickXorHash
+from dmf_emulator.state.recorder import masked_target
 
 
 def slow_quick_xor_hash(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from tests.emulator.wire import UNIT_BYTES, codes
 
 from dmf_emulator import Settings
-from dmf_emulator.quickxor import QuickXorHash
+from dmf_emulator.state.quickxor import QuickXorHash
 
 if TYPE_CHECKING:
     from tests.emulator.wire import Start, Wire

@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from dmf_emulator.recorder import Record
+from dmf_emulator.state.recorder import Record
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.dmf import actions
 from talent_dmf.api.dmf.models import ExportRequest

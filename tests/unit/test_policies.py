@@ -186,7 +186,7 @@ CHECKS: dict[Check, str] = {
     nothing_is_swallowed: "try: f()\nexcept Exception: pass",
     triggers_carry_json_and_derive_their_path: "class A(BaseTrigger):\n def __init__(self, at: datetime): pass",
     connections_are_read_by_hooks: "BaseHook.get_connection('x')",
-    the_emulator_is_a_stranger: "import dmf_emulator.server",
+    the_emulator_is_a_stranger: "import dmf_emulator.http.server",
     functions_and_dag_files_are_short: "def f():\n" + "    x = 1\n" * 60,
     public_things_are_described: '"""Module."""\ndef f(): pass',
 }

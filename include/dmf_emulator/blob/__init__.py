@@ -1,0 +1,1 @@
+"""The storage account that holds the exported packages."""

@@ -1,0 +1,1 @@
+"""Entra ID: discovery and token endpoints."""

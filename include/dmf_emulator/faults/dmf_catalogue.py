@@ -1,0 +1,235 @@
+"""Faults of finance and operations and of its storage: dmf-package-api.md §6.3."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from dmf_emulator.faults import dmf_effects as effects
+from dmf_emulator.faults.definitions import EXPORT_ACTIONS, Choice, FaultDefinition, Mode
+from dmf_emulator.faults.effects import cut, gateway_after, gateway_instead, reset_instead, withhold
+from dmf_emulator.faults.quota import over_quota, quota_refused
+from dmf_emulator.state.executions import FOREVER, OUTCOMES
+
+_BLOB_READS = ("GetBlob",)
+_URL = ("GetExportedPackageUrl",)
+
+
+def _fixed(**changes: object) -> Mode:
+    return Mode(stage="plan", actions=EXPORT_ACTIONS, plan=lambda plan, parameters: replace(plan, **changes))  # type: ignore[arg-type]
+
+
+def _plan(**parameters: object) -> Mode:
+    return Mode(stage="plan", actions=EXPORT_ACTIONS, parameters=parameters, plan=effects.changed)
+
+
+def _answer(effect: object, *actions: str, times: int | None = None, **parameters: object) -> Mode:
+    return Mode(stage="answer", actions=actions, answer=effect, times=times, parameters=parameters)  # type: ignore[arg-type]
+
+
+def _quota(requests: int, concurrent: int) -> Mode:
+    return Mode(
+        stage="answer",
+        parameters={"requests": requests, "window_seconds": 300.0, "concurrent": concurrent},
+        applies=over_quota,
+        answer=quota_refused,
+    )
+
+
+_RETRY = {"retry_after": 60, "form": Choice(("seconds", "date", "none"))}
+_GATEWAY = {"status": Choice((502, 503, 504, 500))}
+
+DMF_FAULTS: tuple[FaultDefinition, ...] = (
+    FaultDefinition(
+        "dmf.F1", "nested-value", "answers `value.value` as documented rather than `value`",
+        "S-API documentation against practice",
+        {"nested": Mode(stage="reply", actions=(*EXPORT_ACTIONS, *_URL), reply=effects.nested)},
+    ),
+    FaultDefinition(
+        "dmf.F2", "not-found-after-success", "a new execution is not found for a while, for some polls, or ever",
+        "RIS#71, S-LC",
+        {
+            "seconds": _plan(hidden_seconds=5.0),
+            "polls": _plan(hidden_polls=3),
+            "forever": _fixed(hidden_seconds=FOREVER),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F3", "zero-execution-id", "ExportToPackage answers an all-zero id and starts nothing", "S-AXI",
+        {"zero": _answer(effects.zero_id, *EXPORT_ACTIONS, times=1)},
+    ),
+    FaultDefinition(
+        "dmf.F4", "invalid-model", "400 `InvokeAction - Model state is invalid.`", "docs#1403",
+        {"answer": _answer(effects.invalid_model, *EXPORT_ACTIONS, times=1)},
+    ),
+    FaultDefinition(
+        "dmf.F5", "project-missing", "400 `Data project X does not exist.`", "S-EDL",
+        {"answer": _answer(effects.project_missing, *EXPORT_ACTIONS)},
+    ),
+    FaultDefinition(
+        "dmf.F6", "export-failed", "400 `Export to package failed for definition group …`", "AXI#89",
+        {"answer": _answer(partial(effects.export_failed, "export-failed"), *EXPORT_ACTIONS, times=1)},
+    ),
+    FaultDefinition(
+        "dmf.F7", "answer-withheld", "the export begins, but its answer does not come for a long time",
+        "AXI#39, RIS#48, S-GOLD",
+        {
+            "withheld": Mode(
+                stage="reply", actions=EXPORT_ACTIONS, parameters={"seconds": 3600.0}, times=1, reply=withhold
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F8", "reset-after-create", "the export begins, then the connection is reset", "variant of F7",
+        {"reset": Mode(stage="reply", actions=EXPORT_ACTIONS, times=1, reply=reset_instead)},
+    ),
+    FaultDefinition(
+        "dmf.F9", "long-not-run", "the batch queue is full: NotRun for long", "S-JOB",
+        {"queue": _plan(not_run_seconds=3600.0)},
+    ),
+    FaultDefinition(
+        "dmf.F10", "stuck-executing", "Executing for ever, with no rows", "S-GOLD",
+        {"stuck": _fixed(executing_seconds=FOREVER, staged_rows=False)},
+    ),
+    FaultDefinition(
+        "dmf.F11", "unknown-status", "Unknown for a while before the end, or for ever",
+        "S-TRAIN; clients differ on whether it is terminal",
+        {"seconds": _plan(unknown_seconds=60.0), "forever": _fixed(unknown_seconds=FOREVER)},
+    ),
+    FaultDefinition(
+        "dmf.F12", "bad-outcome", "ends Failed, Canceled or PartiallySucceeded, with rows of errors", "S-API",
+        {
+            "outcome": Mode(
+                stage="plan",
+                actions=EXPORT_ACTIONS,
+                parameters={
+                    "outcome": Choice(("Failed", *(each for each in OUTCOMES if each != "Failed"))),
+                    "error_rows": 2,
+                },
+                plan=effects.with_outcome,
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F13", "broken-errors", "GetExecutionErrors holds no valid JSON", "S-GOLD",
+        {
+            "broken": Mode(
+                stage="plan", actions=EXPORT_ACTIONS, parameters={"error_rows": 2}, plan=effects.with_broken_errors
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F14", "no-url-yet", "the link is empty for some calls or seconds, or 400 while running",
+        "S-RIS, S-AXI, S-MCPP",
+        {
+            "polls": _plan(empty_url_polls=2),
+            "seconds": _plan(url_delay_seconds=30.0),
+            "error-while-running": _fixed(url_error_while_running=True),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F15", "sas-expired", "the link is expired when it is given out, lives shortly, or is rejected later",
+        "S-ERP, S-SAS",
+        {
+            "born-expired": _fixed(sas_lifetime_seconds=0.0),
+            "short-life": _plan(sas_lifetime_seconds=5.0),
+            "rejected": Mode(
+                stage="answer", origins=("blob",), answer=effects.sas_rejected, times=1,
+                parameters={"because": Choice(("time", "signature"))},
+            ),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F16", "retention", "the blob is gone, or the execution id is forgotten", "S-API, S-JOB",
+        {
+            "blob": Mode(stage="answer", origins=("blob",), answer=effects.blob_gone),
+            "execution": _answer(
+                effects.not_found, "GetExecutionSummaryStatus", "GetExportedPackageUrl", "GetExecutionErrors",
+                "GetEntityExecutionSummaryStatusList", "GetExecutionSummaryPageUrl",
+            ),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F17", "throttled", "429 with Retry-After in seconds, as a date, or without",
+        "S-THR, IX 61578488601, S-EDL",
+        {"answer": _answer(effects.throttled, times=1, **_RETRY)},
+    ),
+    FaultDefinition(
+        "dmf.F18", "gateway-error", "502, 503, 504 or 500 with an HTML page, before or after the work is done",
+        "RIS#54, #142, #155",
+        {
+            "before": _answer(gateway_instead, times=1, **_GATEWAY),
+            "after": Mode(stage="reply", times=1, parameters=_GATEWAY, reply=gateway_after),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F19", "unauthorized", "the opaque 401; wrong tokens get it without a fault",
+        "S-TSA, S-DEP, AXI#49, S-GOLD",
+        {"answer": _answer(effects.unauthorized, times=1)},
+    ),
+    FaultDefinition(
+        "dmf.F20", "forbidden", "403: the user has no right to the project or company", "RIS#10, #49, S-JOB",
+        {"answer": _answer(effects.forbidden)},
+    ),
+    FaultDefinition(
+        "dmf.F21", "empty-delta", "an empty delta: header only, a file of no bytes, or no file",
+        "S-REC, S-RIS unzip",
+        {
+            "delta": Mode(
+                stage="plan", actions=EXPORT_ACTIONS, plan=effects.delta,
+                parameters={"delta": Choice(("header-only", "zero-byte", "missing-entry"))},
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F22", "download-fails", "the download fails after the delta was consumed by the export", "RIS#147",
+        {
+            "cut": Mode(
+                stage="reply", origins=("blob",), actions=_BLOB_READS, reply=cut, times=1,
+                parameters={"after_bytes": 1000},
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F23", "concurrent-run", "a second execution of a running project is refused or fails",
+        "azureintegrations, S-GOLD, RIS#118",
+        {
+            "failed": Mode(stage="probe", actions=EXPORT_ACTIONS),
+            "error": Mode(stage="probe", actions=EXPORT_ACTIONS),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F24", "reused-id", "400 for an execution id, as if it were in use; real re-use gets it by default",
+        "S-MCPP, low trust",
+        {"answer": _answer(partial(effects.export_failed, "reused-execution-id"), *EXPORT_ACTIONS, times=1)},
+    ),
+    FaultDefinition(
+        "dmf.F25", "bad-package",
+        "a broken zip, a name that leaves the folder, no manifest, or fewer bytes than declared",
+        "hardening",
+        {
+            "defect": Mode(
+                stage="plan", actions=EXPORT_ACTIONS, plan=effects.defect,
+                parameters={"defect": Choice(("truncated", "corrupt", "zip-slip", "missing-manifest"))},
+            ),
+            "wrong-length": Mode(
+                stage="reply", origins=("blob",), actions=_BLOB_READS, reply=cut, parameters={"after_bytes": 1000}
+            ),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F26", "no-package", "Succeeded, but the link stays empty", "RIS#166",
+        {"never": _fixed(package_exists=False)},
+    ),
+    FaultDefinition(
+        "dmf.F27", "user-quota", "429 beyond a number of requests per window or at once", "S-LIM, S-HRT",
+        {
+            "finance-and-operations": _quota(requests=6000, concurrent=52),
+            "human-resources": _quota(requests=500, concurrent=25),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F28", "redirect", "302 to a sign-in page", "RIS#56",
+        {"answer": _answer(effects.redirect, times=1)},
+    ),
+)  # fmt: skip

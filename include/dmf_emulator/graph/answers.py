@@ -1,0 +1,86 @@
+"""Errors of Graph and of the SharePoint origin behind it.
+
+Source: onedrive-graph.md §1.4 and §1.6 (Microsoft Graph "errors" page and the threads named there).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+
+from dmf_emulator.clock import iso_utc
+from dmf_emulator.http.message import Response, json_response
+
+
+def drive_error(
+    origin: str,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    inner: str | tuple[str, ...] = (),
+    headers: Mapping[str, str] | None = None,
+    verdict: str = "",
+) -> Response:
+    """Return an error in the shape of its origin.
+
+    :param origin: `graph` spells `innerError`, `sharepoint` spells `innererror` and adds `SPRequestGuid`.
+    :param inner: specific codes, from the outer to the innermost; clients branch on these.
+    """
+    request_id = str(uuid.uuid4())
+    inner_key = "innerError" if origin == "graph" else "innererror"
+    innermost: dict[str, object] = {
+        "date": iso_utc(time.time()).rstrip("Z"),
+        "request-id": request_id,
+        "client-request-id": request_id,
+    }
+    for inner_code in reversed((inner,) if isinstance(inner, str) else inner):
+        innermost = {"code": inner_code, inner_key: innermost}
+    body = {"error": {"code": code, "message": message, inner_key: innermost}}
+    return json_response(
+        status, body, {**request_headers(origin, request_id), **(headers or {})}, verdict=verdict or code
+    )
+
+
+def request_headers(origin: str, request_id: str | None = None) -> dict[str, str]:
+    """Return the ids that Microsoft's support asks for."""
+    request_id = request_id or str(uuid.uuid4())
+    if origin == "graph":
+        return {"request-id": request_id, "client-request-id": request_id}
+    return {"SPRequestGuid": request_id, "request-id": request_id}
+
+
+def item_not_found(origin: str) -> Response:
+    """Return 404 for a drive, folder or file that is not there."""
+    return drive_error(origin, 404, "itemNotFound", "The resource could not be found.")
+
+
+def session_not_found(verdict: str = "session-not-found") -> Response:
+    """Return 404 for an upload session that is gone or already completed."""
+    return drive_error(
+        "sharepoint", 404, "itemNotFound", "The upload session was not found",
+        inner="uploadSessionNotFound", verdict=verdict,
+    )  # fmt: skip
+
+
+def name_exists(origin: str, message: str = "The specified item name already exists.") -> Response:
+    """Return 409 for a name that is taken, by a file or by an open session (odad#747)."""
+    return drive_error(origin, 409, "nameAlreadyExists", message)
+
+
+def invalid_request(origin: str, message: str, *, inner: str = "", verdict: str = "invalid-request") -> Response:
+    """Return 400 for a request that cannot be understood."""
+    return drive_error(origin, 400, "invalidRequest", message, inner=inner or (), verdict=verdict)
+
+
+def throttled(origin: str, retry_after: str | None) -> Response:
+    """Return 429 with nested codes as captured in learn Q&A 648796.
+
+    :param retry_after: value of the header; None leaves it out.
+    """
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return drive_error(
+        origin, 429, "activityLimitReached", "The request has been throttled",
+        inner=("throttledRequest", "quota"), headers=headers, verdict="throttled",
+    )  # fmt: skip

@@ -1,0 +1,277 @@
+"""The calls of the drive API on a drive and its items, but for the bytes of upload sessions."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from dmf_emulator.graph.addresses import DriveAddress
+from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, name_exists
+from dmf_emulator.graph.conflicts import check_etag, chosen_name, commit_session, existing_children, refuse_bad_name
+from dmf_emulator.graph.items import download_url, drive_json, etag, item_json
+from dmf_emulator.graph.session_creation import create_session
+from dmf_emulator.http.exchange import Exchange
+from dmf_emulator.http.message import Refusal, Response, is_whole_number, json_object, json_response
+from dmf_emulator.state.drives import Drive, Item
+from dmf_emulator.state.quickxor import QuickXorHash
+from dmf_emulator.state.world import World
+
+_CALLS = {
+    ("GET", ""): "getItem",
+    ("PATCH", ""): "patchItem",
+    ("DELETE", ""): "deleteItem",
+    ("PUT", ""): "commitSession",
+    ("GET", "children"): "listChildren",
+    ("POST", "children"): "createFolder",
+    ("GET", "content"): "getContent",
+    ("PUT", "content"): "putContent",
+    ("POST", "createUploadSession"): "createUploadSession",
+    ("POST", "oneDrive.createUploadSession"): "createUploadSession",
+    ("POST", "microsoft.graph.createUploadSession"): "createUploadSession",
+}
+_PAGE_ITEMS = 200
+
+
+class DriveCalls:
+    """One call.
+
+    :param origin: `graph` or `sharepoint`.
+    :param address: what the path names.
+    """
+
+    def __init__(self, world: World, origin: str, exchange: Exchange, address: DriveAddress) -> None:
+        self._world = world
+        self._origin = origin
+        self._exchange = exchange
+        self._address = address
+
+    def name(self) -> str:
+        """Return the call's name for recorder and faults."""
+        if self._address.item_id is None:
+            return "getDrive" if self._exchange.request.method == "GET" else "unknownCall"
+        return _CALLS.get((self._exchange.request.method, self._address.facet), "unknownCall")
+
+    def act(self, drive: Drive) -> Response:
+        """Carry the call out."""
+        world, name = self._world, self._exchange.action
+        if name == "getDrive":
+            return json_response(200, drive_json(world, drive))
+        handlers = {
+            "getItem": self._get,
+            "patchItem": self._patch,
+            "deleteItem": self._delete,
+            "commitSession": self._commit,
+            "listChildren": self._children,
+            "createFolder": self._create_folder,
+            "getContent": self._content,
+            "putContent": self._put_content,
+            "createUploadSession": self._create_session,
+        }
+        handler = handlers.get(name)
+        if handler is None:
+            raise Refusal(invalid_request(self._origin, "The requested operation is not supported."))
+        with world.drives.lock if name != "putContent" else _NoLock():
+            return handler(drive)
+
+    def _start(self, drive: Drive) -> Item:
+        item = self._world.drives.find_item(drive, self._address.item_id or "root")
+        if item is None:
+            raise Refusal(item_not_found(self._origin))
+        return item
+
+    def _item(self, drive: Drive) -> Item:
+        for name in self._address.names:
+            refuse_bad_name(self._origin, name, self._address.names)
+        item = self._world.drives.find_path(self._start(drive), list(self._address.names))
+        if item is None:
+            raise Refusal(item_not_found(self._origin))
+        return item
+
+    def _body(self) -> dict[str, Any]:
+        content = self._exchange.request.content()
+        body = json_object(content) if content.strip() else {}
+        if body is None:
+            raise Refusal(invalid_request(self._origin, "Unable to read JSON request payload."))
+        self._exchange.payload = body
+        return body
+
+    def _shown(self, item: Item) -> dict[str, Any]:
+        body = item_json(self._world, item, self._origin)
+        if not item.is_folder:
+            hashes = self._world.faults.probe(self._exchange, "drive.F17")
+            if hashes is not None:
+                body = with_wrong_facts(body, hashes)
+        wanted = {
+            name.strip() for name in self._exchange.request.parameters.get("$select", "").split(",") if name.strip()
+        }
+        return {key: value for key, value in body.items() if not wanted or key in wanted or key == "@odata.context"}
+
+    def _get(self, drive: Drive) -> Response:
+        item = self._item(drive)
+        body = self._shown(item)
+        if "children" in self._exchange.request.parameters.get("$expand", ""):
+            body["children"] = [item_json(self._world, child, self._origin) for child in item.children.values()]
+        return json_response(200, body, {"ETag": etag(item)})
+
+    def _children(self, drive: Drive) -> Response:
+        item, parameters = self._item(drive), self._exchange.request.parameters
+        children = existing_children(item)
+        start, size = (parameters.get(name, "") for name in ("$skiptoken", "$top"))
+        for text in (start, size):
+            if text and not is_whole_number(text):
+                raise Refusal(invalid_request(self._origin, "Invalid paging value."))
+        first, count = int(start or 0), min(int(size or _PAGE_ITEMS) or _PAGE_ITEMS, 1000)
+        body: dict[str, Any] = {"value": [self._shown(child) for child in children[first : first + count]]}
+        if first + count < len(children):
+            address = f"{self._world.urls[self._origin]}{self._exchange.request.path}"
+            body["@odata.nextLink"] = f"{address}?$top={count}&$skiptoken={first + count}"
+        return json_response(200, body)
+
+    def _create_folder(self, drive: Drive) -> Response:
+        parent, body = self._item(drive), self._body()
+        name = body.get("name")
+        if not isinstance(name, str) or "folder" not in body or not parent.is_folder:
+            raise Refusal(
+                invalid_request(self._origin, "A folder needs a name, a folder facet and a folder to lie in.")
+            )
+        refuse_bad_name(self._origin, name, (parent.path, name), is_folder=True, at_root=parent.parent is None)
+        behavior = body.get("@microsoft.graph.conflictBehavior", body.get("@name.conflictBehavior", "fail"))
+        existing = parent.children.get(name.casefold())
+        if existing is not None and behavior == "replace" and existing.is_folder:
+            return json_response(200, self._shown(existing))
+        free = chosen_name(self._origin, parent, name, "rename" if behavior == "rename" else "fail")
+        return json_response(201, self._shown(self._world.drives.create_folder(parent, free)))
+
+    def _patch(self, drive: Drive) -> Response:
+        item, body = self._item(drive), self._body()
+        check_etag(self._origin, self._exchange.request, item)
+        parent, name = item.parent, body.get("name", item.name)
+        reference = body.get("parentReference")
+        if isinstance(reference, dict) and isinstance(reference.get("id"), str):
+            parent = self._world.drives.find_item(drive, reference["id"])
+        elif isinstance(reference, dict) and ":" in str(reference.get("path", "")):
+            names = [each for each in str(reference["path"]).partition(":")[2].split("/") if each]
+            parent = self._world.drives.find_path(drive.root, names)
+        if parent is None or not parent.is_folder or not isinstance(name, str):
+            raise Refusal(
+                item_not_found(self._origin) if item.parent else invalid_request(self._origin, "The root stays.")
+            )
+        if parent is not item.parent or name != item.name:
+            refuse_bad_name(self._origin, name, (parent.path, name), is_folder=item.is_folder)
+            other = parent.children.get(name.casefold())
+            if other is not None and other is not item:
+                behavior = body.get("@microsoft.graph.conflictBehavior", "fail")
+                if behavior == "replace" and not other.is_folder:
+                    self._world.drives.delete(other)
+                name = chosen_name(self._origin, parent, name, behavior)
+            self._world.drives.move(item, parent, name)
+        times = body.get("fileSystemInfo")
+        if isinstance(times, dict):
+            item.created_by_client = str(times.get("createdDateTime", item.created_by_client))
+            item.modified_by_client = str(times.get("lastModifiedDateTime", item.modified_by_client))
+        return json_response(200, self._shown(item))
+
+    def _delete(self, drive: Drive) -> Response:
+        item = self._item(drive)
+        if item.parent is None:
+            raise Refusal(drive_error(self._origin, 403, "accessDenied", "The root cannot be deleted."))
+        check_etag(self._origin, self._exchange.request, item)
+        self._world.drives.delete(item)
+        return Response(204)
+
+    def _content(self, drive: Drive) -> Response:
+        item = self._item(drive)
+        if item.is_folder:
+            raise Refusal(invalid_request(self._origin, "A folder has no content."))
+        return Response(302, {"Location": download_url(self._world, item)})
+
+    def _target(self, drive: Drive) -> tuple[Item, str]:
+        """Return folder and name of the file that is written; missing folders are created on the way."""
+        start, names = self._start(drive), self._address.names
+        if not names:
+            if start.is_folder or start.parent is None:
+                raise Refusal(invalid_request(self._origin, "The item is a folder; name the file below it."))
+            return start.parent, start.name
+        folder = start
+        for depth, name in enumerate(names):
+            is_last = depth == len(names) - 1
+            refuse_bad_name(
+                self._origin, name, names, is_folder=not is_last, at_root=folder.parent is None and depth == 0
+            )
+        for name in names[:-1]:
+            child = folder.children.get(name.casefold())
+            if child is None and not self._world.settings.create_missing_folders:
+                raise Refusal(item_not_found(self._origin))
+            folder = child or self._world.drives.create_folder(folder, name)
+            if not folder.is_folder:
+                raise Refusal(invalid_request(self._origin, "A part of the path is a file.", inner="invalidPath"))
+        existing = folder.children.get(names[-1].casefold())
+        if existing is not None and existing.is_folder:
+            raise Refusal(name_exists(self._origin))
+        return folder, names[-1]
+
+    def _create_session(self, drive: Drive) -> Response:
+        if drive.drive_id and self._exchange.request.content():
+            self._body()
+        return create_session(self._world, self._origin, self._exchange, self._target(drive))
+
+    def _commit(self, drive: Drive) -> Response:
+        """Commit a finished session under another name (CUS, "Handle upload errors")."""
+        return commit_session(self._world, self._origin, self._exchange, self._body(), self._target(drive))
+
+    def _put_content(self, drive: Drive) -> Response:
+        """Simple upload; 250 MB today (driveitem-put-content)."""
+        world, request = self._world, self._exchange.request
+        limit_bytes = world.settings.simple_upload_limit_bytes
+        if (request.body.length_bytes or 0) > limit_bytes:
+            raise Refusal(
+                drive_error(self._origin, 413, "requestEntityTooLarge", "The request body is too large for this call.")
+            )
+        with world.drives.lock:
+            parent, name = self._target(drive)
+            behavior = request.parameters.get("@microsoft.graph.conflictBehavior", "replace")
+            existing = parent.children.get(name.casefold())
+            if existing is not None:
+                check_etag(self._origin, request, existing)
+            name = chosen_name(self._origin, parent, name, behavior)
+        keep = world.faults.probe(self._exchange, "drive.F18")
+        path = None if world.drives.discard else world.data_dir / "uploads" / f"{uuid.uuid4()}.part"
+        digest, size_bytes = QuickXorHash(), 0
+        file = None if path is None else path.open("wb")
+        try:
+            for block in request.body.blocks():
+                room = len(block) if keep is None else max(0, keep["keep_bytes"] - size_bytes)
+                kept = block[:room]
+                digest.update(kept)
+                size_bytes += len(kept)
+                if file is not None:
+                    file.write(kept)
+        except BaseException:
+            if path is not None:
+                path.unlink(missing_ok=True)
+            raise
+        finally:
+            if file is not None:
+                file.close()
+        item, is_new = world.drives.put_file(parent, name, path, size_bytes, digest.base64())
+        return json_response(201 if is_new else 200, self._shown(item))
+
+
+class _NoLock:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def with_wrong_facts(body: dict[str, Any], fault: Any) -> dict[str, Any]:
+    """Return a driveItem as fault drive.F17 shows it.
+
+    :param fault: the fault's parameters with its mode.
+    """
+    mode = fault["mode"]
+    if mode == "wrong-size":
+        return {**body, "size": max(0, body["size"] - 1)}
+    hashes = {} if mode == "missing-hash" else {"quickXorHash": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}
+    return {**body, "file": {**body["file"], "hashes": hashes}}

@@ -1,0 +1,167 @@
+"""The drive API: routing, authorisation and owners.
+
+Served at the Graph origin under `/v1.0/` and at the SharePoint origin under `/_api/v2.0/`, as tenants do (rclone's
+option `tenant_url`, onedrive-graph.md §3.6).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from dmf_emulator.clock import iso_utc
+from dmf_emulator.graph.addresses import DriveAddress, OwnerAddress, parse_address
+from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, request_headers
+from dmf_emulator.graph.calls import DriveCalls
+from dmf_emulator.graph.items import drive_json, web_url
+from dmf_emulator.http.exchange import Exchange, Handler
+from dmf_emulator.http.message import Refusal, Response, json_response
+from dmf_emulator.state.drives import Drive
+from dmf_emulator.state.tokens import TokenRefused
+from dmf_emulator.state.world import GROUP_ID, USER_OBJECT_ID, World
+
+_ROLES = frozenset({"Files.ReadWrite.All", "Sites.ReadWrite.All", "Sites.FullControl.All"})
+# Messages of Graph's 401, by what is wrong (onedrive-graph.md §1.6).
+_TOKEN_MESSAGES = {
+    "no-bearer-token": "Access token is empty.",
+    "bad-signature": "Access token validation failure. Invalid signature.",
+    "token-expired": "Access token has expired or is not yet valid.",
+    "wrong-tenant": "Access token validation failure. Invalid tenant.",
+    "wrong-audience": "Access token validation failure. Invalid audience.",
+}
+
+
+class DriveApi:
+    """The drive API at one origin.
+
+    :param origin: `graph` or `sharepoint`.
+    :param prefix: pattern of what stands before the resource in the path.
+    """
+
+    def __init__(self, world: World, origin: str, prefix: str) -> None:
+        self._world = world
+        self._origin = origin
+        self._prefix = re.compile(prefix)
+
+    def identify(self, exchange: Exchange) -> Handler:
+        """Find owner, drive, item and call.
+
+        :raises Refusal: when the path is none of the API.
+        """
+        match = self._prefix.match(exchange.request.path)
+        address = None if match is None else parse_address(exchange.request.path[match.end() :].strip("/"))
+        if address is None:
+            raise Refusal(
+                invalid_request(self._origin, "Resource not found for the segment.", verdict="no-such-resource")
+            )
+        if isinstance(address, OwnerAddress):
+            exchange.action = "listDrives" if address.lists_drives else f"get{address.owner.capitalize()}"
+            return lambda: self._authorised(exchange, lambda claims: self._owner(exchange, address, claims))
+        calls = DriveCalls(self._world, self._origin, exchange, address)
+        exchange.action = calls.name()
+        return lambda: self._authorised(exchange, lambda claims: calls.act(self._drive(address, claims)))
+
+    def _authorised(self, exchange: Exchange, act: Any) -> Response:
+        """Check the bearer token and the application permission, then act."""
+        world = self._world
+        accepted = (
+            world.graph_resources if self._origin == "graph" else world.graph_resources | {world.urls["sharepoint"]}
+        )
+        try:
+            claims = world.tokens.read(exchange.request.headers.get("authorization"))
+            if str(claims.get("aud", "")).rstrip("/") not in accepted:
+                raise TokenRefused("wrong-audience")
+        except TokenRefused as refused:
+            return unauthenticated(world, self._origin, refused.reason)
+        allowed = set(claims.get("roles", ())) | set(str(claims.get("scp", "")).split())
+        if not allowed & _ROLES:
+            return drive_error(self._origin, 403, "accessDenied", "Access denied", verdict="no-permission")
+        response = act(claims)
+        for name, value in request_headers(self._origin).items():
+            response.headers.setdefault(name, value)
+        result: Response = response
+        return result
+
+    def _drive(self, address: DriveAddress, claims: dict[str, Any]) -> Drive:
+        drives, settings = self._world.drives, self._world.settings
+        drive: Drive | None = None
+        if address.owner == "me":
+            self._refuse_app_only(claims)
+            drive = drives.user_drive
+        elif address.owner == "user":
+            if address.owner_id.lower() in {settings.user_principal_name.lower(), USER_OBJECT_ID}:
+                drive = drives.user_drive
+            else:
+                raise Refusal(drive_error(self._origin, 404, "ResourceNotFound", "User's mysite not found."))
+        elif address.owner == "site":
+            drive = drives.site_drive if self._is_site(address.owner_id) else None
+        elif address.owner == "group":
+            drive = drives.site_drive if address.owner_id.lower() == GROUP_ID else None
+        else:
+            drive = drives.find_drive(address.owner_id)
+        if drive is None:
+            raise Refusal(item_not_found(self._origin))
+        return drive
+
+    def _owner(self, exchange: Exchange, address: OwnerAddress, claims: dict[str, Any]) -> Response:
+        world, settings = self._world, self._world.settings
+        if exchange.request.method != "GET":
+            raise Refusal(invalid_request(self._origin, "The HTTP method is not supported here."))
+        if address.lists_drives:
+            owner = address.owner
+            drive = self._drive(DriveAddress(owner, address.owner_id, None, (), ""), claims)
+            return json_response(200, {"value": [drive_json(world, drive)]})
+        if address.owner == "site":
+            if not self._is_site(address.owner_id):
+                raise Refusal(item_not_found(self._origin))
+            drive = world.drives.site_drive
+            return json_response(
+                200,
+                {
+                    "id": settings.site_id,
+                    "name": "Exports",
+                    "displayName": "Exports",
+                    "webUrl": web_url(world, drive).removesuffix("/Documents"),
+                    "createdDateTime": iso_utc(drive.root.created_seconds),
+                },
+            )
+        if address.owner == "me":
+            self._refuse_app_only(claims)
+        elif address.owner_id.lower() not in {settings.user_principal_name.lower(), USER_OBJECT_ID, GROUP_ID}:
+            raise Refusal(
+                drive_error(
+                    self._origin, 404, "Request_ResourceNotFound",
+                    f"Resource '{address.owner_id}' does not exist or one of its queried reference-property objects "
+                    "are not present.",
+                )
+            )  # fmt: skip
+        body = {"id": USER_OBJECT_ID, "userPrincipalName": settings.user_principal_name, "displayName": "Worker Export"}
+        return json_response(200, body)
+
+    def _refuse_app_only(self, claims: dict[str, Any]) -> None:
+        """`/me` needs a signed-in user."""
+        if "upn" not in claims:
+            raise Refusal(
+                drive_error(
+                    self._origin, 400, "BadRequest", "/me request is only valid with delegated authentication flow.",
+                    verdict="me-without-user",
+                )
+            )  # fmt: skip
+
+    def _is_site(self, site_id: str) -> bool:
+        known = self._world.settings.site_id.lower()
+        host = known.split(",")[0]
+        return site_id.lower().rstrip(":") in {known, *known.split(",")[1:2], f"{host}:/sites/exports", "root", host}
+
+
+def unauthenticated(world: World, origin: str, reason: str) -> Response:
+    """Return the 401 for a bearer token that is not accepted.
+
+    :param reason: a key of the known causes.
+    """
+    message = _TOKEN_MESSAGES.get(reason, "Access token validation failure.")
+    authority = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize"
+    return drive_error(
+        origin, 401, "InvalidAuthenticationToken" if origin == "graph" else "unauthenticated", message,
+        headers={"WWW-Authenticate": f'Bearer realm="", authorization_uri="{authority}"'}, verdict=reason,
+    )  # fmt: skip
