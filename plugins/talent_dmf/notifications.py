@@ -25,8 +25,8 @@ _RUN_SUCCEEDED = "success"
 def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> tuple[int, str]:
     """What a missed deadline means.
 
-    Airflow 3.3 lets the deadline of a run that has already failed pass as well (apache/airflow#60927), so the run's
-    state decides what is said: a failure has been reported as one and is not late too.
+    Airflow 3.3 lets the deadline of a run that has already failed pass as well (docs/wire/airflow.md#deadlines), so the
+    run's state decides what is said: a failure has been reported as one and is not late too.
 
     :param context: ``dag_run`` and ``deadline``, as Airflow hands them to a deadline callback.
     :param export: name of the export.

@@ -1,7 +1,7 @@
 """What may be shown of URLs, headers and texts: the only room for the rules on secrets.
 
-A signed Blob URL and an upload URL are bearer secrets in their query string (dmf-package-api.md §2.6,
-onedrive-graph.md §1.3); whoever holds one holds the file.
+A signed Blob URL and an upload URL are bearer secrets in their query string (docs/wire/dmf-package-api.md#package-link,
+docs/wire/graph-onedrive.md#session-address); whoever holds one holds the file.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ class Patience:
 def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float | None:
     """How long the service asks us to wait, or ``None`` if it does not say.
 
-    Seconds, an HTTP date and the milliseconds of ``x-ms-retry-after-ms`` occur (dmf-package-api.md §2.8). Anything
-    else counts as silence: a header must never stop a protocol.
+    Seconds, an HTTP date and the milliseconds of ``x-ms-retry-after-ms`` occur
+    (docs/wire/dmf-package-api.md#throttling). Anything else counts as silence: a header must never stop a protocol.
 
     :param headers: headers with lower-case names.
     :param moment: present time, aware.

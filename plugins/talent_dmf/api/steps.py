@@ -43,7 +43,8 @@ class Request:
     :param content: body bytes to send as they are (never copied).
     :param headers: additional headers.
     :param authorize: whether the bearer token goes along. Never for signed URLs: Graph answers 401 to an upload
-        URL with one (onedrive-graph.md §1.4), and a token must not reach a host that it was not minted for.
+        URL with one (docs/wire/graph-onedrive.md#session-address), and a token must not reach a host that it was not
+        minted for.
     :param refresh_token: whether a new token is fetched first, because the service refused the last one.
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
     :param once: whether it is not repeated whatever the answer, and no pause is made for it.
@@ -96,7 +97,8 @@ class Response:
     def json(self) -> Any:
         """The body as JSON, or ``None`` if it is empty or something else.
 
-        Gateways answer HTML in the place of the service (onedrive-api-docs#757), so nobody may assume JSON.
+        Gateways answer HTML in the place of the service (docs/wire/graph-onedrive.md#errors), so nobody may assume
+        JSON.
         """
         try:
             return jsonlib.loads(self.body)

@@ -21,7 +21,7 @@ __all__ = ["AUTH_TYPES", "DEFAULT_AUTHORITY", "AuthType", "EntraTokens", "Identi
 
 log = logging.getLogger(__name__)
 # Exports outlive tokens (about an hour): renewed this long before they expire, as measured clients do
-# (dmf-package-api.md §4 "token life").
+# (docs/wire/dmf-package-api.md#life-of-a-token).
 RENEW_BEFORE_EXPIRY_SECONDS = 300.0
 # A refusal is repeated to everybody for so long: an expired secret must not become a token request of each of a
 # thousand waiting exports, for which Entra ID locks applications and users out.

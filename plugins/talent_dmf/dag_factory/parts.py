@@ -49,7 +49,7 @@ def deadline(spec: ExportSpec) -> DeadlineAlert:
     :param spec: the catalogue's entry.
     """
     # As a number: Airflow 3.3.2 stores a timedelta as an object and takes that for seconds when a run is cleared whose
-    # deadline is still ahead, so that no failed run could be cleared (apache/airflow#70368).
+    # deadline is still ahead, so that no failed run could be cleared (docs/wire/airflow.md#deadlines).
     seconds: Any = spec.sla.total_seconds()
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,

@@ -18,7 +18,7 @@ from talent_dmf.transport.tls import TlsSettings
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-# Audience of stand-alone Talent, whatever its host (dmf-package-api.md §4; the tutorial's "Azure AD Resource URI").
+# Audience of stand-alone Talent, whatever its host (docs/wire/dmf-package-api.md#audience).
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
 GRAPH_URL = "https://graph.microsoft.com/v1.0"
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
@@ -150,7 +150,8 @@ def expected_resource(base_url: str) -> str:
     parts = urlsplit(base_url)
     namespace = parts.path.lower().rpartition("/namespaces/")[2]
     stand_alone = "/namespaces/" in parts.path.lower() and namespace != "axsf"
-    # The audience of finance and operations: environment URL, lower case, no slash at the end (S-TSA).
+    # The audience of finance and operations: environment URL, lower case, no slash at the end
+    # (docs/wire/dmf-package-api.md#audience).
     return TALENT_RESOURCE if stand_alone else f"{parts.scheme}://{parts.netloc}".lower()
 
 

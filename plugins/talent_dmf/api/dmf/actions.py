@@ -1,4 +1,4 @@
-"""The DMF package REST API: its URLs, its JSON keys and the shapes of its answers (dmf-package-api.md §1)."""
+"""The package API of the DMF: its URLs, JSON keys and shapes of answers (docs/wire/dmf-package-api.md#calls)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from talent_dmf.api.steps import Request, Response, Steps, send
 
 _SET = "data/DataManagementDefinitionGroups"
 ZERO_GUID = "00000000-0000-0000-0000-000000000000"
-# ExportToPackage may block while the export runs (Dynamics-AX-Integration#39, RIS#48: up to an hour). We do not
-# hang on it: after this silence the execution is looked for by its id.
+# ExportToPackage may block while the export runs for up to an hour
+# (docs/wire/dmf-package-api.md#starting-may-take-long). We do not hang on it: after this silence the execution is
+# looked for by its id.
 EXPORT_TO_PACKAGE_SILENCE_SECONDS = 240.0
 
 
@@ -52,7 +53,7 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
     """Start an export.
 
     All five keys are always sent: a missing or null one is refused as "Model state is invalid"
-    (dynamics-365-unified-operations-public#1403).
+    (docs/wire/dmf-package-api.md#all-five-parameters).
 
     :param request: what to export, under which id.
     :returns: the id under which the service runs it; ``None`` if it answered none (an all-zero GUID means that the
@@ -79,8 +80,8 @@ def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
     """How an execution stands.
 
     :returns: its status; ``None`` if the service does not know the execution (yet): it may deny an id for seconds
-        that it has just given (RIS#71), and now and then answers a bare 400 that means nothing
-        (Recurring-Integrations-Scheduler, commit 97c78c6).
+        that it has just given, and now and then answers a bare 400 that means nothing
+        (docs/wire/dmf-package-api.md#not-found-at-first).
     :raises ProtocolError: a status that the contract does not know.
     """
     return (yield from ask_execution(execution_id))[0]
@@ -114,7 +115,7 @@ def exported_package_url(execution_id: str) -> Steps[SecretUrl | None]:
     """The signed URL of an execution's package; every call makes a new one.
 
     :returns: the URL; ``None`` while there is none: the service answers ``""`` for a while even after success, or
-        400 while the export runs (dmf-package-api.md §2.5).
+        400 while the export runs (docs/wire/dmf-package-api.md#package-link).
     """
     name = "GetExportedPackageUrl"
     response = yield from _action(name, {"executionId": execution_id})
@@ -226,7 +227,7 @@ def parse_error_rows(raw: str) -> list[ExecutionErrorRow]:
     """The rows in the answer of ``GetExecutionErrors``.
 
     It is a string that holds a JSON array which is not always valid: quotes and line ends inside messages are not
-    escaped (dmf-package-api.md §0.10, measured on 3,506 rows). Valid JSON is read as such; anything else is cut at
+    escaped (docs/wire/dmf-package-api.md#execution-errors). Valid JSON is read as such; anything else is cut at
     the records' own keys; what cannot be cut is kept as one message, so that nothing is hidden.
 
     :param raw: the ``value`` of the answer.

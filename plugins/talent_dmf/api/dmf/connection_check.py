@@ -1,7 +1,7 @@
 """Why a service refuses a token: read off the token itself, because the service does not say.
 
 Dynamics 365 answers the same 401 to a wrong audience, a wrong tenant, a missing ``oid`` and an application that is not
-registered in it (dmf-package-api.md §2.9; Recurring-Integrations-Scheduler#10, #49, #121).
+registered in it (docs/wire/dmf-package-api.md#refused-by-the-environment).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ import re
 
 from talent_dmf.api.errors import ConfigurationError
 
-# Length of the id's column is not documented; ids of up to about 90 characters are in use (dmf-package-api.md §2.1).
+# Length of the id's column is not documented; ids of up to about 90 characters are in use
+# (docs/wire/dmf-package-api.md#execution-ids).
 MAX_LENGTH = 80
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
 
@@ -45,7 +46,8 @@ _COMPANY = re.compile(r"[A-Za-z0-9]{1,4}")
 def check_legal_entity(legal_entity_id: str) -> str:
     """A company code as Dynamics 365 spells it: one to four letters or digits, upper-cased.
 
-    A wrong code is not refused by every release: the export then succeeds without rows (dmf-package-api.md §2.4).
+    A wrong code is not refused by every release: the export then succeeds without rows
+    (docs/wire/dmf-package-api.md#legal-entities).
 
     :raises ConfigurationError: not a company code.
     """

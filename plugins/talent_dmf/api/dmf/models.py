@@ -15,7 +15,7 @@ class ExportRequest:
     """What ``ExportToPackage`` is asked.
 
     :param definition_group_id: the data project's *name*, whatever the API calls it
-        (MicrosoftDocs/dynamics-365-unified-operations-public#1984).
+        (docs/wire/dmf-package-api.md#the-data-project-is-named).
     :param package_name: file name that the service gives the package.
     :param legal_entity_id: company code such as ``USMF``; one export is of one company.
     :param execution_id: id minted by us before the call, so that a lost answer loses nothing.
@@ -77,7 +77,7 @@ class ExecutionEvent:
     """What the trigger tells the sensor: versioned, because worker and triggerer may run different releases.
 
     It carries the times that the wait goes on with, because ``dag.test()`` of Airflow 3.3.2 drops the keyword arguments
-    of ``defer`` (apache/airflow#69942).
+    of ``defer`` (docs/wire/airflow.md#deferral).
 
     :param execution_id: the execution that was watched.
     :param kind: ``finished`` (terminal status), ``unsettled`` (not found or Unknown beyond the grace period),

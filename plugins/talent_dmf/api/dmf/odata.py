@@ -1,6 +1,7 @@
 """How finance and operations answers: the flat and the nested ``value``, and five shapes of error.
 
-Shapes: dmf-package-api.md §0.2 (flat or nested ``value``) and §1.5 (errors).
+Shapes: docs/wire/dmf-package-api.md#shape-of-an-answer (flat or nested ``value``) and
+docs/wire/dmf-package-api.md#error-bodies.
 """
 
 from __future__ import annotations
@@ -71,13 +72,13 @@ def error_text(response: Response) -> str:
 
 
 def execution_not_found(response: Response) -> bool:
-    """Whether an answer says that the execution is not known (yet): RIS#71."""
+    """Whether an answer says that the execution is not known (yet): docs/wire/dmf-package-api.md#not-found-at-first."""
     return response.status in {400, 404} and "details were not found" in error_text(response).lower()
 
 
 def parameters_refused(response: Response) -> bool:
     """Whether an answer says that the request's own parameters are wrong
-    (dynamics-365-unified-operations-public#1403): our fault, which no patience mends."""
+    (docs/wire/dmf-package-api.md#all-five-parameters): our fault, which no patience mends."""
     return response.status == 400 and "model state is invalid" in error_text(response).lower()
 
 

@@ -16,8 +16,8 @@ _LONGEST_PAUSE_SECONDS = 15.0
 def wait_for_link(execution_id: str, timeout_seconds: float) -> Steps[SecretUrl]:
     """A signed URL of an execution's package, as soon as there is one.
 
-    The service answers an empty string for a while even after success (Recurring-Integrations-Scheduler loops on it),
-    and has been seen to report success without ever making a package (RIS#166): hence the limit.
+    The service answers an empty string for a while even after success and has been seen
+    to report success without ever making a package (docs/wire/dmf-package-api.md#package-link): hence the limit.
 
     :param execution_id: which execution.
     :param timeout_seconds: longest wait.

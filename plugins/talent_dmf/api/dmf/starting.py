@@ -1,8 +1,8 @@
 """Starting an export exactly once.
 
 No answer, a broken connection or a gateway's error after ``ExportToPackage`` does not tell whether the export runs
-(Dynamics-AX-Integration#39: it does). So the id is minted before the call, the service is asked for it before any
-call, and after a lost answer it is looked for before anybody calls again.
+(docs/wire/dmf-package-api.md#starting-may-take-long: it does). So the id is minted before the call, the service is
+asked for it before any call, and after a lost answer it is looked for before anybody calls again.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
             raise
         return StartedExport(request.execution_id, adopted=True)
     except RequestRefusedError as refused:
-        # How the service refuses an id that is in use is not documented (dmf-package-api.md §2.1), so ask for the id.
+        # How the service refuses an id that is in use is not documented
+        # (docs/wire/dmf-package-api.md#ids-that-are-in-use), so ask for it.
         if isinstance(refused, DataProjectNotFoundError):
             raise
         patience = policy if policy.tried_before else replace(policy, search_seconds=0.0)

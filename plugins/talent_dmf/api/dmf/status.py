@@ -34,7 +34,7 @@ class DmfExecutionStatus(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Whether it never changes again. ``Unknown`` is not: clients measured against real environments poll on
-        (dmf-package-api.md §0.8)."""
+        (docs/wire/dmf-package-api.md#statuses)."""
         return self in _TERMINAL
 
     @property

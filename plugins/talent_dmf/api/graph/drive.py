@@ -141,7 +141,7 @@ def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
 def ensure_folder(drive_id: str, folder: str) -> Steps[None]:
     """Make a folder and those above it, if they are missing.
 
-    Segment by segment, because creating it along with a file is not promised (onedrive-graph.md §1.1).
+    Segment by segment, because creating it along with a file is not promised (docs/wire/graph-onedrive.md#folders).
 
     :param drive_id: the drive.
     :param folder: path below the root, not encoded.
@@ -197,7 +197,7 @@ def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> 
     """Store a small file in one request.
 
     Only for what a session cannot carry (0 bytes) and for texts of a few kilobytes: Business has stored a truncated
-    file after a broken request (onedrive-api-docs#1366), so the size is compared.
+    file after a broken request (docs/wire/graph-onedrive.md#simple-upload), so the size is compared.
 
     :raises NameConflictError: the name is taken and the policy says fail.
     :raises TransferMismatchError: the service holds something else.

@@ -1,4 +1,4 @@
-"""What Microsoft Graph and SharePoint mean by a refusal (onedrive-graph.md §1.6).
+"""What Microsoft Graph and SharePoint mean by a refusal (docs/wire/graph-onedrive.md#errors).
 
 The outer code is general and the innermost one specific. Graph spells ``innerError`` and SharePoint ``innererror``;
 a gateway in front of either answers HTML. Codes decide, messages are only quoted.

@@ -1,7 +1,6 @@
 """What OneDrive and SharePoint accept as a name: checked before a byte moves.
 
-Rules: support.microsoft.com "Restrictions and limitations in OneDrive and SharePoint" and Graph's "Addressing
-resources in a drive" (onedrive-graph.md §1.8). ``#`` and ``%`` are left to the service: modern tenants allow them.
+Rules: docs/wire/graph-onedrive.md#names. ``#`` and ``%`` are left to the service: modern tenants allow them.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ UNPACK_PLACEHOLDERS: Mapping[str, str] = {
 # As a regular expression, which the trigger form knows too: one of these keeps the files of legal entities apart.
 OF_ONE_COMPANY = r"\{(legal_entity|execution_id)\}"
 
-# safe_name keeps what OneDrive allows; these two still need escaping in links (onedrive-graph.md §1.8).
+# safe_name keeps what OneDrive allows; these two still need escaping in links (docs/wire/graph-onedrive.md#names).
 _AWKWARD = re.compile(r"[#%]+")
 # Longest name of one file in SharePoint's database; the whole path may have 400 characters.
 MAX_NAME_CHARACTERS = 255

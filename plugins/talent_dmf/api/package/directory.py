@@ -1,6 +1,6 @@
 """What a package holds, read from its end and its two XML files without reading the rest.
 
-Layout: dmf-package-api.md §3, read byte by byte in packages of the product. A flat zip with one data file per entity,
+Layout: docs/wire/dmf-package-api.md#layout-of-a-package. A flat zip with one data file per entity,
 ``Manifest.xml`` and ``PackageHeader.xml``, both UTF-16 with a byte order mark and no declaration. Whatever else comes
 is a damaged or foreign file and is refused before a byte of it is saved.
 """
@@ -97,7 +97,8 @@ class PackageContents:
     :param entities: what the manifest names, in its order, if it has a data file.
     :param entries: all files, in the order of the directory.
     :param without_file: labels of the entities that the manifest names and the package holds no data file of: one of
-        the forms of an empty delta (dmf-package-api.md §2.7). Whether they were empty, only the execution tells.
+        the forms of an empty delta (docs/wire/dmf-package-api.md#empty-packages). Whether they were empty, only the
+        execution tells.
     """
 
     definition_group_id: str

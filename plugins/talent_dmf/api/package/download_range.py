@@ -1,7 +1,7 @@
 """Ranged reads of a blob behind a signed URL, pinned to one version by its entity tag.
 
-Sources: learn.microsoft.com "Get Blob" (``Range``, ``If-Match``) and "Blob service error codes". The signature is
-opaque (dmf-package-api.md §2.5) and lives about an hour (§2.6): whoever reads for longer fetches a new URL.
+Sources: docs/wire/dmf-package-api.md#reading-the-blob, docs/wire/dmf-package-api.md#life-of-a-link. The
+signature is opaque and lives about an hour: whoever reads for longer fetches a new URL.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ def pin(url: SecretUrl, policy: RetryPolicy, jitter: Callable[[], float]) -> Ste
     """A blob with the fingerprint of its content.
 
     Dynamics 365 makes a copy of a package, with a name and an entity tag of its own, when a link is asked for
-    (S-ERP), so an entity tag is good for one link only. A zip file ends with its directory: names, lengths and CRC-32
-    of everything in it. Two blobs of one length with the same end are copies of one package.
+    (docs/wire/dmf-package-api.md#copies-of-a-package), so an entity tag is good for one link only. A zip file ends with
+    its directory: names, lengths and CRC-32 of everything in it. Two blobs of one length with the same end are copies
+    of one package.
 
     :param url: signed URL.
     :param policy: how patient with the storage.

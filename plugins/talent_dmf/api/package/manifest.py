@@ -14,7 +14,8 @@ from xml.parsers import expat
 from talent_dmf.api.errors import PackageInvalidError
 
 # What to do about a package that is damaged. An incremental export is consumed when it runs, not when it is fetched
-# (RIS#147), and each link is to a new copy of the package (S-ERP): so exporting again comes last.
+# (docs/wire/dmf-package-api.md#incremental-exports), and each link is to a new copy of the package: so exporting again
+# comes last.
 FETCH_AGAIN = (
     "Clear get_package_url to fetch it again; export again only if that does not help, because what an incremental "
     "export held is not in the next one."

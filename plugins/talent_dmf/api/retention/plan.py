@@ -164,7 +164,8 @@ def doubt_about(written: WrittenFile, stored: StoredFile) -> str:
         (written.sha256, stored.sha256),
     ]
     known = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
-    # OneDrive gives no hash for a file of no bytes (onedrive-api-docs#1704), and there is nothing in it to change.
+    # OneDrive gives no hash for a file of no bytes (docs/wire/graph-onedrive.md#hashes), and there is nothing in it to
+    # change.
     if not known and stored.size_bytes:
         return "there is no hash to compare it by"
     if any(ours != theirs for ours, theirs in known):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What libraries of sites and groups write their own properties into: github.com/OneDrive/onedrive-api-docs#935.
+# What libraries of sites and groups write their own properties into:
+# docs/wire/graph-onedrive.md#libraries-that-change-files.
 _REWRITTEN = (".docx", ".docm", ".html", ".htm", ".pdf", ".pptx", ".pptm", ".xlsx", ".xlsm")
 
 

@@ -1,7 +1,7 @@
 """Opening an upload session although the name is blocked.
 
 *A session left open by somebody who died* blocks its name for 15 minutes or more with the same 409 as a taken name
-(onedrive-api-docs#747, microsoft-graph-docs#17631), and so does a session of our own of which the answer was lost.
+(docs/wire/graph-onedrive.md#one-session-for-each-file), and so does a session of our own of which the answer was lost.
 One that is known is resumed. Otherwise the upload goes to a unique name beside it, is verified there, and is then
 renamed by the policy; but a file that is to be replaced is waited for, because only a session on it keeps its history.
 """
@@ -20,7 +20,8 @@ from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, RetryPolicy
 from talent_dmf.api.steps import Sleep, Steps
 
-# A name may stay blocked for a moment after its session was cancelled (onedrive-api-docs#989).
+# A name may stay blocked for a moment after its session was cancelled
+# (docs/wire/graph-onedrive.md#one-session-for-each-file).
 _AFTER_CANCEL_SECONDS = (2.0, 5.0)
 
 

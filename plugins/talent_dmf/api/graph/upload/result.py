@@ -9,7 +9,7 @@ from talent_dmf.api.graph.drive import ensure_folder, get_item, get_item_by_id, 
 from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.steps import Sleep, Steps
 
-# The hash of a large file may appear later than the file (onedrive-graph.md §1.9).
+# The hash of a large file may appear later than the file (docs/wire/graph-onedrive.md#hashes).
 _HASH_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 # A wrong size is not waited out for as long: a file appears complete, and only its description may be late.
 _WRONG_SIZE_LOOKS = 3
@@ -79,7 +79,8 @@ def store_empty(drive_id: str, destination: Destination) -> Steps[DriveItem]:
     :raises TransferMismatchError: the service holds something else.
     """
     prior = yield from get_item(drive_id, destination.path)
-    # The service has been seen to overwrite where it should have failed (microsoft-graph-docs#3276).
+    # The service has been seen to overwrite where it should have failed
+    # (docs/wire/graph-onedrive.md#opening-a-session).
     refuse_if_taken(destination, prior)
     try:
         item: DriveItem | None

@@ -1,7 +1,6 @@
 """One resumable upload session of OneDrive for Business: the wire, and what each answer means.
 
-Sources: learn.microsoft.com ``driveItem: createUploadSession``, and the field reports collected in
-onedrive-graph.md §1.3-1.5. Four rules follow from them.
+Source: docs/wire/graph-onedrive.md#upload-sessions. Four rules follow from them.
 
 * The session's own statement of what it misses is the truth. After anything but a clear acceptance it is asked, and
   a local offset is never trusted.
@@ -40,7 +39,7 @@ DEFAULT_FRAGMENT_BYTES = 32 * FRAGMENT_UNIT_BYTES
 # A new session may not be known to every server at once; rclone waits as long.
 _VISIBILITY_SECONDS = 5.0
 _VAGUE_ANSWERS = 3
-# A session that misses nothing is assembling its file, or its assembly failed (onedrive-api-docs#71).
+# A session that misses nothing is assembling its file, or its assembly failed (docs/wire/graph-onedrive.md#assembly).
 _ASSEMBLY_SECONDS = (5.0, 10.0, 15.0, 30.0, 60.0)
 
 
@@ -72,7 +71,7 @@ class Accepted:
 class Completed:
     """The file is complete.
 
-    :param item: it, unless the service answered without a body (msgraph-sdk-java#1806).
+    :param item: it, unless the service answered without a body (docs/wire/graph-onedrive.md#answers-to-a-range).
     :param is_new: whether the service says that it made the item (201). Otherwise an item of before may have got a
         version (200), and its history is not ours.
     """
@@ -87,7 +86,7 @@ def create_session(
     """Open a session for a file.
 
     The policy goes nested in ``item`` and first; ``fileSize`` and ``@odata.type`` are refused by Business
-    (onedrive-graph.md §1.3).
+    (docs/wire/graph-onedrive.md#opening-a-session).
 
     :param drive_id: the drive.
     :param destination: where, and what to do if the name is taken.
@@ -233,7 +232,8 @@ class UploadSession:
         if isinstance(body, dict):
             self.expires_at = _expiry(body) or self.expires_at
             missing = _first_missing(body, self.size_bytes)
-        # A 202 without ranges says nothing; one that misses nothing is not the end either (#14, #41, #71).
+        # A 202 without ranges says nothing; one that misses nothing is not the end either
+        # (docs/wire/graph-onedrive.md#answers-to-a-range).
         if missing is None:
             missing = yield from self.status()
         if missing <= offset < end:

@@ -4,7 +4,7 @@
 last byte is there (learn.microsoft.com ``driveItem: createUploadSession``), so the session is opened on the final
 name and the service applies the conflict policy itself: ``fail`` refuses, ``replace`` adds a version, ``rename``
 chooses a free name. ``fail`` is checked by a look at the name before the first byte as well, because the service has
-been seen to overwrite (microsoft-graph-docs#3276).
+been seen to overwrite (docs/wire/graph-onedrive.md#opening-a-session).
 
 *A lost session* may mean a complete file, if the answer to the last range was lost or another try of the task finished
 it: what is there is compared by size and hash before anything is sent again, and before a taken name is believed.
