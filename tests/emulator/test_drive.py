@@ -13,7 +13,7 @@ from dmf_emulator import Settings
 if TYPE_CHECKING:
     from tests.emulator.wire import Start, Wire
 
-# Vectors of onedrive-graph.md §1.9.
+# The first is in docs/wire/graph-onedrive.md#hashes.
 HELLO_HASH = "aCgDG9jwBhDc4Q1yawMZAAAAAAA="
 
 

@@ -249,7 +249,7 @@ def test_an_expired_link_is_renewed_in_the_middle() -> None:
 
 
 def test_a_fresh_link_may_lead_to_another_copy_of_the_same_package() -> None:
-    """Each link names a copy with an entity tag of its own (S-ERP): what is common to them is the content."""
+    """Each link names a copy (docs/wire/dmf-package-api.md#copies-of-a-package); their content is common."""
     with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6, "new_copy_per_link": True})) as copying:
         patient = Rig(copying)
         patient.export(str(uuid.uuid4()))

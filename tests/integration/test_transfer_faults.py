@@ -1,7 +1,6 @@
 """Every fault of the drive and of the storage, over sockets: what is saved is right, or nothing is saved.
 
-The numbers are those of the fault tables: onedrive-graph.md §6 (drive.F1-F20), dmf-package-api.md §6.3 (dmf.F15, F16,
-F25).
+The numbers are those of the emulator's faults (include/dmf_emulator/README.md): drive.F1-F20, dmf.F15, F16, F25.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def _unsigned(url: str) -> str:
 @pytest.mark.parametrize(
     ("change", "ours"),
     [
-        # "Common REST API error codes" and dmf-package-api.md §1.5-J.
+        # docs/wire/dmf-package-api.md#reading-the-blob.
         pytest.param(_forged, (403, "AuthenticationFailed"), id="forged"),
         # "Configure anonymous read access": a private container is not shown.
         pytest.param(_unsigned, (404, "ResourceNotFound"), id="unsigned"),

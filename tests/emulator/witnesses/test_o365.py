@@ -123,7 +123,7 @@ def test_conflicts(wire: Wire, folder: Folder) -> None:
 
 
 def test_a_second_session_for_an_open_one_is_refused(wire: Wire, folder: Folder) -> None:
-    """An upload that died leaves its session open; Business then refuses the next, even to replace (odad#747)."""
+    """An open session refuses the next (docs/wire/graph-onedrive.md#one-session-for-each-file)."""
 
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
@@ -182,7 +182,7 @@ def test_an_expired_token_is_refused(wire: Wire, folder: Folder) -> None:
 
 
 def test_ranges_that_are_no_multiple_of_320_kib(start: Start) -> None:
-    """It sends what it is told; the service takes all of it and fails at the end (CUS, odad#70)."""
+    """The service takes all of it and fails at the end (docs/wire/graph-onedrive.md#ranges)."""
     wire = start(Settings())
     root = sign_in(wire).storage().get_default_drive().get_root_folder()
     with pytest.raises(requests.RequestException):

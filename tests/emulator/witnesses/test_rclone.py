@@ -71,7 +71,7 @@ def test_a_tree_goes_up_and_comes_back_the_same(rclone: Rclone, wire: Wire, tree
         if content is not None:
             assert listed[path]["Size"] == len(content[0])
             assert int(datetime.fromisoformat(listed[path]["ModTime"]).timestamp()) == content[1]
-            # A file of no bytes has no hash (onedrive-api-docs#1704).
+            # A file of no bytes has no hash (docs/wire/graph-onedrive.md#hashes).
             assert ("Hashes" in listed[path]) == bool(content[0])
 
     checked = rclone("check", "--checksum", tree, "drive:Exports").stderr
@@ -109,7 +109,7 @@ def test_a_second_sync_finds_nothing_to_do(rclone: Rclone, wire: Wire, tree: Pat
     ("range_form", "size_bytes"),
     [
         pytest.param("open", 200_000_000, id="200 MB"),
-        # The form that is not documented but seen in the field (onedrive-api-docs#1273).
+        # Not documented, but observed (docs/wire/graph-onedrive.md#answers-to-a-range).
         pytest.param("closed", 25_000_000, id="closed form of nextExpectedRanges"),
     ],
 )

@@ -61,7 +61,7 @@ def test_it_recovers(
 
 
 def test_it_goes_on_in_the_middle_of_a_range(rclone: Rclone, wire: Wire, write: Callable[[str, int], Path]) -> None:
-    """Part of a broken range was kept (odad#75): 416, then the position, then the rest."""
+    """Part of a broken range was kept (docs/wire/graph-onedrive.md#partial-ranges): 416, position, rest."""
     path = write("data.bin", SIZE_BYTES)
     wire.emulator.faults.add("drive.F5", mode="partial", after=1, after_bytes=100_000)
     upload(rclone, path)
@@ -124,7 +124,7 @@ def test_it_does_not_look_for_a_file_that_was_saved(
 
 
 def test_it_notices_a_truncated_simple_upload(rclone: Rclone, wire: Wire, write: Callable[[str, int], Path]) -> None:
-    """Business has stored such files after aborted requests (odad#1366)."""
+    """Business has stored such files after aborted requests (docs/wire/graph-onedrive.md#simple-upload)."""
     wire.emulator.faults.add("drive.F18", keep_bytes=100)
     said = upload(rclone, write("data.bin", SIZE_BYTES), "--onedrive-upload-cutoff", "4M", ok=False)
     assert "corrupted on transfer: sizes differ" in said

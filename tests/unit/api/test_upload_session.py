@@ -1,4 +1,4 @@
-"""One upload session: every answer of onedrive-graph.md §1.4 and what follows from it."""
+"""One upload session: every answer of docs/wire/graph-onedrive.md#answers-to-a-range and what follows from it."""
 
 from __future__ import annotations
 
