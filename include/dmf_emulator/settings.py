@@ -46,7 +46,7 @@ class Pace:
     :param latency_seconds: time added before each answer.
     :param socket_buffer_bytes: size of the kernel's send and receive buffers; None leaves the system's choice.
         Large buffers hide the difference between an overlapped and a sequential transfer
-        (onedrive-graph.md §4.2), so a benchmark sets them small.
+        (benchmarks/README.md), so a benchmark sets them small.
     """
 
     bytes_per_second: int | None = None

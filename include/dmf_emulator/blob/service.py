@@ -1,7 +1,7 @@
 """Azure Blob storage, as far as reading a package by its link goes.
 
-Sources: dmf-package-api.md §1.5-J, §2.5, §6.1 point 5; Azure Storage REST reference "Get Blob", "Specifying the
-range header" and "Specifying conditional headers".
+Sources: docs/wire/dmf-package-api.md#reading-the-blob, docs/wire/dmf-package-api.md#package-link; Azure Storage REST
+reference "Get Blob", "Specifying the range header" and "Specifying conditional headers".
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def authentication_failed(world: World, detail: str, verdict: str, *, head: bool
 
 
 def expired(world: World, start: str, expiry: str, *, head: bool = False) -> Response:
-    """Return the 403 of an expired link (S-SAS)."""
+    """Return the 403 of an expired link (docs/wire/dmf-package-api.md#reading-the-blob)."""
     now = format_datetime(world.clock.now(), usegmt=True)
     detail = f"Signature not valid in the specified time frame: Start [{start}] - Expiry [{expiry}] - Current [{now}]"
     return authentication_failed(world, detail, "sas-expired", head=head)
 
 
 def blob_missing(world: World, *, head: bool = False) -> Response:
-    """Return 404: never written, or deleted after seven days (S-API)."""
+    """Return 404: never written, or deleted after seven days (docs/wire/dmf-package-api.md#retention)."""
     return blob_error(world, 404, "BlobNotFound", "The specified blob does not exist.", head=head)
 
 

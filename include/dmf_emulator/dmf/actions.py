@@ -1,6 +1,6 @@
 """The actions of `DataManagementDefinitionGroups`.
 
-Source: dmf-package-api.md §1.2; quirks of §2 are named where they are imitated.
+Source: docs/wire/dmf-package-api.md#export-actions; more is named where it is imitated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ Action = Callable[[World, Exchange, str], Response]
 
 
 def _parameters(exchange: Exchange, **types: type) -> list[Any]:
-    """Return the named parameters; null, missing and wrong-typed ones end in error D (docs#1403)."""
+    """Return the named parameters; null, missing and wrong-typed ones end in error D.
+
+    Source: docs/wire/dmf-package-api.md#error-bodies.
+    """
     values = []
     for name, wanted in types.items():
         value = exchange.payload.get(name)
@@ -53,8 +56,8 @@ def _execution(world: World, exchange: Exchange) -> Execution:
 def export_to_package(world: World, exchange: Exchange, base_url: str) -> Response:
     """Begin an export and answer its execution id.
 
-    The id may be the client's own free text (RIS#71) or empty. `entityList` and the preview's row count are
-    accepted under both reported names and ignored.
+    The id may be the client's own free text or empty (docs/wire/dmf-package-api.md#execution-ids). `entityList` and the
+    preview's row count are accepted under both reported names and ignored.
     """
     group, package_name, execution_id, re_execute, company = _parameters(
         exchange, definitionGroupId=str, packageName=str, executionId=str, reExecute=bool, legalEntityId=str
@@ -82,7 +85,10 @@ def export_to_package(world: World, exchange: Exchange, base_url: str) -> Respon
 
 
 def _is_reused(world: World, execution_id: str, re_execute: bool) -> bool:
-    """An id that is known needs `reExecute` (S-MCPP, low trust, hence the setting)."""
+    """An id that is known needs `reExecute`.
+
+    Source: docs/wire/dmf-package-api.md#ids-that-are-in-use, assumed: hence a setting.
+    """
     return (
         bool(execution_id)
         and not re_execute
@@ -149,7 +155,10 @@ def get_execution_summary_status(world: World, exchange: Exchange, base_url: str
 
 
 def get_exported_package_url(world: World, exchange: Exchange, base_url: str) -> Response:
-    """Answer a fresh signed link, or an empty string while there is none (§2.5)."""
+    """Answer a fresh signed link, or an empty string while there is none.
+
+    Source: docs/wire/dmf-package-api.md#package-link.
+    """
     execution = _execution(world, exchange)
     now = world.clock.timestamp()
     if now < execution.finished_at and execution.plan.url_error_while_running:
@@ -158,24 +167,25 @@ def get_exported_package_url(world: World, exchange: Exchange, base_url: str) ->
         )
     if not execution.poll_package(now):
         return dmf_answers.action_value(base_url, "")
-    # A download request in the user interface makes a copy with a new GUID (S-ERP).
+    # A download request in the user interface makes a copy with a new GUID
+    # (docs/wire/dmf-package-api.md#copies-of-a-package).
     blob_id = world.executions.copy_blob(execution) if world.settings.new_copy_per_link else execution.blob_id
     return dmf_answers.action_value(base_url, world.blobs.signed_url(world.urls["blob"], execution, blob_id))
 
 
 def get_execution_errors(world: World, exchange: Exchange, base_url: str) -> Response:
-    """Answer a string that holds a JSON array (S-GOLD); `[]` when there are no errors."""
+    """Answer a string that holds a JSON array, `[]` without errors (docs/wire/dmf-package-api.md#execution-errors)."""
     execution = _execution(world, exchange)
     rows = execution.errors(world.clock.timestamp())
     text = json.dumps(rows, separators=(",", ":"))
     if execution.plan.broken_errors:
-        # Unescaped quotes and newlines inside a message, as in 3,506 measured rows (§0 fact 10).
+        # Unescaped quotes and newlines inside a message, as observed (docs/wire/dmf-package-api.md#execution-errors).
         text = text.replace("'", '"').replace("could not", "could\nnot")
     return dmf_answers.action_value(base_url, text)
 
 
 def get_entity_execution_summary_status_list(world: World, exchange: Exchange, base_url: str) -> Response:
-    """Answer one object per entity; the item shape is of low trust (§1.2)."""
+    """Answer one object per entity; the shape of an item is assumed (docs/wire/dmf-package-api.md#export-actions)."""
     execution = _execution(world, exchange)
     now = world.clock.timestamp()
     status = execution.status(now)
@@ -211,7 +221,7 @@ def delete_execution_history_job(world: World, exchange: Exchange, base_url: str
 
 
 def get_message_status(world: World, exchange: Exchange, base_url: str) -> Response:
-    """Answer the queue status of a message: here message ids are execution ids (S-REC)."""
+    """Answer the status of a message, whose id is an execution's here (docs/wire/dmf-package-api.md#export-actions)."""
     (message_id,) = _parameters(exchange, messageId=str)
     execution = world.executions.find(message_id)
     status = None if execution is None else execution.status(world.clock.timestamp())
@@ -229,7 +239,7 @@ def get_execution_id_by_message_id(world: World, exchange: Exchange, base_url: s
 
 
 def reset_version_token(world: World, exchange: Exchange, base_url: str) -> Response:
-    """Make the next incremental export full (S-D365FO, low trust)."""
+    """Make the next incremental export full (docs/wire/dmf-package-api.md#export-actions)."""
     group, _, _ = _parameters(exchange, definitionGroupId=str, entityName=str, sourceName=str)
     project = world.projects.find(group)
     if project is None:
@@ -239,7 +249,7 @@ def reset_version_token(world: World, exchange: Exchange, base_url: str) -> Resp
 
 
 def initialize_data_management(world: World, exchange: Exchange, base_url: str) -> Response:
-    """Refresh the entity list: nothing to do, 204 (S-D365FO)."""
+    """Refresh the entity list: nothing to do, 204 (docs/wire/dmf-package-api.md#export-actions)."""
     return Response(204, dmf_answers.odata_headers())
 
 

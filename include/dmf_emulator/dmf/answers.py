@@ -1,6 +1,7 @@
 """Answers of the finance and operations OData endpoint, success and failure.
 
-Source: dmf-package-api.md §1.1 and §1.5; the letters are that section's.
+Sources: docs/wire/dmf-package-api.md#shape-of-an-answer, docs/wire/dmf-package-api.md#error-bodies; the letters are
+the latter's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def action_value(base_url: str, value: object, edm_type: str = "Edm.String") -> 
     """Return the success answer of an action: 200 with a flat `value`.
 
     The documentation shows a nested `value` for two actions; clients that ran against real environments all
-    read a flat one (§0 fact 2). Fault dmf.F1 nests it.
+    read a flat one (docs/wire/dmf-package-api.md#shape-of-an-answer). Fault dmf.F1 nests it.
 
     :param base_url: address of the service root, for `@odata.context`.
     """
@@ -52,19 +53,25 @@ def odata_error(status: int, inner_message: str, inner_type: str, verdict: str) 
 
 
 def execution_not_found(action: str, execution_id: str) -> Response:
-    """Return the 400 that also follows a successful call for some seconds (RIS#71)."""
+    """Return the 400 that also follows a successful call for some seconds.
+
+    Source: docs/wire/dmf-package-api.md#not-found-at-first.
+    """
     return action_error(
         action, f"Execution details were not found for execution id: {execution_id}", "execution-not-found"
     )
 
 
 def project_missing(action: str, name: str) -> Response:
-    """Return error C: `Data project <name> does not exist.` (S-EDL)."""
+    """Return error C: `Data project <name> does not exist.` (docs/wire/dmf-package-api.md#error-bodies)."""
     return action_error(action, f"Data project {name} does not exist.", "project-missing")
 
 
 def export_failed(group: str, package: str, execution_id: str, re_execute: bool, verdict: str) -> Response:
-    """Return error B. "legal entity: true" is the server's own slip, as reported in AXI#89."""
+    """Return error B. "legal entity: true" is the server's own slip, as reported.
+
+    Source: docs/wire/dmf-package-api.md#error-bodies.
+    """
     message = (
         f"Export to package failed for definition group: {group}, package name: {package}, "
         f"execution id: {execution_id}, reExecute: {str(re_execute).lower()}, legal entity: true"
@@ -73,7 +80,7 @@ def export_failed(group: str, package: str, execution_id: str, re_execute: bool,
 
 
 def model_state_invalid() -> Response:
-    """Return error D: a null, missing or wrong-typed parameter (docs#1403)."""
+    """Return error D: a null, missing or wrong-typed parameter (docs/wire/dmf-package-api.md#error-bodies)."""
     return odata_error(
         400,
         "InvokeAction - Model state is invalid.",
@@ -83,7 +90,9 @@ def model_state_invalid() -> Response:
 
 
 def authentication_failed(verdict: str, authorization_uri: str) -> Response:
-    """Return error E. Every cause ends in the same opaque answer (§2.9); the recorder knows the real one.
+    """Return error E. Every cause ends in the same opaque answer; the recorder knows the real one.
+
+    Source: docs/wire/dmf-package-api.md#refused-by-the-environment.
 
     :param verdict: the real cause.
     :param authorization_uri: where a token can be had.
@@ -102,7 +111,7 @@ def authentication_failed(verdict: str, authorization_uri: str) -> Response:
 
 
 def forbidden(verdict: str) -> Response:
-    """Return 403 for a user without rights; the body is inferred, no capture exists (§7 point 4)."""
+    """Return 403 for a user without rights; the body is inferred, nobody has published one."""
     return odata_error(
         403,
         "Access denied. The user is not authorized to access this data project.",
@@ -112,7 +121,9 @@ def forbidden(verdict: str) -> Response:
 
 
 def throttled(retry_after: str | None) -> Response:
-    """Return 429 with or without Retry-After; the envelope is inferred, the message is documented (S-THR).
+    """Return 429 with or without Retry-After; the envelope is inferred, the message is documented.
+
+    Source: docs/wire/dmf-package-api.md#throttling.
 
     :param retry_after: value of the header; None leaves it out, as resource-based throttling often does.
     """
@@ -126,7 +137,7 @@ def throttled(retry_after: str | None) -> Response:
 
 
 def gateway_error(status: int, reason: str) -> Response:
-    """Return a gateway's own error page, HTML rather than JSON (§1.5-H)."""
+    """Return a gateway's own error page, HTML rather than JSON (docs/wire/dmf-package-api.md#error-bodies)."""
     body = GATEWAY_HTML.format(status=status, reason=reason).encode()
     return Response(status, {"Content-Type": "text/html"}, body, verdict=f"gateway-{status}")
 

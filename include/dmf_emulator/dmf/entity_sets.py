@@ -1,6 +1,6 @@
 """The entity sets around an export, with the OData options that clients use.
 
-Source: dmf-package-api.md §1.3 (fields measured by S-EDL and S-GOLD).
+Source: docs/wire/dmf-package-api.md#entity-sets.
 """
 
 from __future__ import annotations
@@ -171,7 +171,10 @@ FIELDS = {
 
 
 def _by_key(rows: list[Row], wanted: EntityRequest) -> Row:
-    """Find one row by `('name')` or `(Name='…',OperationType=…)`; a missing key is 404 (S-EDL: or 400)."""
+    """Find one row by `('name')` or `(Name='…',OperationType=…)`; a missing one is 404.
+
+    Source: docs/wire/dmf-package-api.md#data-projects, where 400 is reported as well.
+    """
     text = wanted.key or ""
     parts = list(_KEY.finditer(text))
     if not parts or sum(len(part[0]) for part in parts) != len(text):
@@ -254,7 +257,10 @@ def _bad_query(message: str, where: str) -> Response:
 
 
 def _create(world: World, exchange: Exchange, wanted: EntityRequest) -> Response:
-    """Create a project or add an entity to one, as clients do without the user interface (S-GOLD, S-EDL)."""
+    """Create a project or add an entity to one, as scripts do.
+
+    Source: docs/wire/dmf-package-api.md#an-export-that-never-ends.
+    """
     row = json_object(exchange.request.content())
     if row is None or wanted.key is not None:
         raise Refusal(dmf_answers.model_state_invalid())

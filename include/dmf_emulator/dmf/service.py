@@ -1,6 +1,7 @@
 """The finance and operations environment: roots, authentication and routing.
 
-Sources: dmf-package-api.md §0 fact 1, §1.1, §2.9, §6.1.
+Sources: docs/wire/dmf-package-api.md#addresses-of-the-actions, docs/wire/dmf-package-api.md#shape-of-an-answer,
+docs/wire/dmf-package-api.md#refused-by-the-environment.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ class DmfService:
     def _authorised(self, exchange: Exchange, audience: str, handler: Handler) -> Response:
         """Check the token as the environment does, then act.
 
-        The audience must equal the environment URL without trailing slash (S-TSA); tenant and object id are
-        checked; the app must be mapped to a user in the environment (S-SVC).
+        The audience must equal the environment URL without trailing slash (docs/wire/dmf-package-api.md#audience);
+        tenant and object id are checked; the app must be mapped to a user in the environment
+        (docs/wire/dmf-package-api.md#refused-by-the-environment).
         """
         settings = self._world.settings
         authority = f"{self._world.urls['entra']}/{settings.tenant_id}/oauth2/authorize"

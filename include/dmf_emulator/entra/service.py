@@ -1,7 +1,7 @@
 """Entra ID: discovery and tokens.
 
-Sources: dmf-package-api.md §1.5-I and §4; error numbers from Microsoft's "Microsoft Entra authentication and
-authorization error codes" page.
+Sources: docs/wire/dmf-package-api.md#error-bodies (I), docs/wire/dmf-package-api.md#token-endpoints; error numbers from
+Microsoft's "Microsoft Entra authentication and authorization error codes" page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults of finance and operations and of its storage: dmf-package-api.md §6.3."""
+"""Faults of finance and operations and of its storage, each with the heading that it imitates."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _GATEWAY = {"status": Choice((502, 503, 504, 500))}
 DMF_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "dmf.F1", "nested-value", "answers `value.value` as documented rather than `value`",
-        "S-API documentation against practice",
+        "docs/wire/dmf-package-api.md#shape-of-an-answer",
         {"nested": Mode(stage="reply", actions=(*EXPORT_ACTIONS, *_URL), reply=effects.nested)},
     ),
     FaultDefinition(
         "dmf.F2", "not-found-after-success", "a new execution is not found for a while, for some polls, or ever",
-        "RIS#71, S-LC",
+        "docs/wire/dmf-package-api.md#not-found-at-first",
         {
             "seconds": _plan(hidden_seconds=5.0),
             "polls": _plan(hidden_polls=3),
@@ -55,24 +55,28 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "dmf.F3", "zero-execution-id", "ExportToPackage answers an all-zero id and starts nothing", "S-AXI",
+        "dmf.F3", "zero-execution-id", "ExportToPackage answers an all-zero id and starts nothing",
+        "docs/wire/dmf-package-api.md#error-bodies",
         {"zero": _answer(effects.zero_id, *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
-        "dmf.F4", "invalid-model", "400 `InvokeAction - Model state is invalid.`", "docs#1403",
+        "dmf.F4", "invalid-model", "400 `InvokeAction - Model state is invalid.`",
+        "docs/wire/dmf-package-api.md#all-five-parameters",
         {"answer": _answer(effects.invalid_model, *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
-        "dmf.F5", "project-missing", "400 `Data project X does not exist.`", "S-EDL",
+        "dmf.F5", "project-missing", "400 `Data project X does not exist.`",
+        "docs/wire/dmf-package-api.md#error-bodies",
         {"answer": _answer(effects.project_missing, *EXPORT_ACTIONS)},
     ),
     FaultDefinition(
-        "dmf.F6", "export-failed", "400 `Export to package failed for definition group …`", "AXI#89",
+        "dmf.F6", "export-failed", "400 `Export to package failed for definition group …`",
+        "docs/wire/dmf-package-api.md#error-bodies",
         {"answer": _answer(partial(effects.export_failed, "export-failed"), *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
         "dmf.F7", "answer-withheld", "the export begins, but its answer does not come for a long time",
-        "AXI#39, RIS#48, S-GOLD",
+        "docs/wire/dmf-package-api.md#starting-may-take-long",
         {
             "withheld": Mode(
                 stage="reply", actions=EXPORT_ACTIONS, parameters={"seconds": 3600.0}, times=1, reply=withhold
@@ -80,24 +84,28 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "dmf.F8", "reset-after-create", "the export begins, then the connection is reset", "variant of F7",
+        "dmf.F8", "reset-after-create", "the export begins, then the connection is reset",
+        "docs/wire/dmf-package-api.md#starting-may-take-long",
         {"reset": Mode(stage="reply", actions=EXPORT_ACTIONS, times=1, reply=reset_instead)},
     ),
     FaultDefinition(
-        "dmf.F9", "long-not-run", "the batch queue is full: NotRun for long", "S-JOB",
+        "dmf.F9", "long-not-run", "the batch queue is full: NotRun for long",
+        "docs/wire/dmf-package-api.md#starting-may-take-long",
         {"queue": _plan(not_run_seconds=3600.0)},
     ),
     FaultDefinition(
-        "dmf.F10", "stuck-executing", "Executing for ever, with no rows", "S-GOLD",
+        "dmf.F10", "stuck-executing", "Executing for ever, with no rows",
+        "docs/wire/dmf-package-api.md#an-export-that-never-ends",
         {"stuck": _fixed(executing_seconds=FOREVER, staged_rows=False)},
     ),
     FaultDefinition(
         "dmf.F11", "unknown-status", "Unknown for a while before the end, or for ever",
-        "S-TRAIN; clients differ on whether it is terminal",
+        "docs/wire/dmf-package-api.md#statuses",
         {"seconds": _plan(unknown_seconds=60.0), "forever": _fixed(unknown_seconds=FOREVER)},
     ),
     FaultDefinition(
-        "dmf.F12", "bad-outcome", "ends Failed, Canceled or PartiallySucceeded, with rows of errors", "S-API",
+        "dmf.F12", "bad-outcome", "ends Failed, Canceled or PartiallySucceeded, with rows of errors",
+        "docs/wire/dmf-package-api.md#statuses",
         {
             "outcome": Mode(
                 stage="plan",
@@ -111,7 +119,8 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "dmf.F13", "broken-errors", "GetExecutionErrors holds no valid JSON", "S-GOLD",
+        "dmf.F13", "broken-errors", "GetExecutionErrors holds no valid JSON",
+        "docs/wire/dmf-package-api.md#execution-errors",
         {
             "broken": Mode(
                 stage="plan", actions=EXPORT_ACTIONS, parameters={"error_rows": 2}, plan=effects.with_broken_errors
@@ -120,7 +129,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F14", "no-url-yet", "the link is empty for some calls or seconds, or 400 while running",
-        "S-RIS, S-AXI, S-MCPP",
+        "docs/wire/dmf-package-api.md#package-link",
         {
             "polls": _plan(empty_url_polls=2),
             "seconds": _plan(url_delay_seconds=30.0),
@@ -129,7 +138,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F15", "sas-expired", "the link is expired when it is given out, lives shortly, or is rejected later",
-        "S-ERP, S-SAS",
+        "docs/wire/dmf-package-api.md#life-of-a-link",
         {
             "born-expired": _fixed(sas_lifetime_seconds=0.0),
             "short-life": _plan(sas_lifetime_seconds=5.0),
@@ -140,7 +149,8 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "dmf.F16", "retention", "the blob is gone, or the execution id is forgotten", "S-API, S-JOB",
+        "dmf.F16", "retention", "the blob is gone, or the execution id is forgotten",
+        "docs/wire/dmf-package-api.md#retention",
         {
             "blob": Mode(stage="answer", origins=("blob",), answer=effects.blob_gone),
             "execution": _answer(
@@ -151,12 +161,12 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F17", "throttled", "429 with Retry-After in seconds, as a date, or without",
-        "S-THR, IX 61578488601, S-EDL",
+        "docs/wire/dmf-package-api.md#throttling",
         {"answer": _answer(effects.throttled, times=1, **_RETRY)},
     ),
     FaultDefinition(
         "dmf.F18", "gateway-error", "502, 503, 504 or 500 with an HTML page, before or after the work is done",
-        "RIS#54, #142, #155",
+        "docs/wire/dmf-package-api.md#gateway-errors",
         {
             "before": _answer(gateway_instead, times=1, **_GATEWAY),
             "after": Mode(stage="reply", times=1, parameters=_GATEWAY, reply=gateway_after),
@@ -164,16 +174,17 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F19", "unauthorized", "the opaque 401; wrong tokens get it without a fault",
-        "S-TSA, S-DEP, AXI#49, S-GOLD",
+        "docs/wire/dmf-package-api.md#refused-by-the-environment",
         {"answer": _answer(effects.unauthorized, times=1)},
     ),
     FaultDefinition(
-        "dmf.F20", "forbidden", "403: the user has no right to the project or company", "RIS#10, #49, S-JOB",
+        "dmf.F20", "forbidden", "403: the user has no right to the project or company",
+        "docs/wire/dmf-package-api.md#refused-by-the-environment",
         {"answer": _answer(effects.forbidden)},
     ),
     FaultDefinition(
         "dmf.F21", "empty-delta", "an empty delta: header only, a file of no bytes, or no file",
-        "S-REC, S-RIS unzip",
+        "docs/wire/dmf-package-api.md#empty-packages",
         {
             "delta": Mode(
                 stage="plan", actions=EXPORT_ACTIONS, plan=effects.delta,
@@ -182,7 +193,8 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "dmf.F22", "download-fails", "the download fails after the delta was consumed by the export", "RIS#147",
+        "dmf.F22", "download-fails", "the download fails after the delta was consumed by the export",
+        "docs/wire/dmf-package-api.md#incremental-exports",
         {
             "cut": Mode(
                 stage="reply", origins=("blob",), actions=_BLOB_READS, reply=cut, times=1,
@@ -192,7 +204,7 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F23", "concurrent-run", "a second execution of a running project is refused or fails",
-        "azureintegrations, S-GOLD, RIS#118",
+        "docs/wire/dmf-package-api.md#one-at-a-time",
         {
             "failed": Mode(stage="probe", actions=EXPORT_ACTIONS),
             "error": Mode(stage="probe", actions=EXPORT_ACTIONS),
@@ -200,13 +212,13 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "dmf.F24", "reused-id", "400 for an execution id, as if it were in use; real re-use gets it by default",
-        "S-MCPP, low trust",
+        "docs/wire/dmf-package-api.md#ids-that-are-in-use",
         {"answer": _answer(partial(effects.export_failed, "reused-execution-id"), *EXPORT_ACTIONS, times=1)},
     ),
     FaultDefinition(
         "dmf.F25", "bad-package",
         "a broken zip, a name that leaves the folder, no manifest, or fewer bytes than declared",
-        "hardening",
+        "docs/wire/dmf-package-api.md#layout-of-a-package",
         {
             "defect": Mode(
                 stage="plan", actions=EXPORT_ACTIONS, plan=effects.defect,
@@ -218,18 +230,19 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "dmf.F26", "no-package", "Succeeded, but the link stays empty", "RIS#166",
+        "dmf.F26", "no-package", "Succeeded, but the link stays empty", "docs/wire/dmf-package-api.md#package-link",
         {"never": _fixed(package_exists=False)},
     ),
     FaultDefinition(
-        "dmf.F27", "user-quota", "429 beyond a number of requests per window or at once", "S-LIM, S-HRT",
+        "dmf.F27", "user-quota", "429 beyond a number of requests per window or at once",
+        "docs/wire/dmf-package-api.md#quotas-per-user",
         {
             "finance-and-operations": _quota(requests=6000, concurrent=52),
             "human-resources": _quota(requests=500, concurrent=25),
         },
     ),
     FaultDefinition(
-        "dmf.F28", "redirect", "302 to a sign-in page", "RIS#56",
+        "dmf.F28", "redirect", "302 to a sign-in page", "docs/wire/dmf-package-api.md#redirects",
         {"answer": _answer(effects.redirect, times=1)},
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Faults of Graph, upload sessions and downloads: onedrive-graph.md §6."""
+"""Faults of Graph, upload sessions and downloads, each with the heading that it imitates."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _ITEM_CALLS = ("getItem", "uploadRange", "putContent", "listChildren")
 DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "drive.F1", "drive-throttled", "429 with Retry-After (1, 41, 315 were seen), as a date, or without",
-        "learn Q&A 648796",
+        "docs/wire/graph-onedrive.md#throttling",
         {
             "answer": Mode(
                 stage="answer", origins=_BOTH, actions=_CREATE_AND_RANGES, answer=effects.throttled, times=1,
@@ -57,7 +57,7 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "drive.F2", "drive-unavailable", "503 in JSON with Retry-After, in HTML without, or followed by 404",
-        "odad#1165, odad#757",
+        "docs/wire/graph-onedrive.md#throttling",
         {
             "json": _answer(effects.unavailable, _BOTH, _CREATE_AND_RANGES, retry_after=30),
             "html": _answer(effects.unavailable_html, _BOTH, _CREATE_AND_RANGES),
@@ -67,7 +67,7 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     FaultDefinition(
         "drive.F3", "drive-server-error",
         "500, 502 or 504 once, or 500 on the last range for ever, or an assembly that fails: nothing is missing then",
-        "odad#1640, odad#71",
+        "docs/wire/graph-onedrive.md#answers-to-a-range",
         {
             "once": _answer(effects.server_error, _BOTH, _CREATE_AND_RANGES, status=Choice((500, 502, 504))),
             "final": _final(effects.server_error, None, status=Choice((500, 502, 504))),
@@ -75,12 +75,13 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "drive.F4", "stored-but-failed", "the range is stored, yet answered 503 or with a reset", "odad#64",
+        "drive.F4", "stored-but-failed", "the range is stored, yet answered 503 or with a reset",
+        "docs/wire/graph-onedrive.md#partial-ranges",
         {"503": _reply(effects.stored_but_503), "reset": _reply(reset_instead)},
     ),
     FaultDefinition(
         "drive.F5", "reset-mid-range", "reset in the middle of a range: nothing kept, or an unaligned part",
-        "CUS against odad#75",
+        "docs/wire/graph-onedrive.md#partial-ranges",
         {
             name: Mode(
                 stage="probe", origins=("sharepoint",), actions=_RANGES, times=1, parameters={"after_bytes": 100_000}
@@ -90,12 +91,12 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "drive.F6", "final-answer-lost", "the file is saved, its answer is lost, the session is 404",
-        "xagent PR 2341, CUS 404",
+        "docs/wire/graph-onedrive.md#lost-final-answer",
         {"reset": _reply(reset_instead, final=True)},
     ),
     FaultDefinition(
         "drive.F7", "session-missing", "404 on the first range, then fine; or for ever",
-        "rclone, abraunegg#3859",
+        "docs/wire/graph-onedrive.md#answers-to-a-range",
         {
             "once": _answer(effects.session_missing, ("sharepoint",), _RANGES),
             "forever": _answer(effects.session_killed, ("sharepoint",), _SESSION_CALLS),
@@ -103,15 +104,17 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "drive.F8", "upload-token-expired", "the session's token is refused with 401 or 403 from now on",
-        "odad#1073, PR 3860",
+        "docs/wire/graph-onedrive.md#life-of-a-session",
         {"refused": _answer(effects.token_refused, ("sharepoint",), _SESSION_CALLS, status=Choice((401, 403)))},
     ),
     FaultDefinition(
-        "drive.F9", "session-expired", "the session has been idle for 15 minutes", "odad#1260",
+        "drive.F9", "session-expired", "the session has been idle for 15 minutes",
+        "docs/wire/graph-onedrive.md#life-of-a-session",
         {"idle": _answer(effects.idle, ("sharepoint",), _SESSION_CALLS)},
     ),
     FaultDefinition(
-        "drive.F10", "stale-session", "a dead client has left a session open for the file", "gd#5812",
+        "drive.F10", "stale-session", "a dead client has left a session open for the file",
+        "docs/wire/graph-onedrive.md#one-session-for-each-file",
         {
             "open": Mode(
                 stage="probe", origins=_BOTH, actions=_CREATE, times=1, parameters={"seconds": 900.0}
@@ -119,12 +122,13 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "drive.F11", "late-conflict", "409 on the last range: the name was created meanwhile", "CUS",
+        "drive.F11", "late-conflict", "409 on the last range: the name was created meanwhile",
+        "docs/wire/graph-onedrive.md#late-conflict",
         {"created": Mode(stage="probe", origins=("sharepoint",), actions=_RANGES, times=1, final_only=True)},
     ),
     FaultDefinition(
         "drive.F12", "locked", "423 locked, 409 open in Office, or 412 changed, at create",
-        "errors.md, msgraph-sdk-java#366",
+        "docs/wire/graph-onedrive.md#one-session-for-each-file",
         {
             "locked": _answer(effects.locked, _BOTH, _CREATE),
             "open-in-office": _answer(effects.open_elsewhere, _BOTH, _CREATE),
@@ -133,7 +137,7 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "drive.F13", "no-space", "507 at create or on the last range; 413 for a file too large",
-        "CUS, O365#326",
+        "docs/wire/graph-onedrive.md#answers-to-a-range",
         {
             "create": _answer(effects.quota, _BOTH, _CREATE, None),
             "final": _final(effects.quota, None),
@@ -141,16 +145,17 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "drive.F14", "graph-token-rejected", "401 InvalidAuthenticationToken once", "errors.md",
+        "drive.F14", "graph-token-rejected", "401 InvalidAuthenticationToken once",
+        "docs/wire/graph-onedrive.md#errors",
         {"answer": _answer(effects.bad_token, ("graph",), _CREATE)},
     ),
     FaultDefinition(
-        "drive.F15", "access-denied", "403 accessDenied", "odad#665, #838",
+        "drive.F15", "access-denied", "403 accessDenied", "docs/wire/graph-onedrive.md#permissions",
         {"answer": _answer(effects.denied, _BOTH, (), None)},
     ),
     FaultDefinition(
         "drive.F16", "thin-answers", "201 without a body; 202 without ranges or with an empty list",
-        "java#1806, odad#14, #41, #71",
+        "docs/wire/graph-onedrive.md#answers-to-a-range",
         {
             "no-body": _reply(effects.without_body, final=True),
             "no-ranges": _reply(lambda w, e, r, p: effects.other_ranges(None, r), times=None),
@@ -159,7 +164,7 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "drive.F17", "wrong-facts", "the hash is missing for a while or wrong, or the size is wrong",
-        "hashes.md, odad#1704, #1314",
+        "docs/wire/graph-onedrive.md#hashes",
         {
             "missing-hash": Mode(stage="probe", origins=_BOTH, actions=_ITEM_CALLS, times=2),
             "wrong-hash": Mode(stage="probe", origins=_BOTH, actions=_ITEM_CALLS),
@@ -167,7 +172,8 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "drive.F18", "silent-truncation", "a simple upload is stored cut short and answered as a success", "odad#1366",
+        "drive.F18", "silent-truncation", "a simple upload is stored cut short and answered as a success",
+        "docs/wire/graph-onedrive.md#simple-upload",
         {
             "truncated": Mode(
                 stage="probe", origins=_BOTH, actions=("putContent",), times=1, parameters={"keep_bytes": 100}
@@ -175,7 +181,7 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         },
     ),
     FaultDefinition(
-        "drive.F19", "slow", "the answer stalls in the middle, drips, or comes late", "§4.2",
+        "drive.F19", "slow", "the answer stalls in the middle, drips, or comes late", "benchmarks/README.md",
         {
             "stall": _reply(
                 slow, (), 1, origins=("blob", "graph", "sharepoint"), after_bytes=1000, stall_seconds=3600.0

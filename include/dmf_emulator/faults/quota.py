@@ -12,7 +12,8 @@ from dmf_emulator.state.world import World
 
 
 def _excess(world: World, exchange: Exchange, parameters: Parameters) -> tuple[str, int] | None:
-    """Return message and seconds to wait when a quota is used up; messages as in S-LIM.
+    """Return message and seconds to wait when a quota is used up; messages as in
+    docs/wire/dmf-package-api.md#quotas-per-user.
 
     Counted from the recorder by the virtual clock, throttled requests included.
     """

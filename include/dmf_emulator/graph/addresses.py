@@ -1,6 +1,6 @@
 """The two ways in which the drive API addresses items: by id and by path.
 
-Source: Graph "Addressing resources in a drive on OneDrive"; onedrive-graph.md §1.1.
+Source: docs/wire/graph-onedrive.md#addressing.
 """
 
 from __future__ import annotations

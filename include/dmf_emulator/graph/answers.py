@@ -1,6 +1,6 @@
 """Errors of Graph and of the SharePoint origin behind it.
 
-Source: onedrive-graph.md §1.4 and §1.6 (Microsoft Graph "errors" page and the threads named there).
+Sources: docs/wire/graph-onedrive.md#answers-to-a-range, docs/wire/graph-onedrive.md#errors.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def session_not_found(verdict: str = "session-not-found") -> Response:
 
 
 def name_exists(origin: str, message: str = "The specified item name already exists.") -> Response:
-    """Return 409 for a name that is taken, by a file or by an open session (odad#747)."""
+    """Return 409 for a name taken by a file or a session (docs/wire/graph-onedrive.md#one-session-for-each-file)."""
     return drive_error(origin, 409, "nameAlreadyExists", message)
 
 

@@ -216,7 +216,7 @@ class DriveCalls:
         return create_session(self._world, self._origin, self._exchange, self._target(drive))
 
     def _commit(self, drive: Drive) -> Response:
-        """Commit a finished session under another name (CUS, "Handle upload errors")."""
+        """Commit a finished session under another name (docs/wire/graph-onedrive.md#late-conflict)."""
         return commit_session(self._world, self._origin, self._exchange, self._body(), self._target(drive))
 
     def _put_content(self, drive: Drive) -> Response:

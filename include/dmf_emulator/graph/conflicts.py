@@ -21,7 +21,7 @@ BEHAVIORS = ("fail", "replace", "rename")
 def refuse_bad_name(
     origin: str, name: str, path: Sequence[str], *, is_folder: bool = False, at_root: bool = False
 ) -> None:
-    """Raise the documented 400 for a name or path that OneDrive does not accept (§1.8).
+    """Raise the documented 400 for a name or path that OneDrive does not accept (docs/wire/graph-onedrive.md#names).
 
     :param path: the whole path, which has a limit of its own.
     :raises Refusal: `invalidPath` or `pathIsTooLong`.
@@ -91,7 +91,8 @@ def save_session(world: World, origin: str, session: UploadSession, parent: Item
 def commit_session(
     world: World, origin: str, exchange: Exchange, body: dict[str, Any], target: tuple[Item, str]
 ) -> Response:
-    """Save a session whose last range met a conflict: PUT with `@microsoft.graph.sourceUrl` (CUS).
+    """Save a session whose last range met a conflict: PUT with `@microsoft.graph.sourceUrl`
+    (docs/wire/graph-onedrive.md#late-conflict).
 
     :param target: folder and name from the path; the body's name wins.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Graph "Addressing resources in a drive" and support article 64883a5d; onedrive-graph.md §1.8.
+# docs/wire/graph-onedrive.md#names.
 _FORBIDDEN = re.compile(r'["*:<>?/\\|]')
 _RESERVED = re.compile(r"(?i)\A(?:\.lock|con|prn|aux|nul|com[0-9]|lpt[0-9]|desktop\.ini)\Z")
 MAX_PATH_CHARACTERS = 400

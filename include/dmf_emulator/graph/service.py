@@ -1,7 +1,7 @@
 """The drive API: routing, authorisation and owners.
 
-Served at the Graph origin under `/v1.0/` and at the SharePoint origin under `/_api/v2.0/`, as tenants do (rclone's
-option `tenant_url`, onedrive-graph.md §3.6).
+Served at the Graph origin under `/v1.0/` and at the SharePoint origin under `/_api/v2.0/`, as tenants do
+(docs/wire/graph-onedrive.md#drive-api-of-sharepoint).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dmf_emulator.state.tokens import TokenRefused
 from dmf_emulator.state.world import GROUP_ID, USER_OBJECT_ID, World
 
 _ROLES = frozenset({"Files.ReadWrite.All", "Sites.ReadWrite.All", "Sites.FullControl.All"})
-# Messages of Graph's 401, by what is wrong (onedrive-graph.md §1.6).
+# Messages of Graph's 401, by what is wrong (docs/wire/graph-onedrive.md#errors).
 _TOKEN_MESSAGES = {
     "no-bearer-token": "Access token is empty.",
     "bad-signature": "Access token validation failure. Invalid signature.",

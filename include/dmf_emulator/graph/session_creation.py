@@ -1,6 +1,6 @@
 """createUploadSession.
 
-Source: Graph "driveItem: createUploadSession" (CUS) and the threads of onedrive-graph.md §1.3.
+Source: docs/wire/graph-onedrive.md#opening-a-session.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def create_session(world: World, origin: str, exchange: Exchange, target: tuple[
         raise Refusal(name_exists(origin))
     _act_out_stale_session(world, exchange, parent, name)
     if world.settings.one_session_per_file and world.uploads.open_for(parent, name) is not None:
-        # Business, even with `replace` (odad#747, gd#5812, gd#17631).
+        # Business, even with `replace` (docs/wire/graph-onedrive.md#one-session-for-each-file).
         raise Refusal(name_exists(origin, "An upload session already exists for this file."))
     session = world.uploads.create(parent, name, behavior, defer_commit=body.get("deferCommit") is True)
     times = properties.get("fileSystemInfo")
@@ -60,7 +60,7 @@ def create_session(world: World, origin: str, exchange: Exchange, target: tuple[
 
 
 def upload_url(world: World, session: UploadSession, existing: Item | None) -> str:
-    """Return the session's address, in the form captured in gd#5155."""
+    """Return the session's address, in the form that was observed (docs/wire/graph-onedrive.md#session-address)."""
     item_id = existing.item_id if existing is not None else session.parent.item_id
     replaces = session.conflict_behavior == "replace"
     base = f"{world.urls['sharepoint']}{session.drive.site_path}/_api/v2.0"
@@ -76,13 +76,13 @@ def _behavior(world: World, origin: str, properties: dict[str, Any], name: str) 
     """Return the conflict behaviour inside `item`; one at the top level is ignored (techcommunity 3409295)."""
     keys = list(properties)
     for refused in ("fileSize", "@odata.type"):
-        # Business and SharePoint refuse both (gd#10585).
+        # Business and SharePoint refuse both (docs/wire/graph-onedrive.md#opening-a-session).
         if refused in properties:
             raise Refusal(
                 invalid_request(origin, f"The property '{refused}' is not supported.", verdict="bad-property")
             )
     if _CONFLICT in keys and "fileSystemInfo" in keys and keys.index("fileSystemInfo") < keys.index(_CONFLICT):
-        # An annotation must precede the members it stands for (odad#1756; O365's source says so too).
+        # An annotation must precede the members it stands for (docs/wire/graph-onedrive.md#opening-a-session).
         raise Refusal(invalid_request(origin, "Annotations must come first in the item.", verdict="bad-property-order"))
     if "name" in properties and str(properties["name"]).casefold() != name.casefold():
         raise Refusal(invalid_request(origin, "The name in the body is not the name in the address."))

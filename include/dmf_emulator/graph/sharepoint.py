@@ -1,6 +1,6 @@
 """The SharePoint origin: upload session addresses, download addresses and the drive API.
 
-Source: onedrive-graph.md §1.4 and §1.5, §6 B6 to B9.
+Source: docs/wire/graph-onedrive.md#upload-sessions.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class SharePointService:
         if session is None:
             raise Refusal(session_not_found())
         if request.method == "PUT" and "authorization" in request.headers:
-            # CUS: with the Authorization header, the PUT call may end in a 401. It says nothing of the other calls, and
-            # rclone asks for the position with its token.
+            # With the Authorization header the PUT call may end in a 401 (docs/wire/graph-onedrive.md#session-address).
+            # That says nothing of the other calls, and rclone asks for the position with its token.
             raise Refusal(
                 drive_error(
                     "sharepoint", 401, "unauthenticated", "Authentication failed", verdict="bearer-on-upload-url"
@@ -102,7 +102,8 @@ class SharePointService:
         world = self._world
         wanted = _checked(exchange, session, wanted)
         is_final = wanted.last + 1 == wanted.total
-        # A range that ends on a multiple completes one that was broken in the middle (odad#75), as rclone does it.
+        # A range that ends on a multiple completes one that was broken in the middle
+        # (docs/wire/graph-onedrive.md#partial-ranges), as rclone does it.
         if not is_final and wanted.length % UNIT_BYTES and (wanted.last + 1) % UNIT_BYTES:
             if world.settings.strict_fragments:
                 raise Refusal(invalid_request("sharepoint", "The fragment size is not a multiple of 320 KiB."))
@@ -113,7 +114,7 @@ class SharePointService:
         if not is_final:
             return self._progress(session, 202)
         if session.misaligned or world.faults.probe(exchange, "drive.F3") is not None:
-            # "…will result in errors committing some files" (CUS): only now, after all the work (odad#70, #71).
+            # Only now, after all the work (docs/wire/graph-onedrive.md#ranges).
             raise Refusal(
                 drive_error(
                     "sharepoint", 500, "generalException", "An unexpected error occurred processing your request."
@@ -124,7 +125,7 @@ class SharePointService:
         return self._save(exchange, session)
 
     def _commit_deferred(self, exchange: Exchange, session: UploadSession) -> Response:
-        """Complete a session with `deferCommit`: a POST of no bytes (CUS, Business form)."""
+        """Complete a session with `deferCommit`: a POST of no bytes (docs/wire/graph-onedrive.md#deferred-commit)."""
         if not session.is_received or exchange.request.body.length_bytes != 0:
             raise Refusal(invalid_request("sharepoint", "The upload session is not complete."))
         if session.misaligned:
@@ -140,7 +141,8 @@ class SharePointService:
         if world.faults.probe(exchange, "drive.F11") is not None:
             raise Refusal(name_exists("sharepoint"))
         with world.drives.lock:
-            # A name that was taken meanwhile ends in 409 and keeps the session (CUS, "Handle upload errors").
+            # A name that was taken meanwhile ends in 409 and keeps the session
+            # (docs/wire/graph-onedrive.md#late-conflict).
             name = chosen_name("sharepoint", session.parent, session.name, session.conflict_behavior)
             item, is_new = save_session(world, "sharepoint", session, session.parent, name)
             body = item_json(world, item, "sharepoint")
@@ -198,7 +200,7 @@ def _read(path: Path, offset: int, length: int) -> Iterator[bytes]:
 def token_refused(status: int) -> Response:
     """Return the answer to a `tempauth` that is no longer accepted.
 
-    :param status: 401 with `expiredToken` (odad#1073, #1570) or SharePoint's own 403 (gd#1324, odad#838).
+    :param status: 401 with `expiredToken` or SharePoint's own 403 (docs/wire/graph-onedrive.md#life-of-a-session).
     """
     if status == 403:
         headers = {"X-MSDAVEXT_Error": "917656; Access denied. Before opening files in this location, you must first "
@@ -215,8 +217,8 @@ def token_refused(status: int) -> Response:
 def _receive(world: World, exchange: Exchange, session: UploadSession, wanted: Range) -> None:
     """Take in the bytes of a range; all of them count, or none.
 
-    "If the connection breaks, all bytes of the request are ignored" (CUS). Fault drive.F5 resets the connection in
-    the middle, and its mode `partial` keeps what had arrived, as seen in the field (odad#75).
+    If the connection breaks, all bytes of the request are ignored (docs/wire/graph-onedrive.md#partial-ranges). Fault
+    drive.F5 resets the connection in the middle, and its mode `partial` keeps what had arrived, as observed.
 
     :raises Refusal: when the fault resets the connection.
     :raises ConnectionEnded: when the client does.
@@ -252,7 +254,7 @@ def _parse_content_range(header: str) -> Range | None:
 
 
 def _checked(exchange: Exchange, session: UploadSession, wanted: Range | None) -> Range:
-    """Refuse a range as the service does; messages as captured in the threads of §1.4."""
+    """Refuse a range as the service does; with the messages that were observed (docs/wire/graph-onedrive.md#ranges)."""
     body = exchange.request.body
     if body.chunked:
         raise Refusal(

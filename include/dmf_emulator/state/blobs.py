@@ -17,7 +17,8 @@ from dmf_emulator.state.executions import Execution
 
 CONTAINER = "temporary-file"
 _ACCOUNT = "emulatorstorage"
-# The version in the links that were captured in 2018 and 2019 (S-ERP); it decides what is signed.
+# The version in the links that were captured in 2018 and 2019 (docs/wire/dmf-package-api.md#package-link); it decides
+# what is signed.
 _SIGNED_VERSION = "2014-02-14"
 _START_SKEW_SECONDS = 300
 _KEPT_PACKAGES = 64
@@ -34,7 +35,8 @@ class BlobStore:
         self._packages: OrderedDict[str, Package] = OrderedDict()
 
     def blob_name(self, execution: Execution, blob_id: str) -> str:
-        """Return the name in the container: `{GUID}/<package>_<GUID>_DMFPackage.zip` (S-ERP).
+        """Return the name in the container: `{GUID}/<package>_<GUID>_DMFPackage.zip`
+        (docs/wire/dmf-package-api.md#package-link).
 
         :param blob_id: which copy.
         """
@@ -50,7 +52,7 @@ class BlobStore:
     def signed_url(self, base_url: str, execution: Execution, blob_id: str) -> str:
         """Return a link that reads the package of an execution, from five minutes ago until its life ends.
 
-        Observed links were valid for an hour and five minutes (§2.6).
+        Observed links were valid for an hour and five minutes (docs/wire/dmf-package-api.md#life-of-a-link).
 
         :param blob_id: which copy.
         """

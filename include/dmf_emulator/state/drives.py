@@ -1,6 +1,6 @@
 """Drives, folders and files; files lie on disk under the same names, for a person to open.
 
-Nothing here knows HTTP. Names are compared without case, as OneDrive does (onedrive-graph.md §1.1).
+Nothing here knows HTTP. Names are compared without case, as OneDrive does (docs/wire/graph-onedrive.md#addressing).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Item:
 
     :param parent: None for the root of a drive.
     :param size_bytes: of a file; a folder's is the sum below it.
-    :param quick_xor_hash: base64; empty for folders and for files of no bytes, which have none (odad#1704).
+    :param quick_xor_hash: base64; empty for folders and for files of no bytes, which have none
+        (docs/wire/graph-onedrive.md#hashes).
     :param version: counts changes of content, for the tags.
     """
 

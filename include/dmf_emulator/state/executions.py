@@ -1,6 +1,6 @@
 """Executions of data projects: a state machine that is computed from the clock, never run.
 
-Source: dmf-package-api.md §6.2. A thousand executions cost nothing while nobody asks for them.
+Source: docs/wire/dmf-package-api.md#executions. A thousand executions cost nothing while nobody asks for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dmf_emulator.clock import VirtualClock, iso_utc
 from dmf_emulator.settings import Settings
 from dmf_emulator.state.projects import Project, ProjectEntity
 
-# The emulator's own copy of the wire's words (§1.4): the client must not lend its own to its judge.
+# The emulator's own copy of the wire's words (docs/wire/dmf-package-api.md#statuses): the client must not lend its own
+# to its judge.
 UNKNOWN, NOT_RUN, EXECUTING = "Unknown", "NotRun", "Executing"
 SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED, CANCELED = "Succeeded", "PartiallySucceeded", "Failed", "Canceled"
 OUTCOMES = (SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED, CANCELED, UNKNOWN)
@@ -129,7 +130,7 @@ class Execution:
         if now_seconds < self.finished_at:
             return []
         name = self.project.entities[0].name if self.project.entities else ""
-        # RecordId may have trailing spaces and Field is often empty (S-GOLD, 3,506 rows).
+        # RecordId may have trailing spaces and Field is often empty (docs/wire/dmf-package-api.md#execution-errors).
         return [
             {
                 "RecordId": f"{number:06d} ",
@@ -152,7 +153,10 @@ class ExecutionStore:
         self._random = random.Random(f"executions|{settings.seed}")
 
     def new_id(self, project_name: str) -> str:
-        """Return an id as the server makes one: opaque, with spaces and colons (§6.4)."""
+        """Return an id as the server makes one: opaque, with spaces and colons.
+
+        Source: docs/wire/dmf-package-api.md#execution-ids.
+        """
         moment = datetime.fromtimestamp(self._clock.timestamp(), UTC)
         with self._lock:
             return f"{project_name}-{moment:%Y-%m-%dT%H:%M:%S}-{self._random.randrange(16**6):06X}"
@@ -171,7 +175,8 @@ class ExecutionStore:
     def find(self, execution_id: str) -> Execution | None:
         """Return an execution that the job history still has.
 
-        History clean-up removes it after the retention time (S-JOB), seven days by default.
+        History clean-up removes it after the retention time (docs/wire/dmf-package-api.md#retention), seven days by
+        default.
         """
         with self._lock:
             execution = self._executions.get(execution_id)
@@ -185,7 +190,10 @@ class ExecutionStore:
         return blob_id
 
     def find_by_blob(self, blob_id: str) -> Execution | None:
-        """Return the execution whose package has this GUID; blobs are deleted after seven days too (S-API)."""
+        """Return the execution whose package has this GUID; blobs go with it.
+
+        Source: docs/wire/dmf-package-api.md#retention.
+        """
         with self._lock:
             execution = self._blobs.get(blob_id.upper())
         return None if execution is None or self._expired(execution) else execution
@@ -207,7 +215,7 @@ class ExecutionStore:
         return [each for each in self.all() if each.project.name == project.name and now < each.finished_at]
 
     def rows_of(self, entity: ProjectEntity, company: str) -> int:
-        """Return how many rows an entity has in a company: data is per company, projects are not (S-JOB)."""
+        """Return how many rows an entity has in a company (docs/wire/dmf-package-api.md#legal-entities)."""
         rows = self._settings.rows
         return {"USMF": rows, "DEMF": rows // 2}.get(company.upper(), 0)
 

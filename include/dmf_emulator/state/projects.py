@@ -15,7 +15,7 @@ class ProjectEntity:
     :param name: the entity's label, as DMF lists it; the data file is named after it.
     :param target_entity: its name in the application object tree.
     :param auto_generate_mapping: without a mapping an export stages no rows and executes for ever
-        (dmf-package-api.md §1.3, measured by S-GOLD).
+        (docs/wire/dmf-package-api.md#an-export-that-never-ends).
     """
 
     name: str
@@ -108,7 +108,8 @@ class ProjectStore:
     def take_delta(self, project: Project, company: str) -> Delta:
         """Consume the changes since the last export.
 
-        The delta is gone when the export runs, not when its package is fetched (RIS#147).
+        The delta is gone when the export runs, not when its package is fetched
+        (docs/wire/dmf-package-api.md#incremental-exports).
         """
         if not project.incremental:
             return Delta(None)

@@ -1,6 +1,6 @@
 """Upload sessions: what has arrived, what may come next, and for how long. No HTTP here.
 
-Source: onedrive-graph.md §1.3 to §1.5.
+Source: docs/wire/graph-onedrive.md#upload-sessions.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class UploadStore:
     def find(self, session_id: str) -> UploadSession | None:
         """Return a session that is neither finished nor expired.
 
-        The expiry slides with each accepted range (odad#1073, #1260).
+        The expiry slides with each accepted range (docs/wire/graph-onedrive.md#life-of-a-session).
         """
         with self._lock:
             session = self._sessions.get(session_id)
@@ -136,7 +136,8 @@ class UploadStore:
         return [session for identifier in identifiers if (session := self.find(identifier)) is not None]
 
     def token_expired(self, session: UploadSession) -> bool:
-        """Whether the address's own token has run out: 24 hours, never extended (odad#1073, #1570)."""
+        """Whether the address's own token has run out: 24 hours, never extended
+        (docs/wire/graph-onedrive.md#life-of-a-session)."""
         return self._clock.timestamp() >= session.created_seconds + self._settings.session_token_seconds
 
     def accepted(self, session: UploadSession) -> None:
@@ -144,7 +145,8 @@ class UploadStore:
         session.expires_seconds = self._clock.timestamp() + self._settings.session_idle_seconds
 
     def next_ranges(self, session: UploadSession) -> list[str]:
-        """Return `nextExpectedRanges`, in the documented form "26-" or the observed one "26-99" (odad#1273)."""
+        """Return `nextExpectedRanges`, in the documented form "26-" or the observed one "26-99"
+        (docs/wire/graph-onedrive.md#answers-to-a-range)."""
         if session.is_received:
             return []
         form = self._settings.range_form

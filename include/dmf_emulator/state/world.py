@@ -81,7 +81,8 @@ class World:
             self.dmf_resource,
             TALENT_RESOURCE,
             self.urls["sharepoint"],
-            # "Microsoft Dynamics ERP": Entra still issues tokens for it, environments refuse them (S-DEP).
+            # "Microsoft Dynamics ERP": Entra still issues tokens for it, environments refuse them
+            # (docs/wire/dmf-package-api.md#audience).
             "00000015-0000-0000-c000-000000000000",
             "https://management.azure.com",
             *self.graph_resources,
