@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, Rig
+from tests.integration.transfer_rig import CHUNK_BYTES, Rig
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.destinations.object_storage.pump import ObjectStoragePump, StoredObject
@@ -30,9 +30,7 @@ class Saving:
     def __init__(self, rig: Rig, folder: ObjectFolder) -> None:
         self.rig, self.folder, self.facts = rig, folder, Facts()
         self.stop: Callable[[], None] = lambda: None
-        self.package = PackageSource(
-            rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop(), policy=QUICK_POLICY
-        )
+        self.package = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop())
         self.version = self.package.version
 
     def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:

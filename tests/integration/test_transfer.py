@@ -67,7 +67,7 @@ def test_saves_the_package(rig: Rig) -> None:
 def test_reads_what_the_package_holds_by_ranges(rig: Rig) -> None:
     def protocol(url: SecretUrl) -> Steps[PackageContents]:
         source = yield from probe(url)
-        return (yield from read_package(source, QUICK_POLICY, lambda: 0.5))
+        return (yield from read_package(source))
 
     contents = run_with_link(rig.blob, rig.mint, protocol)
     with zipfile.ZipFile(io.BytesIO(rig.package())) as archive:
@@ -480,7 +480,7 @@ def test_a_killed_worker_is_taken_over_where_it_stopped(tmp_path: Path) -> None:
 def test_a_policy_that_is_given_is_kept_to(rig: Rig) -> None:
     rig.emulator.faults.add("drive.F20", mode="ignores-range", times=None)
     with pytest.raises(TransportError):
-        rig.pump("policy.zip", policy=replace(QUICK_POLICY, max_attempts=2)).run()
+        rig.pump("policy.zip", source=rig.driver("", policy=replace(QUICK_POLICY, max_attempts=2))).run()
     assert len(rig.emulator.recorder.requests(fault="drive.F20")) == 2
 
 
@@ -525,7 +525,7 @@ def test_a_package_that_changes_again_and_again_ends(rig: Rig, caplog: pytest.Lo
 
 def test_a_file_of_a_package_that_changes_is_given_up(rig: Rig) -> None:
     """Its place in another package is not known: whatever lies there now is not it."""
-    source = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, policy=QUICK_POLICY)
+    source = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES)
     entry = max(source.contents().entries, key=lambda each: each.size_bytes)
     file = PackageFile("part.bin", entry.size_bytes, "v", entry=entry)
     rig.emulator.faults.add("drive.F20", mode="changed", times=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, StaticToken, fail_at
+from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig, StaticToken, fail_at
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
@@ -288,7 +288,7 @@ def test_silence_is_not_waited_out(rig: Rig, origin: str, action: str) -> None:
 def look_inside(rig: Rig) -> PackageContents:
     def protocol(url: SecretUrl) -> Steps[PackageContents]:
         source = yield from probe(url)
-        return (yield from read_package(source, QUICK_POLICY, lambda: 0.5))
+        return (yield from read_package(source))
 
     return run_with_link(rig.blob, rig.mint, protocol)
 

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig
+from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig
 
 from talent_dmf.api.errors import PackageReplacedError
 from talent_dmf.api.package.download_range import Source, pin
@@ -16,7 +16,7 @@ SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_l
 
 
 def checked(rig: Rig) -> Source:
-    return rig.blob.run(pin(rig.mint(), QUICK_POLICY, lambda: 0.5))
+    return rig.blob.run(pin(rig.mint()))
 
 
 @pytest.mark.parametrize("after", [0, 2, 4])

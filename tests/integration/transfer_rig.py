@@ -102,12 +102,13 @@ class Rig:
         token: StaticToken | None = None,
         timeout_seconds: float = 10.0,
         sleep: Callable[[float], None] | None = None,
+        policy: RetryPolicy = QUICK_POLICY,
     ) -> SyncDriver:
         made = SyncDriver(
             base_url=base_url,
             token=token,
             tls=TlsSettings(verify=str(self.info["ca_file"])),
-            policy=QUICK_POLICY,
+            policy=policy,
             timeout_seconds=timeout_seconds,
             sleep=sleep or self.pauses.append,
         )
@@ -148,7 +149,6 @@ class Rig:
             drive_id=options.pop("drive_id", self.drive_id),
             destination=Destination(options.pop("folder", "Exports"), name, conflict_behavior),
             chunk_bytes=options.pop("chunk_bytes", CHUNK_BYTES),
-            policy=options.pop("policy", QUICK_POLICY),
             **options,
         )
 

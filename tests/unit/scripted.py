@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from talent_dmf.api.retrying import RetryPolicy, with_retries
-from talent_dmf.api.steps import Request, Response, Sleep, Steps
+from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep, Steps
 
 T = TypeVar("T")
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
@@ -66,7 +66,7 @@ def play(
     answers: Iterable[Response | Exception],
     *,
     policy: RetryPolicy | None = None,
-    jitter: float = 1.0,
+    patience: RetryPolicy | None = None,
     start: datetime = START,
     all_used: bool = True,
 ) -> Played[T]:
@@ -74,10 +74,11 @@ def play(
 
     :param all_used: whether every answer must have been asked for.
     :param policy: wraps the protocol in retries if given, as the drivers do.
+    :param patience: policy that a protocol is told which asks for it, without that wrapping.
     """
     played: Played[T] = Played(clock=start)
     table = iter(answers)
-    flow = steps if policy is None else with_retries(steps, policy, lambda: jitter)
+    flow = steps if policy is None else with_retries(steps, policy)
     try:
         effect = next(flow)
         while True:
@@ -90,6 +91,8 @@ def play(
                 played.pauses.append(effect)
                 played.clock += timedelta(seconds=effect.seconds)
                 effect = flow.send(None)
+            elif isinstance(effect, ReadPolicy):
+                effect = flow.send(patience or RetryPolicy())
             else:
                 effect = flow.send(played.clock)
     except StopIteration as stop:

@@ -74,7 +74,6 @@ class Bench:
             self.mint,
             chunk_bytes=CHUNK_BYTES,
             stop_if_cancelled=lambda: self.stop(),
-            policy=RetryPolicy(max_attempts=2, base_seconds=0.0),
         )
 
     def mint(self) -> SecretUrl:
@@ -109,7 +108,9 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Callable[[bytes], Bench]]:
     with ExitStack() as stack:
-        driver = stack.enter_context(SyncDriver(sleep=lambda _: None, policy=RetryPolicy(max_attempts=2)))
+        driver = stack.enter_context(
+            SyncDriver(sleep=lambda _: None, policy=RetryPolicy(max_attempts=2, base_seconds=0.0))
+        )
 
         def make(data: bytes) -> Bench:
             storage = Storage(data)
@@ -322,10 +323,10 @@ def test_a_link_that_expires_before_the_package_is_looked_into(bench: Callable[[
 def test_a_file_is_taken_up_at_any_byte(bench: Callable[[bytes], Bench], kind: str, start: int) -> None:
     data, infos = archive(kind)
     at = bench(data)
-    file, driver, policy = at.entry(infos["Noise.bin"]), at.source.driver, at.source.policy
+    file, driver = at.entry(infos["Noise.bin"]), at.source.driver
     source = replace(at.source.version, size_bytes=len(NOISE))
     digests, buffers = Digests(QuickXor(NOISE[:start])), [bytearray(CHUNK_BYTES) for _ in range(2)]
-    reader = at.source.opener(file)(driver, source, digests, buffers, start=start, align=start, policy=policy)
+    reader = at.source.opener(file)(driver, source, digests, buffers, start=start, align=start)
     out = bytearray()
     try:
         while start + len(out) < len(NOISE):

@@ -16,7 +16,6 @@ from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.record import UploadRecord
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 from talent_dmf.destinations.progress import Progress, ProgressLog, format_seconds
@@ -168,7 +167,7 @@ def test_whoever_waits_for_the_storage_can_stop_it_and_it_reads_no_further() -> 
     with serve(storage) as server, SyncDriver() as driver:
         source = Source(SecretUrl(server.url), 40, "")
         buffers = [bytearray(10), bytearray(10)]
-        reader = Reader(driver, source, Digests(), buffers, start=0, align=0, policy=RetryPolicy())
+        reader = Reader(driver, source, Digests(), buffers, start=0, align=0)
         chunk = reader.next()
         assert second.wait(10)
         with pytest.raises(TransferStoppedError):

@@ -2,19 +2,19 @@
 
 :func:`with_retries` wraps a protocol and is itself a protocol: it answers the inner one's requests with a final
 answer or a final error, and yields the pauses in between. A protocol that must look at the server's truth before it
-goes on (an upload session) spends a :class:`Patience` of its own. Nobody else writes a retry loop.
+goes on (an upload session) asks for a :class:`Patience` of its own (:func:`patience`). Nobody else writes a retry loop.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
-from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps, T, now
+from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, Request, Response, Sleep, Steps, T, now
 
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
 # are gateways and overload. 501 and 505 are no weather.
@@ -43,14 +43,12 @@ class RetryPolicy:
     max_attempts: int = 12
     max_unsent_attempts: int = 5
 
-    def backoff_seconds(self, attempt: int, jitter: float) -> float:
-        """The pause after a try: exponential, with half of it spread at random so that clients do not march in step.
+    def backoff_seconds(self, attempt: int) -> float:
+        """The longest pause after a try: exponential. Whoever sleeps leaves a part of it out at random.
 
         :param attempt: number of the try that failed, from 1.
-        :param jitter: a random number from 0 to 1.
         """
-        full = min(self.cap_seconds, self.base_seconds * 2.0 ** (attempt - 1))
-        return full * (0.5 + 0.5 * jitter)
+        return min(self.cap_seconds, self.base_seconds * 2.0 ** (attempt - 1))
 
 
 @dataclass(slots=True)
@@ -58,11 +56,9 @@ class Patience:
     """What is left of a :class:`RetryPolicy` for one undertaking.
 
     :param policy: the policy.
-    :param jitter: source of random numbers from 0 to 1.
     """
 
     policy: RetryPolicy
-    jitter: Callable[[], float]
     spent_seconds: float = field(default=0.0, init=False)
     attempts: int = field(default=0, init=False)
 
@@ -75,21 +71,26 @@ class Patience:
         :raises TransportError: ``failure`` itself, once the policy is exhausted.
         """
         self.attempts += 1
-        pause = failure.retry_after_seconds
-        if not pause:
-            pause = self.policy.backoff_seconds(self.attempts, self.jitter())
+        asked = failure.retry_after_seconds
+        pause = asked or self.policy.backoff_seconds(self.attempts)
         allowed = self.policy.max_attempts
         if not failure.sent:
             allowed = min(allowed, self.policy.max_unsent_attempts)
         if self.attempts >= allowed or self.spent_seconds + pause > self.policy.budget_seconds:
             raise failure
         self.spent_seconds += pause
-        return Sleep(pause, reason=f"{operation}: {failure.message}")
+        return Sleep(pause, reason=f"{operation}: {failure.message}", spread=not asked)
 
     def renew(self) -> None:
         """Start anew, because the undertaking has made progress."""
         self.spent_seconds = 0.0
         self.attempts = 0
+
+
+def patience() -> Steps[Patience]:
+    """Ask for a patience of one's own, as the policy of whoever runs the protocol has it."""
+    policy: RetryPolicy = yield READ_POLICY
+    return Patience(policy)
 
 
 def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float | None:
@@ -116,15 +117,14 @@ def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float |
     return max(0.0, (asked - moment).total_seconds())
 
 
-def with_retries(steps: Steps[T], policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[T]:
+def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
     """Run a protocol; repeat its requests where that is allowed and promising.
 
     The inner protocol receives a response that is final (success or refusal), or has the error thrown into it because
     of which there is none: a :class:`TransportError`, or what makes a request impossible (no token, no trust).
 
     :param steps: the protocol.
-    :param policy: how patient.
-    :param jitter: source of random numbers from 0 to 1.
+    :param policy: how patient; a protocol that asks for it is told.
     :raises TransportError: no usable answer within the policy, or one that must not be repeated.
     """
     try:
@@ -132,11 +132,13 @@ def with_retries(steps: Steps[T], policy: RetryPolicy, jitter: Callable[[], floa
         while True:
             if isinstance(effect, Request):
                 try:
-                    response = yield from _settle(effect, Patience(policy, jitter))
+                    response = yield from _settle(effect, Patience(policy))
                 except TalentDmfError as error:
                     effect = steps.throw(error)
                 else:
                     effect = steps.send(response)
+            elif isinstance(effect, ReadPolicy):
+                effect = steps.send(policy)
             else:
                 effect = steps.send((yield effect))
     except StopIteration as stop:

@@ -1,7 +1,8 @@
 """The effects that a protocol may ask for, and the answers that it gets.
 
 A protocol is a generator of type :data:`Steps`. It yields a :class:`Request` and receives a :class:`Response`; it
-yields a :class:`Sleep` and receives ``None``; it yields :data:`READ_CLOCK` and receives an aware UTC ``datetime``.
+yields a :class:`Sleep` and receives ``None``; it yields :data:`READ_CLOCK` and receives an aware UTC ``datetime``; it
+yields :data:`READ_POLICY` and receives the :class:`~talent_dmf.api.retrying.RetryPolicy` of whoever runs it.
 A request that got no usable answer is thrown into the generator as
 :class:`~talent_dmf.api.errors.TransportError`. The idea is that of ``httpx.Auth.auth_flow``: the same generator is
 driven by a synchronous and by an asynchronous driver, so no decision is ever written twice.
@@ -113,12 +114,21 @@ class Response:
 class Sleep:
     """A pause.
 
-    :param seconds: its length.
+    :param seconds: its length, or its greatest length.
     :param reason: why, in words, for the log.
+    :param spread: whether whoever sleeps shortens it at random, so that clients do not march in step.
     """
 
     seconds: float
     reason: str
+    spread: bool = False
+
+    def length_seconds(self, random_number: float) -> float:
+        """How long to sleep: up to half of the pause is left out if it is to be spread.
+
+        :param random_number: from 0 to 1.
+        """
+        return self.seconds * (0.5 + 0.5 * random_number) if self.spread else self.seconds
 
 
 class ReadClock(Enum):
@@ -127,9 +137,16 @@ class ReadClock(Enum):
     NOW = "now"
 
 
-READ_CLOCK = ReadClock.NOW
+class ReadPolicy(Enum):
+    """The wish to know how patient to be."""
 
-Effect: TypeAlias = Request | Sleep | ReadClock
+    RETRIES = "retries"
+
+
+READ_CLOCK = ReadClock.NOW
+READ_POLICY = ReadPolicy.RETRIES
+
+Effect: TypeAlias = Request | Sleep | ReadClock | ReadPolicy
 Outcome: TypeAlias = Response | datetime | None
 Steps: TypeAlias = Generator[Effect, Any, T]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -150,8 +149,8 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
 
 
 def _look_into(url: SecretUrl) -> Steps[tuple[Source, PackageContents]]:
-    source = yield from pin(url, RetryPolicy(), random.random)
-    contents = yield from read_package(source, RetryPolicy(), random.random)
+    source = yield from pin(url)
+    contents = yield from read_package(source)
     return source, contents
 
 

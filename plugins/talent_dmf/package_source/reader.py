@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import queue
-import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Protocol
 
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.download_range import Source, read_range
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.transport.drivers import SyncDriver
 
 # One is filled and one is sent; the third keeps either leg from waiting for a moment of the other (docs/adr/0009).
@@ -90,7 +88,6 @@ class Reader:
     :param buffers: memory, all of one length.
     :param start: position to read from.
     :param align: position that a chunk shall begin at, at ``start`` or behind it.
-    :param policy: how patient with the storage.
     """
 
     def __init__(
@@ -102,9 +99,8 @@ class Reader:
         *,
         start: int,
         align: int,
-        policy: RetryPolicy,
     ) -> None:
-        self._driver, self._source, self._digests, self._policy = driver, source, digests, policy
+        self._driver, self._source, self._digests = driver, source, digests
         self._chunk_bytes = len(buffers[0])
         self._start, self._first_bytes = start, (align - start) % self._chunk_bytes or self._chunk_bytes
         self._free: queue.SimpleQueue[bytearray | None] = queue.SimpleQueue()
@@ -161,7 +157,7 @@ class Reader:
             self._filled.put(error)
 
     def _fill(self, offset: int, data: memoryview) -> None:
-        self._driver.run(read_range(self._source, offset, data, self._policy, random.random))
+        self._driver.run(read_range(self._source, offset, data))
 
     def _chunk(self, offset: int, data: memoryview, buffer: bytearray) -> Chunk:
         quick_xor = self._digests.quick_xor
@@ -181,7 +177,6 @@ class OpenReader(Protocol):
         *,
         start: int,
         align: int,
-        policy: RetryPolicy,
     ) -> Reader:
         """Begin to read; the parameters are those of :class:`Reader`."""
         ...

@@ -8,7 +8,6 @@ package, with another entity tag, so copies are told by the fingerprint of their
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,7 +18,6 @@ from talent_dmf.api.package.directory import PackageContents, PackageEntry, read
 from talent_dmf.api.package.download_range import Source, pin, read_range
 from talent_dmf.api.package.unpacking import EntryDecoder, find_data
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.reader import BUFFERS, Chunk, Digests, OpenReader, Reader
 from talent_dmf.transport.drivers import SyncDriver
@@ -58,7 +56,6 @@ class PackageSource:
     :param mint_url: gives a fresh signed URL of it, perhaps of another copy.
     :param chunk_bytes: length of a chunk; two are kept in memory, three while a file is unpacked.
     :param stop_if_cancelled: called between chunks; may raise.
-    :param policy: how patient with the storage.
     """
 
     def __init__(
@@ -68,10 +65,9 @@ class PackageSource:
         *,
         chunk_bytes: int,
         stop_if_cancelled: Callable[[], None] = lambda: None,
-        policy: RetryPolicy | None = None,
     ) -> None:
         self.driver, self.mint_url, self.chunk_bytes = driver, mint_url, chunk_bytes
-        self.stop_if_cancelled, self.policy = stop_if_cancelled, policy or RetryPolicy()
+        self.stop_if_cancelled = stop_if_cancelled
         self._pinned: Source | None = None
 
     @property
@@ -80,7 +76,7 @@ class PackageSource:
         return self._pinned or self._pin_afresh()
 
     def _pin_afresh(self) -> Source:
-        fresh = run_with_link(self.driver, self.mint_url, lambda url: pin(url, self.policy, random.random))
+        fresh = run_with_link(self.driver, self.mint_url, pin)
         if self._pinned is not None and fresh.version != self._pinned.version:
             raise SourceChangedError("The package is another one under its fresh link.")
         self._pinned = fresh
@@ -92,9 +88,9 @@ class PackageSource:
         :raises PackageInvalidError: it is no package, or damaged.
         """
         try:
-            return self.driver.run(read_package(self.version, self.policy, random.random))
+            return self.driver.run(read_package(self.version))
         except PackageLinkExpiredError:
-            return self.driver.run(read_package(self._pin_afresh(), self.policy, random.random))
+            return self.driver.run(read_package(self._pin_afresh()))
 
     def links(self) -> Callable[[], SecretUrl]:
         """Gives the link at hand when it is first called, and fresh ones from then on: many files share one."""
@@ -139,9 +135,7 @@ class PackageSource:
             source = self.version
             if file.entry is not None:
                 source = replace(source, size_bytes=file.size_bytes)
-            reader = open_reader(
-                self.driver, source, digests, buffers, start=position, align=position, policy=self.policy
-            )
+            reader = open_reader(self.driver, source, digests, buffers, start=position, align=position)
             try:
                 while position < file.size_bytes:
                     chunk = reader.next(self.stop_if_cancelled)
@@ -190,7 +184,6 @@ class EntryReader(Reader):
         *,
         start: int,
         align: int,
-        policy: RetryPolicy,
         package: Source,
         entry: PackageEntry,
     ) -> None:
@@ -199,7 +192,7 @@ class EntryReader(Reader):
         self._packed = bytearray(min(len(buffers[0]), max(entry.compressed_bytes, 1)))
         self._bites_left = memoryview(b"")
         self._data_offset, self._taken = -1, 0
-        super().__init__(driver, source, digests, buffers, start=start, align=align, policy=policy)
+        super().__init__(driver, source, digests, buffers, start=start, align=align)
 
     def _fill(self, offset: int, data: memoryview) -> None:
         while self._decoder.position < offset:
@@ -218,8 +211,8 @@ class EntryReader(Reader):
         if not length:
             return memoryview(b"")
         if self._data_offset < 0:
-            self._data_offset = self._driver.run(find_data(self._package, self._entry, self._policy, random.random))
+            self._data_offset = self._driver.run(find_data(self._package, self._entry))
         into = memoryview(self._packed)[:length]
-        self._driver.run(read_range(self._package, self._data_offset + self._taken, into, self._policy, random.random))
+        self._driver.run(read_range(self._package, self._data_offset + self._taken, into))
         self._taken += length
         return into

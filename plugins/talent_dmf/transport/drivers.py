@@ -62,7 +62,7 @@ class SyncDriver:
     :param user_agent: how we introduce ourselves.
     :param sleep: pauses for a number of seconds.
     :param clock: tells the time, aware.
-    :param jitter: random numbers from 0 to 1.
+    :param jitter: random numbers from 0 to 1, by which pauses are spread.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class SyncDriver:
 
         :raises TalentDmfError: whatever the protocol raises.
         """
-        flow, grant = with_retries(steps, self._wire.policy, self._jitter), Grant()
+        flow, grant = with_retries(steps, self._wire.policy), Grant()
         try:
             effect: Effect = next(flow)
             while True:
@@ -108,8 +108,9 @@ class SyncDriver:
         if isinstance(effect, Request):
             return self._send(effect, grant)
         if isinstance(effect, Sleep):
-            log.info("%s Next try in %.1f s.", effect.reason, effect.seconds)
-            self._sleep(effect.seconds)
+            seconds = effect.length_seconds(self._jitter())
+            log.info("%s Next try in %.1f s.", effect.reason, seconds)
+            self._sleep(seconds)
             return None
         return self._clock()
 
@@ -160,7 +161,7 @@ class AsyncDriver:
     :param user_agent: how we introduce ourselves.
     :param sleep: pauses for a number of seconds.
     :param clock: tells the time, aware.
-    :param jitter: random numbers from 0 to 1.
+    :param jitter: random numbers from 0 to 1, by which pauses are spread.
     """
 
     def __init__(
@@ -195,7 +196,7 @@ class AsyncDriver:
 
         :raises TalentDmfError: whatever the protocol raises.
         """
-        flow, grant = with_retries(steps, self._wire.policy, self._jitter), Grant()
+        flow, grant = with_retries(steps, self._wire.policy), Grant()
         try:
             effect: Effect = next(flow)
             while True:
@@ -215,8 +216,9 @@ class AsyncDriver:
         if isinstance(effect, Request):
             return await self._send(effect, grant)
         if isinstance(effect, Sleep):
-            log.debug("%s Next try in %.1f s.", effect.reason, effect.seconds)
-            await self._sleep(effect.seconds)
+            seconds = effect.length_seconds(self._jitter())
+            log.debug("%s Next try in %.1f s.", effect.reason, seconds)
+            await self._sleep(seconds)
             return None
         return self._clock()
 

@@ -6,7 +6,6 @@ no client library sends. Where Azurite deviates from the documented service, bot
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from dmf_emulator import Emulator, Settings
 from talent_dmf.api.errors import PackageLinkExpiredError, PackageNotAvailableError, SourceChangedError
 from talent_dmf.api.package.download_range import Source, probe, read_range
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.transport.drivers import SyncDriver
 from talent_dmf.transport.tls import TlsSettings
 
@@ -73,7 +71,7 @@ def driver(twins: Twins) -> SyncDriver:
 def read(driver: SyncDriver, source: Source, offset: int, length: int) -> bytes:
     """Read a range by our own reader."""
     buffer = bytearray(length)
-    driver.run(read_range(source, offset, memoryview(buffer), RetryPolicy(), random.random))
+    driver.run(read_range(source, offset, memoryview(buffer)))
     return bytes(buffer)
 
 

@@ -13,9 +13,11 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import TransportError
 from talent_dmf.api.graph.quickxor import QuickXor
-from talent_dmf.api.steps import Request, Response, Sleep, Steps
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep, Steps
 
 T = TypeVar("T")
+PATIENT = RetryPolicy(max_attempts=8)
 _PATH = re.compile(r"/drives/d/root:/(?P<path>[^:]+)(?::/(?P<action>\w+))?\Z")
 
 
@@ -79,6 +81,9 @@ class DriveModel:
                 if isinstance(effect, Sleep):
                     self.pauses.append(effect.seconds)
                     effect = steps.send(None)
+                    continue
+                if isinstance(effect, ReadPolicy):
+                    effect = steps.send(PATIENT)
                     continue
                 assert isinstance(effect, Request)
                 outcome = self.handle(effect)

@@ -18,7 +18,7 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.package.download_range import Source, probe, read_range
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import Request, Response, Sleep
+from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep
 
 DATA = bytes(range(100))
 URL = SecretUrl("https://a.blob.example/c/p.zip?sig=SECRET")
@@ -41,13 +41,16 @@ def read(start: int, stop: int, answers: Iterable[Response]) -> tuple[Played[Non
     buffer = bytearray(b"\xff" * (stop - start))
     table = list(answers)
     played: Played[None] = Played()
-    flow = read_range(SOURCE, start, memoryview(buffer), POLICY, lambda: 1.0)
+    flow = read_range(SOURCE, start, memoryview(buffer))
     try:
         effect = next(flow)
         while True:
             if isinstance(effect, Sleep):
                 played.pauses.append(effect)
                 effect = flow.send(None)
+                continue
+            if isinstance(effect, ReadPolicy):
+                effect = flow.send(POLICY)
                 continue
             assert isinstance(effect, Request)
             assert effect.into is not None

@@ -16,7 +16,7 @@ from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import Request, Response
+from talent_dmf.api.steps import ReadPolicy, Request, Response
 
 NAMESPACE = "http://schemas.microsoft.com/dynamics/2015/01/DataManagement"
 HEADER = (
@@ -72,11 +72,14 @@ def package(
 def read(data: bytes, size_bytes: int | None = None) -> tuple[PackageContents, int]:
     """Read a package from memory; the contents, and how many bytes were asked for."""
     source = Source(SecretUrl("https://a.blob.example/p?sig=SECRET"), size_bytes or len(data), '"E"')
-    flow = read_package(source, RetryPolicy(max_attempts=2), lambda: 0.0)
+    flow = read_package(source)
     asked = 0
     try:
         effect = next(flow)
         while True:
+            if isinstance(effect, ReadPolicy):
+                effect = flow.send(RetryPolicy(max_attempts=2))
+                continue
             assert isinstance(effect, Request)
             assert effect.into is not None
             first, last = (int(number) for number in effect.headers["Range"].removeprefix("bytes=").split("-"))

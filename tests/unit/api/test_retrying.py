@@ -14,7 +14,14 @@ from talent_dmf.api.errors import (
     ThrottledError,
     TransportError,
 )
-from talent_dmf.api.retrying import TRANSIENT_STATUS, Patience, RetryPolicy, retry_after_seconds, with_retries
+from talent_dmf.api.retrying import (
+    TRANSIENT_STATUS,
+    Patience,
+    RetryPolicy,
+    patience,
+    retry_after_seconds,
+    with_retries,
+)
 from talent_dmf.api.steps import READ_CLOCK, Request, Sleep, Steps, send
 
 POLICY = RetryPolicy(base_seconds=1, cap_seconds=8, budget_seconds=100, max_attempts=5)
@@ -56,9 +63,24 @@ def test_no_header_stops_a_protocol(headers):
     assert seconds is None or seconds >= 0
 
 
-@pytest.mark.parametrize(("attempt", "jitter", "seconds"), [(1, 1, 1), (1, 0, 0.5), (3, 1, 4), (9, 1, 8), (9, 0, 4)])
-def test_backoff(attempt, jitter, seconds):
-    assert POLICY.backoff_seconds(attempt, jitter) == seconds
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 1), (3, 4), (9, 8)])
+def test_backoff(attempt, seconds):
+    assert POLICY.backoff_seconds(attempt) == seconds
+
+
+@pytest.mark.parametrize(("random_number", "seconds"), [(1, 4), (0, 2), (0.5, 3)])
+def test_our_own_pauses_are_spread_and_those_that_were_asked_for_are_not(random_number, seconds):
+    ours = play(send(GET), [answer(503), answer(503), answer(503), answer(200)], policy=POLICY).pauses[-1]
+    theirs = play(send(GET), [answer(503, Retry_After="4"), answer(200)], policy=POLICY).pauses[-1]
+    assert ours.length_seconds(random_number) == seconds
+    assert theirs.length_seconds(random_number) == 4
+
+
+def test_a_protocol_is_as_patient_as_who_runs_it():
+    def asks() -> Steps[RetryPolicy]:
+        return (yield from patience()).policy
+
+    assert play(asks(), [], policy=POLICY).result is POLICY
 
 
 @pytest.mark.parametrize("status", sorted(TRANSIENT_STATUS))
@@ -180,7 +202,7 @@ def test_an_abandoned_protocol_is_closed():
         finally:
             closed.append(True)
 
-    flow = with_retries(steps(), POLICY, lambda: 1)
+    flow = with_retries(steps(), POLICY)
     next(flow)
     flow.close()
     assert closed == [True]
@@ -193,11 +215,11 @@ def test_a_host_that_cannot_be_reached_is_told_sooner(unsent, tries):
 
 
 def test_progress_renews_patience():
-    patience = Patience(POLICY, lambda: 1)
+    left = Patience(POLICY)
     for _ in range(4):
-        patience.pause_after(RESET, "x")
-    patience.renew()
-    assert patience.pause_after(RESET, "x") == Sleep(1, "x: reset")
+        left.pause_after(RESET, "x")
+    left.renew()
+    assert left.pause_after(RESET, "x") == Sleep(1, "x: reset", spread=True)
 
 
 @given(
@@ -208,12 +230,11 @@ def test_progress_renews_patience():
             st.just(RESET),
         ),
         max_size=10,
-    ),
-    st.floats(0, 1),
+    )
 )
-def test_retries_always_end_within_budget_and_number(faults, jitter):
+def test_retries_always_end_within_budget_and_number(faults):
     table = [*faults, answer(200)]
-    played = play(send(GET), table, policy=POLICY, jitter=jitter, all_used=False)
+    played = play(send(GET), table, policy=POLICY, all_used=False)
     tries = len(played.requests)
     assert tries <= POLICY.max_attempts
     assert sum(played.seconds) <= POLICY.budget_seconds

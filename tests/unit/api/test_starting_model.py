@@ -117,7 +117,7 @@ def run_task(service: Service) -> str | None:
     service.died = False
     policy = replace(POLICY, tried_before=service.tries > 0)
     service.tries += 1
-    flow = with_retries(start_export(REQUEST, policy), RETRIES, lambda: 1.0)
+    flow = with_retries(start_export(REQUEST, policy), RETRIES)
     try:
         effect = next(flow)
         while True:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit import scripted
 from tests.unit.api.drive_model import DriveModel, OpenSession, StoredFile
-from tests.unit.scripted import answer, play
+from tests.unit.scripted import answer
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
@@ -37,11 +39,12 @@ DATA = bytes((index * 7 + index // 13) % 256 for index in range(1000))
 HASH = QuickXor(DATA).base64()
 CHUNK = 160
 PATIENT = RetryPolicy(max_attempts=8)
+play = partial(scripted.play, patience=PATIENT)
 
 
 def new_upload(policy: ConflictBehavior = "fail", folder: str = "A") -> ResumableUpload:
     destination = Destination(folder, "p.zip", policy)
-    return ResumableUpload("d", destination, len(DATA), unique="u1", policy=PATIENT, jitter=lambda: 0.0)
+    return ResumableUpload("d", destination, len(DATA), unique="u1")
 
 
 def send_all(model: DriveModel, upload: ResumableUpload, position: int, most_ranges: int = 500) -> DriveItem:
@@ -297,7 +300,7 @@ def test_a_name_that_was_taken_unheard_is_not_taken_again() -> None:
     found = model.run(second.find_finished(HASH))
     assert second.placed.name == "p.zip"
     assert model.run(second.finish(found, HASH)) == item
-    assert model.run(take_name("d", item, Destination("A", "p.zip"), PATIENT, lambda: 0.0)) == item
+    assert model.run(take_name("d", item, Destination("A", "p.zip"))) == item
 
 
 def test_each_session_beside_has_a_name_of_its_own() -> None:
@@ -654,7 +657,7 @@ def test_a_name_without_a_suffix_is_numbered_at_its_end() -> None:
     assert found is not None
     assert [item.name for item in found] == ["Workers", "workers 1"]
     taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
-    steps = take_name("d", item_of(hashed(HASH)), BARE, PATIENT, lambda: 0.0)
+    steps = take_name("d", item_of(hashed(HASH)), BARE)
     played = play(steps, [taken, LISTED, answer(json=ITEM)])
     assert played.requests[-1].json["name"] == "workers 2"
 
@@ -663,7 +666,7 @@ def test_a_folder_full_of_numbered_names_is_told() -> None:
     names = ["p.zip", *(f"p {number}.zip" for number in range(1, 100))]
     taken = answer(409, json={"error": {"code": "nameAlreadyExists"}})
     listed = answer(json={"value": [{**ITEM, "id": name, "name": name} for name in names]})
-    steps = take_name("d", item_of(hashed(HASH)), Destination("A", "p.zip", "rename"), PATIENT, lambda: 0.0)
+    steps = take_name("d", item_of(hashed(HASH)), Destination("A", "p.zip", "rename"))
     played = play(steps, [taken, listed])
     assert type(played.error) is NameConflictError
     assert "Clean the folder up" in str(played.error)

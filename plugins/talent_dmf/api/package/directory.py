@@ -12,13 +12,12 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from talent_dmf.api.errors import PackageInvalidError
 from talent_dmf.api.package.download_range import Source, read_range
 from talent_dmf.api.package.manifest import FETCH_AGAIN, PackageManifest, parse_header, parse_manifest
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 
 MANIFEST = "Manifest.xml"
@@ -107,19 +106,17 @@ class PackageContents:
     without_file: tuple[str, ...] = ()
 
 
-def read_package(source: Source, policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[PackageContents]:
+def read_package(source: Source) -> Steps[PackageContents]:
     """Read what a package holds, and check that it is one.
 
     :param source: the blob.
-    :param policy: how patient with the storage.
-    :param jitter: random numbers from 0 to 1.
     :raises PackageInvalidError: truncated, damaged, not flat, or without manifest or header.
     :raises PackageLinkExpiredError: the signature is not accepted any more; begin again with a new URL.
     """
     if source.size_bytes < _SMALLEST_ZIP_BYTES:
         raise PackageInvalidError(f"The package has {source.size_bytes} bytes and is no zip file. {FETCH_AGAIN}")
     sparse = _SparseFile(source.size_bytes)
-    yield from _fetch(source, sparse, max(0, source.size_bytes - _TAIL_BYTES), _TAIL_BYTES, policy, jitter)
+    yield from _fetch(source, sparse, max(0, source.size_bytes - _TAIL_BYTES), _TAIL_BYTES)
     manifest_bytes: dict[str, bytes] = {}
     for _ in range(_MAX_GAPS):
         try:
@@ -130,7 +127,7 @@ def read_package(source: Source, policy: RetryPolicy, jitter: Callable[[], float
                     if wanted not in manifest_bytes:
                         manifest_bytes[wanted] = _member(archive, sparse, infos, wanted)
         except _GapError as gap:
-            yield from _fetch(source, sparse, gap.offset, gap.length, policy, jitter)
+            yield from _fetch(source, sparse, gap.offset, gap.length)
         except _DAMAGED as error:
             raise PackageInvalidError(
                 f"The package is truncated or damaged: its zip directory cannot be read. {FETCH_AGAIN}",
@@ -147,14 +144,12 @@ def _fetch(
     sparse: _SparseFile,
     offset: int,
     length: int,
-    policy: RetryPolicy,
-    jitter: Callable[[], float],
 ) -> Steps[None]:
     length = min(length, source.size_bytes - offset)
     if length > _MAX_DIRECTORY_BYTES + _MAX_XML_BYTES:
         raise PackageInvalidError("The package is damaged: its zip directory would be larger than 80 MiB.")
     data = bytearray(length)
-    yield from read_range(source, offset, memoryview(data), policy, jitter)
+    yield from read_range(source, offset, memoryview(data))
     sparse.add(offset, bytes(data))
 
 

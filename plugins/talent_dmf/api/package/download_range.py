@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from talent_dmf.api.errors import (
     TransportError,
 )
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.retrying import patience
 from talent_dmf.api.steps import Request, Response, Steps, send
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
@@ -67,7 +66,7 @@ def probe(url: SecretUrl) -> Steps[Source]:
     return Source(url, int(length), response.headers.get("etag", ""), response.headers.get("last-modified", ""))
 
 
-def pin(url: SecretUrl, policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[Source]:
+def pin(url: SecretUrl) -> Steps[Source]:
     """A blob with the fingerprint of its content.
 
     Dynamics 365 makes a copy of a package, with a name and an entity tag of its own, when a link is asked for
@@ -76,42 +75,36 @@ def pin(url: SecretUrl, policy: RetryPolicy, jitter: Callable[[], float]) -> Ste
     of one package.
 
     :param url: signed URL.
-    :param policy: how patient with the storage.
-    :param jitter: random numbers from 0 to 1.
     :raises PackageLinkExpiredError: the signature is not accepted (any more).
     :raises PackageNotAvailableError: the blob does not exist (any more).
     """
     source = yield from probe(url)
     end = bytearray(min(source.size_bytes, _FINGERPRINT_BYTES))
     if end:
-        yield from read_range(source, source.size_bytes - len(end), memoryview(end), policy, jitter)
+        yield from read_range(source, source.size_bytes - len(end), memoryview(end))
     return replace(source, fingerprint=f"{source.size_bytes}-{hashlib.sha256(end).hexdigest()[:40]}")
 
 
-def read_range(
-    source: Source, offset: int, into: memoryview, policy: RetryPolicy, jitter: Callable[[], float]
-) -> Steps[None]:
+def read_range(source: Source, offset: int, into: memoryview) -> Steps[None]:
     """Read a range completely, in as many requests as the storage needs for it.
 
     :param source: what to read, in which version.
     :param offset: position of the first byte.
     :param into: buffer to fill; its length is that of the range.
-    :param policy: how patient with answers that bring nothing forward.
-    :param jitter: random numbers from 0 to 1.
     :raises PackageLinkExpiredError: the signature is not accepted any more; go on with a new URL.
     :raises PackageNotAvailableError: the blob does not exist any more.
     :raises SourceChangedError: it is another version.
     """
-    patience = Patience(policy, jitter)
+    waiting = yield from patience()
     filled = 0
     while filled < len(into):
         count = yield from _read_once(source, offset + filled, into[filled:])
         if count:
             filled += count
-            patience.renew()
+            waiting.renew()
         else:
             stalled = TransportError("The storage does not send the bytes that it is asked for.")
-            yield patience.pause_after(stalled, "download range")
+            yield waiting.pause_after(stalled, "download range")
 
 
 def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:

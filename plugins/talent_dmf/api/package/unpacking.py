@@ -16,7 +16,6 @@ from talent_dmf.api.naming.file_names import FileNameFacts, check_unpack_name, f
 from talent_dmf.api.package.directory import DEFLATED, STORED, PackageContents, PackageEntry
 from talent_dmf.api.package.download_range import Source, read_range
 from talent_dmf.api.package.manifest import FETCH_AGAIN
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -94,20 +93,18 @@ def _checked(entry: PackageEntry) -> PackageEntry:
     return entry
 
 
-def find_data(source: Source, entry: PackageEntry, policy: RetryPolicy, jitter: Callable[[], float]) -> Steps[int]:
+def find_data(source: Source, entry: PackageEntry) -> Steps[int]:
     """The position of a file's first packed byte. Only its local header says it: the extra field there may be longer
     than that of the directory.
 
     :param source: the package.
     :param entry: the file.
-    :param policy: how patient with the storage.
-    :param jitter: random numbers from 0 to 1.
     :raises PackageInvalidError: there is no such file at that place.
     """
     header = bytearray(_LOCAL_HEADER.size)
     if entry.header_offset < 0 or entry.header_offset + len(header) > source.size_bytes:
         raise _damaged(entry, "it does not lie where the zip directory says")
-    yield from read_range(source, entry.header_offset, memoryview(header), policy, jitter)
+    yield from read_range(source, entry.header_offset, memoryview(header))
     signature, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
     start: int = entry.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
     if signature != b"PK\x03\x04" or start + entry.compressed_bytes > source.size_bytes:

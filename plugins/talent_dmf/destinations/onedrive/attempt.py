@@ -18,12 +18,11 @@ from talent_dmf.api.graph.models import DriveItem
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.record import UploadRecord
 from talent_dmf.api.graph.upload.result import settled, store_empty
-from talent_dmf.api.graph.upload.session import Completed, UploadSession
+from talent_dmf.api.graph.upload.session import Completed, cancel_session
 from talent_dmf.api.graph.upload.upload import ResumableUpload
 from talent_dmf.api.graph.upload.verification import Doubtful, unproven
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import Patience
 from talent_dmf.api.steps import Steps
 from talent_dmf.destinations.onedrive.job import Job, Tally
 from talent_dmf.destinations.onedrive.reading import SourceReading
@@ -55,8 +54,6 @@ class Attempt:
             job.destination,
             source.size_bytes,
             unique=uuid.uuid4().hex[:8],
-            policy=job.policy,
-            jitter=job.jitter,
         )
         self._saved_url, self._saved_at = "", 0.0
         self.already_there = False
@@ -142,13 +139,7 @@ class Attempt:
     def _forget(self, record: UploadRecord) -> None:
         """Cancel a session that nobody will go on with, so that it does not block its name."""
         if record.upload_url:
-            stale = UploadSession(
-                SecretUrl(record.upload_url),
-                record.size_bytes,
-                Patience(self._job.policy, self._job.jitter),
-                subject=record.name,
-            )
-            self._run_quietly(stale.cancel())
+            self._run_quietly(cancel_session(SecretUrl(record.upload_url)))
 
     def _new(self) -> DriveItem:
         """Upload from the first byte; it is read while the session is being opened."""

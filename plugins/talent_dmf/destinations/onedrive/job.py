@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from talent_dmf.api.graph.models import Destination
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.destinations.onedrive.session_store import SessionStore
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.reader import OpenReader, Reader
@@ -28,8 +27,6 @@ class Job:
     store: SessionStore | None
     sha256: bool
     cancelled: Callable[[], bool]
-    policy: RetryPolicy
-    jitter: Callable[[], float]
     clock: Callable[[], float]
     open_reader: OpenReader = Reader
 

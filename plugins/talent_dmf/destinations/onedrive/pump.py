@@ -14,7 +14,6 @@ has is still not sent again.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from talent_dmf.api.graph.upload.session import DEFAULT_FRAGMENT_BYTES, check_fr
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.destinations.onedrive.attempt import Attempt
 from talent_dmf.destinations.onedrive.job import Job, Tally
 from talent_dmf.destinations.onedrive.session_store import SessionStore
@@ -88,8 +86,6 @@ class PackagePump:
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
     :param sha256: whether to compute that hash as well, for a receipt.
     :param cancelled: asked between ranges; ends the transfer when it says yes.
-    :param policy: how patient with ranges that come to nothing.
-    :param jitter: random numbers from 0 to 1.
     :param clock: monotonic seconds.
     :param open_reader: reads a file inside of the package instead of the package; ``size_bytes`` and ``etag`` are then
         those of this file, and a package that changes ends the transfer.
@@ -113,8 +109,6 @@ class PackagePump:
         session_store: SessionStore | None = None,
         sha256: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
-        policy: RetryPolicy | None = None,
-        jitter: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
         open_reader: OpenReader = Reader,
     ) -> None:
@@ -131,8 +125,6 @@ class PackagePump:
             store=session_store,
             sha256=sha256,
             cancelled=cancelled,
-            policy=policy or RetryPolicy(),
-            jitter=jitter,
             clock=clock,
             open_reader=open_reader,
         )
@@ -182,7 +174,7 @@ class PackagePump:
 
     def _present_version(self) -> Source:
         job = self._job
-        return run_with_link(job.source, job.mint_url, lambda url: pin(url, job.policy, job.jitter))
+        return run_with_link(job.source, job.mint_url, pin)
 
     def _first_version(self) -> Source:
         job = self._job

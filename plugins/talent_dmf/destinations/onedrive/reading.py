@@ -65,7 +65,6 @@ class SourceReading:
             self._buffers,
             start=min(position, self._digests.folded_bytes),
             align=position,
-            policy=self._job.policy,
         )
 
     def next(self, position: int, on_wait: Callable[[], None]) -> Chunk:
@@ -134,7 +133,7 @@ class SourceReading:
         if not known.fingerprint:
             self.source = replace(known, url=job.mint_url())
             return
-        fresh = run_with_link(job.source, job.mint_url, lambda url: pin(url, job.policy, job.jitter))
+        fresh = run_with_link(job.source, job.mint_url, pin)
         if fresh.version != known.version:
             raise SourceChangedError(f"The package is another one under its fresh link ({fresh.url}).")
         self.source = fresh

@@ -7,7 +7,6 @@ them. A file that appeared under the name meanwhile therefore sends the upload b
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from talent_dmf.api.choices import ConflictBehavior
@@ -16,7 +15,7 @@ from talent_dmf.api.graph.drive import delete_item, get_item, list_children, ren
 from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.graph.upload.session import locked
 from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS, numbered_name
-from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.retrying import Patience, patience
 from talent_dmf.api.steps import Steps
 
 _MAX_NUMBERED = 100
@@ -51,42 +50,42 @@ def blocked(path: str, cause: TransportError | NameConflictError) -> UploadSessi
     )
 
 
-def wait_while_blocked(path: str, taken: NameConflictError, patience: Patience) -> Steps[None]:
+def wait_while_blocked(path: str, taken: NameConflictError, waiting: Patience) -> Steps[None]:
     """Pause for a name that is refused although the policy allows it.
 
     :param path: the name.
     :param taken: the refusal.
-    :param patience: how patient.
+    :param waiting: how long.
     :raises UploadSessionLostError: patience is exhausted; a later try may succeed.
     """
     try:
-        pause = patience.pause_after(TransportError(f"The name {path!r} is blocked."), "upload")
+        pause = waiting.pause_after(TransportError(f"The name {path!r} is blocked."), "upload")
     except TransportError:
         raise blocked(path, taken) from None
     yield pause
 
 
-def wait_while_locked(path: str, error: DestinationError, patience: Patience, operation: str) -> Steps[None]:
+def wait_while_locked(path: str, error: DestinationError, waiting: Patience, operation: str) -> Steps[None]:
     """Pause for a file that somebody has open; raise whatever else is the matter.
 
     :param path: the file.
     :param error: the refusal.
-    :param patience: how patient.
+    :param waiting: how long.
     :param operation: what is tried, in words.
     :raises DestinationError: the refusal is about something else.
     :raises TransportError: it stays locked.
     """
     if error.status_code != 423:
         raise error
-    yield patience.pause_after(locked(path, error.request_ids), operation)
+    yield waiting.pause_after(locked(path, error.request_ids), operation)
 
 
-def delete_patiently(drive_id: str, item: DriveItem, patience: Patience) -> Steps[None]:
+def delete_patiently(drive_id: str, item: DriveItem, waiting: Patience) -> Steps[None]:
     """Delete exactly this version of an item, also if it is locked for a while.
 
     :param drive_id: the drive.
     :param item: the item, in the version that may be deleted.
-    :param patience: how patient.
+    :param waiting: how long.
     :raises DestinationError: it is another version by now (412).
     :raises TransportError: it stays locked.
     """
@@ -94,25 +93,21 @@ def delete_patiently(drive_id: str, item: DriveItem, patience: Patience) -> Step
         try:
             return (yield from delete_item(drive_id, item.id, etag=item.etag))
         except DestinationError as error:
-            yield from wait_while_locked(item.name, error, patience, "delete")
+            yield from wait_while_locked(item.name, error, waiting, "delete")
 
 
-def take_name(
-    drive_id: str, item: DriveItem, destination: Destination, policy: RetryPolicy, jitter: Callable[[], float]
-) -> Steps[DriveItem]:
+def take_name(drive_id: str, item: DriveItem, destination: Destination) -> Steps[DriveItem]:
     """Give a file that was uploaded beside its name that name, by the conflict policy.
 
     :param drive_id: the drive.
     :param item: the file, complete and verified.
     :param destination: the name, and the policy.
-    :param policy: how patient with a name that is blocked, and with a lock.
-    :param jitter: random numbers from 0 to 1.
     :raises NameConflictError: the name is taken and the policy says fail.
     :raises UploadSessionLostError: the name stays blocked, and the file is still there for a later try. Or another
         file has the name by now, which must get a version: then ours is gone.
     :raises TransportError: the file stays locked.
     """
-    patience, locks = Patience(policy, jitter), Patience(policy, jitter)
+    blocks, locks = (yield from patience()), (yield from patience())
     wanted: ConflictBehavior = "rename" if destination.conflict_behavior == "rename" else "fail"
     while True:
         try:
@@ -126,7 +121,7 @@ def take_name(
             if existing is not None and (destination.conflict_behavior == "fail" or existing.is_folder):
                 raise
             if existing is None:
-                yield from wait_while_blocked(destination.path, taken, patience)
+                yield from wait_while_blocked(destination.path, taken, blocks)
                 continue
         yield from delete_patiently(drive_id, item, locks)
         raise UploadSessionLostError(

@@ -8,8 +8,6 @@ renamed by the policy; but a file that is to be replaced is waited for, because 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransportError
 from talent_dmf.api.graph.drive import ensure_folder, get_item
 from talent_dmf.api.graph.models import Destination
@@ -17,7 +15,7 @@ from talent_dmf.api.graph.upload.naming import beside, blocked, wait_while_block
 from talent_dmf.api.graph.upload.result import refuse_if_taken
 from talent_dmf.api.graph.upload.session import UploadSession, create_session
 from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS
-from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, RetryPolicy
+from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
 from talent_dmf.api.steps import Sleep, Steps
 
 # A name may stay blocked for a moment after its session was cancelled
@@ -32,8 +30,6 @@ class SessionOpener:
     :param destination: where, and what to do if the name is taken.
     :param size_bytes: length of the file, more than 0.
     :param unique: a word that no other upload uses, for names beside.
-    :param policy: how patient.
-    :param jitter: random numbers from 0 to 1.
     """
 
     def __init__(
@@ -43,12 +39,9 @@ class SessionOpener:
         size_bytes: int,
         *,
         unique: str,
-        policy: RetryPolicy,
-        jitter: Callable[[], float],
     ) -> None:
         self._drive_id, self._destination, self._size_bytes = drive_id, destination, size_bytes
         self._unique, self._besides = unique, 0
-        self._policy, self._jitter = policy, jitter
 
     def open(self, *, after_cancel: bool) -> Steps[tuple[UploadSession, Destination]]:
         """Open a session, on the name or beside it.
@@ -60,19 +53,19 @@ class SessionOpener:
         :raises UploadSessionLostError: the name is blocked for longer than our patience.
         :raises TransportError: it stays locked, or no answer comes.
         """
-        patience, locks = self._patience(), self._patience()
+        blocks, locks = (yield from patience()), (yield from patience())
         pauses = list(_AFTER_CANCEL_SECONDS if after_cancel else ())
         made_folder, placed = False, self._destination
         while True:
             try:
-                session = yield from create_session(self._drive_id, placed, self._size_bytes, self._patience())
+                session = yield from create_session(self._drive_id, placed, self._size_bytes)
             except TransportError as failure:
                 if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
                     raise
                 # A session may be open nevertheless: a refusal of the next one is then our own doing.
-                yield patience.pause_after(failure, "create upload session")
+                yield blocks.pause_after(failure, "create upload session")
             except NameConflictError as taken:
-                placed = yield from self._around(placed, taken, pauses, patience)
+                placed = yield from self._around(placed, taken, pauses, blocks)
             except DestinationError as error:
                 if error.status_code == 404 and self._destination.folder and not made_folder:
                     made_folder = True
@@ -83,18 +76,18 @@ class SessionOpener:
                 return session, placed
 
     def _around(
-        self, placed: Destination, taken: NameConflictError, pauses: list[float], patience: Patience
+        self, placed: Destination, taken: NameConflictError, pauses: list[float], blocks: Patience
     ) -> Steps[Destination]:
         if placed != self._destination:
             # Nobody else uses that name: a lost answer to our own request, or a session of ours that was given up.
-            yield from wait_while_blocked(placed.path, taken, patience)
+            yield from wait_while_blocked(placed.path, taken, blocks)
             return self._beside(taken)
         existing = yield from get_item(self._drive_id, placed.path)
         refuse_if_taken(placed, existing)
         if pauses:
             yield Sleep(pauses.pop(0), f"The cancelled upload of {placed.path!r} still blocks it.")
         elif existing is not None and placed.conflict_behavior == "replace":
-            yield from wait_while_blocked(placed.path, taken, patience)
+            yield from wait_while_blocked(placed.path, taken, blocks)
         else:
             return self._beside(taken)
         return placed
@@ -106,6 +99,3 @@ class SessionOpener:
         if len(placed.path) > MAX_PATH_CHARACTERS:
             raise blocked(self._destination.path, taken)
         return placed
-
-    def _patience(self) -> Patience:
-        return Patience(self._policy, self._jitter)

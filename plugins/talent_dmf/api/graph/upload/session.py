@@ -28,7 +28,7 @@ from talent_dmf.api.graph.drive import CONFLICT_KEY, item_url, read_item
 from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import Destination, DriveItem
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience
+from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
 
 # Every range but the last must be a multiple of this, and shorter than 60 MiB.
@@ -80,9 +80,7 @@ class Completed:
     is_new: bool = False
 
 
-def create_session(
-    drive_id: str, destination: Destination, size_bytes: int, patience: Patience
-) -> Steps[UploadSession]:
+def create_session(drive_id: str, destination: Destination, size_bytes: int) -> Steps[UploadSession]:
     """Open a session for a file.
 
     The policy goes nested in ``item`` and first; ``fileSize`` and ``@odata.type`` are refused by Business
@@ -91,7 +89,6 @@ def create_session(
     :param drive_id: the drive.
     :param destination: where, and what to do if the name is taken.
     :param size_bytes: length of the file, more than 0.
-    :param patience: how patient with ranges that come to nothing.
     :raises NameConflictError: the name is taken, or another session for it is open: the answer is the same (409).
     :raises DestinationError: the folder is missing (status code 404), the file locked (423) or the storage full.
     :raises TransportError: no answer came; a session may be open nevertheless.
@@ -110,7 +107,11 @@ def create_session(
     if not isinstance(body, dict) or not isinstance(body.get("uploadUrl"), str):
         raise graph_error("start the upload of", response, destination.path)
     session = UploadSession(
-        SecretUrl(body["uploadUrl"]), size_bytes, patience, subject=destination.path, expires_at=_expiry(body)
+        SecretUrl(body["uploadUrl"]),
+        size_bytes,
+        (yield from patience()),
+        subject=destination.path,
+        expires_at=_expiry(body),
     )
     session.next_offset = _first_missing(body, size_bytes) or 0
     return session
@@ -121,21 +122,21 @@ class UploadSession:
 
     :param url: the upload URL, a secret.
     :param size_bytes: length of the file.
-    :param patience: how patient with ranges that come to nothing; renewed whenever the upload moves forward.
+    :param waiting: how patient with ranges that come to nothing; renewed whenever the upload moves forward.
     :param subject: path of the file, for messages.
     :param expires_at: when the service drops the session, as it wrote it; each accepted range moves it.
     """
 
     def __init__(
-        self, url: SecretUrl, size_bytes: int, patience: Patience, *, subject: str, expires_at: str = ""
+        self, url: SecretUrl, size_bytes: int, waiting: Patience, *, subject: str, expires_at: str = ""
     ) -> None:
         self.url = url
         self.size_bytes = size_bytes
         self.expires_at = expires_at
         self.next_offset = 0
-        self._patience = patience
+        self._patience = waiting
         # A lock lasts for as long as somebody reads the file: cuts before it must not have used its time up.
-        self._lock_patience = Patience(patience.policy, patience.jitter)
+        self._lock_patience = Patience(waiting.policy)
         self._subject = subject
 
     def status(self) -> Steps[int]:
@@ -208,23 +209,8 @@ class UploadSession:
         return (yield from self._refused(offset, response))
 
     def cancel(self) -> Steps[bool]:
-        """Give the session up, and what it holds; whether the service confirmed it.
-
-        :raises TransportError: no answer came, or only the wish to be asked later.
-        """
-        response = yield from send(
-            Request(
-                "DELETE",
-                self.url.reveal(),
-                operation="cancel upload session",
-                authorize=False,
-                # Once is enough: whatever remains of it expires by itself, and a task that is killed cannot wait.
-                idempotent=False,
-                once=True,
-                timeout_seconds=20.0,
-            )
-        )
-        return response.ok or response.status in {401, 403, 404, 410}
+        """Give the session up, and what it holds: see :func:`cancel_session`."""
+        return (yield from cancel_session(self.url))
 
     def _accepted(self, offset: int, end: int, response: Response) -> Steps[Accepted | Completed]:
         body = response.json()
@@ -279,6 +265,27 @@ class UploadSession:
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
         )
+
+
+def cancel_session(url: SecretUrl) -> Steps[bool]:
+    """Give a session up, and what it holds; whether the service confirmed it.
+
+    :param url: the upload URL.
+    :raises TransportError: no answer came, or only the wish to be asked later.
+    """
+    response = yield from send(
+        Request(
+            "DELETE",
+            url.reveal(),
+            operation="cancel upload session",
+            authorize=False,
+            # Once is enough: whatever remains of it expires by itself, and a task that is killed cannot wait.
+            idempotent=False,
+            once=True,
+            timeout_seconds=20.0,
+        )
+    )
+    return response.ok or response.status in {401, 403, 404, 410}
 
 
 def locked(path: str, request_ids: Mapping[str, str]) -> TransportError:

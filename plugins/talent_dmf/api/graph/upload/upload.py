@@ -14,7 +14,6 @@ is blocked, in :mod:`.opening`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -35,7 +34,7 @@ from talent_dmf.api.graph.upload.result import refuse_if_taken
 from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession
 from talent_dmf.api.graph.upload.verification import Claim, Doubtful, find_by_content, verified
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import Patience, RetryPolicy
+from talent_dmf.api.retrying import patience
 from talent_dmf.api.steps import Steps, now
 
 # Beginnings anew without the upload getting further than ever before.
@@ -49,8 +48,6 @@ class ResumableUpload:
     :param destination: where, and what to do if the name is taken. Check it with ``drive_names`` before.
     :param size_bytes: length of the file, more than 0.
     :param unique: a word that no other upload uses, for names beside.
-    :param policy: how patient.
-    :param jitter: random numbers from 0 to 1.
     """
 
     def __init__(
@@ -60,8 +57,6 @@ class ResumableUpload:
         size_bytes: int,
         *,
         unique: str,
-        policy: RetryPolicy,
-        jitter: Callable[[], float],
     ) -> None:
         self.drive_id = drive_id
         self.destination = destination
@@ -70,8 +65,7 @@ class ResumableUpload:
         self.placed = destination
         self.begun = False
         self.restarts = 0
-        self._opener = SessionOpener(drive_id, destination, size_bytes, unique=unique, policy=policy, jitter=jitter)
-        self._policy, self._jitter = policy, jitter
+        self._opener = SessionOpener(drive_id, destination, size_bytes, unique=unique)
         self._prior: tuple[str, str] = ("", "")
         self._claim: Claim | None = None
         self._cancelled = self._may_be_complete = False
@@ -96,7 +90,7 @@ class ResumableUpload:
         self.session = session = UploadSession(
             SecretUrl(record.upload_url),
             self.size_bytes,
-            Patience(self._policy, self._jitter),
+            (yield from patience()),
             subject=self.placed.path,
             expires_at=record.expires_at,
         )
@@ -194,13 +188,11 @@ class ResumableUpload:
                 f"OneDrive reported {self.placed.path!r} as complete, but it does not show it. Try again."
             )
         claim = self._claim or Claim("")
-        patience = Patience(self._policy, self._jitter)
+        locks = yield from patience()
         try:
-            item = yield from verified(
-                self.drive_id, item, claim, self.size_bytes, whole_hash, self.placed.path, patience
-            )
+            item = yield from verified(self.drive_id, item, claim, self.size_bytes, whole_hash, self.placed.path, locks)
             if self.placed != self.destination:
-                item = yield from take_name(self.drive_id, item, self.destination, self._policy, self._jitter)
+                item = yield from take_name(self.drive_id, item, self.destination)
         except TalentDmfError as error:
             if self.placed != self.destination and not error.retryable:
                 yield from self._clear_away(item)
@@ -326,4 +318,4 @@ class ResumableUpload:
         """Leave no data under a name that nobody will look for, if the service lets us."""
         # What went wrong before is what has to be told.
         with suppress(TalentDmfError):
-            yield from delete_patiently(self.drive_id, item, Patience(self._policy, self._jitter))
+            yield from delete_patiently(self.drive_id, item, (yield from patience()))

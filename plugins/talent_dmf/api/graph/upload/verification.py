@@ -98,7 +98,7 @@ def unproven(path: str) -> ProtocolError:
 
 
 def verified(
-    drive_id: str, item: DriveItem, claim: Claim, size_bytes: int, whole_hash: str, path: str, patience: Patience
+    drive_id: str, item: DriveItem, claim: Claim, size_bytes: int, whole_hash: str, path: str, locks: Patience
 ) -> Steps[DriveItem]:
     """An item, once it is proved to be what was sent.
 
@@ -108,7 +108,7 @@ def verified(
     :param size_bytes: length of what was sent.
     :param whole_hash: its quickXorHash in base64.
     :param path: where it is, for messages.
-    :param patience: how patient with a wrong item that is locked.
+    :param locks: how patient with a wrong item that is locked.
     :raises ProtocolError: the service gives no hash yet; the file is left there.
     :raises ItemChangedError: somebody changed it; it is left there.
     :raises TransferMismatchError: it is wrong. It is gone, unless it is a version of somebody's file.
@@ -133,7 +133,7 @@ def verified(
             "restore it, if the package is not saved again."
         )
     try:
-        yield from delete_patiently(drive_id, found, patience)
+        yield from delete_patiently(drive_id, found, locks)
     except DestinationError as error:
         if error.status_code != 412:
             raise
