@@ -1,4 +1,4 @@
-"""The project's own DAGs, and DAGs of catalogues that a test makes up."""
+"""DAGs of catalogues that a test makes up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def shipped() -> DagBag:
-    """The DAGs of the repository as it is."""
-    return DagBag(str(REPOSITORY / "dags"))
 
 
 @pytest.fixture

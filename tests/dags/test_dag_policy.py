@@ -1,11 +1,10 @@
-"""What holds for every DAG of the project, and for the one of the tutorial."""
+"""What a catalogue entry becomes: the DAG of the tutorial, and what other entries change in it."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import inspect
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from airflow.serialization.decoders import decode_deadline_alert
 from airflow.serialization.encoders import encode_deadline_alert
 from airflow.serialization.serialized_objects import DagSerialization
 from tests.dags.conftest import REPOSITORY
+from tests.examples import WORKERS
 
 from talent_dmf.notifications import deadline_sentence, report_missed_deadline
 
@@ -42,53 +42,9 @@ PARAMS = {
 
 
 @pytest.fixture
-def dag(shipped: DagBag) -> DAG:
+def dag(bag: Callable[..., DagBag]) -> DAG:
     """The tutorial's DAG."""
-    return shipped.dags["talent_export_workers"]
-
-
-def every_dag(shipped: DagBag, bag: Callable[..., DagBag]) -> list[DAG]:
-    made = bag(one=ONE, several=SEVERAL, stored=STORED)
-    assert not made.import_errors
-    return [*shipped.dags.values(), *made.dags.values()]
-
-
-def test_the_shipped_dags_are_imported_without_errors(shipped: DagBag) -> None:
-    assert shipped.import_errors == {}
-    assert "talent_export_workers" in shipped.dags
-
-
-def test_every_dag_follows_the_policy(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
-    for dag in every_dag(shipped, bag):
-        assert "talent-dmf" in dag.tags
-        assert dag.catchup is False
-        assert dag.max_active_runs == 1
-        assert dag.start_date is not None
-        assert dag.start_date.utcoffset() == timedelta(0)
-        assert dag.doc_md
-        assert len(dag.deadline) == 1
-
-
-def test_every_task_retries_with_growing_pauses_and_ends_in_time(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
-    tasks = [task for dag in every_dag(shipped, bag) for task in dag.tasks]
-    assert len(tasks) == 4 + 4 + 5 + 4
-    for task in tasks:
-        assert task.retries >= 2, task
-        assert task.retry_exponential_backoff, task
-        assert task.retry_delay >= timedelta(seconds=30), task
-        assert task.max_retry_delay >= task.retry_delay, task
-        assert task.execution_timeout is not None, task
-        assert task.owner != "airflow", task
-
-
-def test_every_template_is_in_a_field_that_is_rendered(shipped: DagBag, bag: Callable[..., DagBag]) -> None:
-    seen = 0
-    for dag in every_dag(shipped, bag):
-        for task in dag.tasks:
-            templates = {name for name, value in vars(task).items() if isinstance(value, str) and "{{" in value}
-            seen += len(templates)
-            assert templates <= set(task.template_fields), task
-    assert seen > 20
+    return bag(workers=WORKERS).dags["talent_export_workers"]
 
 
 def test_the_tutorials_dag_is_four_plain_tasks_in_a_row(dag: DAG) -> None:
@@ -219,21 +175,6 @@ def test_an_emptied_folder_is_the_root(dag: DAG, emptied: str | None) -> None:
     assert rendered(dag.get_task("save_to_onedrive"), params={**PARAMS, "folder": emptied}).folder == ""
 
 
-def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_exported_first(
-    shipped: DagBag, bag: Callable[..., DagBag]
-) -> None:
-    for dag in every_dag(shipped, bag):
-        fields = {name: dag.params.get_param(name) for name in dag.params}
-        # What an export has in the place of what most have.
-        instead = {"legal_entities": "legal_entity", "destination": "folder"}
-        assert {instead.get(name, name) for name in fields} == set(PARAMS)
-        for name, field in fields.items():
-            assert field.schema["title"], name
-            is_what = name in {"data_project", "legal_entity", "legal_entities", "package_name"}
-            assert field.schema.get("section") in ({None} if is_what else {"Destination", "Waiting"}), name
-            assert field.description, name
-
-
 @pytest.mark.parametrize(
     ("export", "conf", "accepted"),
     [
@@ -323,13 +264,6 @@ def test_a_missed_deadline_is_told_by_the_runs_state(
 
 def test_a_deadline_without_a_known_run_is_still_told() -> None:
     assert "state: unknown" in deadline_sentence({}, export="workers", sla="2 h")[1]
-
-
-def test_nothing_secret_is_written_in_the_dags_and_the_catalogue() -> None:
-    texts = [path.read_text() for folder in ("dags", "include/exports") for path in (REPOSITORY / folder).glob("*.*")]
-    assert texts
-    for text in texts:
-        assert not re.search(r"password|secret|token|Variable\.get|get_connection|sig=", text, re.IGNORECASE)
 
 
 def imported_by(statement: str) -> set[str]:

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 from tests.dags import run_dags
 from tests.dags.conftest import REPOSITORY
+from tests.examples import WORKERS
 from tests.integration.conftest import drive_connection, environment_connection
 
 from dmf_emulator import Emulator, Settings
 
 SETTINGS = Settings(seed=3, not_found_seconds=0.2, not_run_seconds=0.1, executing_seconds=0.2, url_delay_seconds=0.2)
 EXPORTS = {
-    "workers": (REPOSITORY / "include" / "exports" / "workers.yaml").read_text(),
+    "workers": WORKERS,
     "companies": "data_project: Export Workers\nlegal_entities: [USMF, DEMF]\nfolder: Companies\n",
     "fixed": "data_project: Export Workers\nlegal_entities: USMF\nfolder: Fixed\nfile_name: talent_package.zip\n",
     "site": "data_project: Export Workers\nlegal_entities: USMF\ndrive: {site: SITE}\nreceipt: true\n",

@@ -14,6 +14,7 @@ from typing import Any
 import certifi
 import psutil
 import pytest
+from tests.examples import WORKERS
 
 from local_stack import LocalStack
 from local_stack.processes import wait_until
@@ -71,7 +72,7 @@ def run_by_hand(stack: LocalStack, conf: dict[str, Any] | None = None) -> Finish
 
 
 def impatient_project(folder: Path) -> Path:
-    """Write the project's DAG with the catalogue's export beside it, impatient about retries and polls.
+    """Write the project's DAG with the tutorial's export beside it, impatient about retries and polls.
 
     :param folder: where to; an empty one.
     :returns: the DAGs folder.
@@ -80,9 +81,8 @@ def impatient_project(folder: Path) -> Path:
     dags.mkdir(parents=True)
     catalogue.mkdir(parents=True)
     shutil.copy(PROJECT / "dags" / "talent_exports.py", dags)
-    export = (PROJECT / "include" / "exports" / "workers.yaml").read_text(encoding="utf-8")
     hurry = "retry_delay: 1 s\nmax_retry_delay: 2 s\npoke_interval: 1 s\n"
-    (catalogue / "workers.yaml").write_text(export + hurry, encoding="utf-8")
+    (catalogue / "workers.yaml").write_text(WORKERS + hurry, encoding="utf-8")
     return dags
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.examples import WORKERS
 
 from talent_dmf.catalogue.schedules import check_cron, in_words, parse_duration
 from talent_dmf.catalogue.spec import CatalogueError, ExportSpec, load_catalogue, load_export
 
-REPOSITORY = Path(__file__).parents[2]
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"
 
 
@@ -30,8 +30,8 @@ def load(folder: Path, text: str, name: str = "workers.yaml") -> ExportSpec:
     return load_export(path)
 
 
-def test_the_tutorials_export_is_in_the_catalogue() -> None:
-    spec = load_export(REPOSITORY / "include" / "exports" / "workers.yaml")
+def test_the_tutorials_export_is_what_the_tutorial_exports(folder: Path) -> None:
+    spec = load(folder, WORKERS)
     assert spec.dag_id == "talent_export_workers"
     assert (spec.data_project, spec.legal_entities, spec.package_name) == (
         "Export Workers",

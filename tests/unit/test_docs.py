@@ -10,19 +10,14 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
+from tests.examples import DOCUMENTS, REPOSITORY, blocks
 
 from talent_dmf.api.naming.file_names import PLACEHOLDERS, UNPACK_PLACEHOLDERS
-from talent_dmf.catalogue.spec import ExportSpec, load_export
+from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.get_provider_info import get_provider_info
 
-REPOSITORY = Path(__file__).parents[2]
-DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 ADD_AN_EXPORT = REPOSITORY / "docs" / "how-to" / "add-an-export.md"
 RUN_BOOK = REPOSITORY / "docs" / "how-to" / "run-book.md"
-
-
-def blocks(document: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def first_column(document: Path) -> Iterator[str]:
@@ -56,16 +51,6 @@ def test_the_example_dag_of_the_readme_is_one_and_short() -> None:
     assert isinstance(dag, DAG)
     order = [task.task_id for task in dag.topological_sort()]
     assert order == ["export", "wait", "package", "save"]
-
-
-@pytest.mark.parametrize("document", [REPOSITORY / "README.md", ADD_AN_EXPORT], ids=ids)
-def test_the_example_exports_are_valid(document: Path, tmp_path: Path) -> None:
-    examples = blocks(document, "yaml")
-    assert examples
-    for example in examples:
-        path = tmp_path / "example.yaml"
-        path.write_text(example)
-        load_export(path)
 
 
 def test_every_key_of_the_catalogue_is_documented_and_no_other() -> None:
