@@ -64,6 +64,14 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         "description": "Empty or true, or the path of a CA bundle (PEM). It wins over REQUESTS_CA_BUNDLE.",
         "schema": _TEXT,
     },
+    "trusted_hosts": {
+        "label": "Trusted hosts",
+        "description": (
+            "Hosts other than Microsoft's where packages may lie, as in a private cloud or behind a proxy: "
+            "files.contoso.com, *.contoso.com, https://files.contoso.com:8443; separated by commas."
+        ),
+        "schema": _TEXT,
+    },
     "data_project": {
         "label": "Data project to test with",
         "description": "The Test button looks whether this project exists. Nothing else uses it.",

@@ -16,13 +16,14 @@ from tests.unit.authority import Authority
 from tests.unit.loopback import Mishap, free_port, serve
 from tests.unit.scripted import START, answer
 
+from talent_dmf.api.addresses import AddressRules, host_pattern
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
-    ProtocolError,
     TalentDmfError,
     ThrottledError,
     TransportError,
+    UntrustedAddressError,
 )
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import READ_CLOCK, Request, Response, Sleep, Steps, send
@@ -247,7 +248,7 @@ def test_an_address_that_cannot_be_called_is_a_mistake_in_the_connection(bench, 
 
 
 def test_a_signed_url_that_is_none_is_named_without_its_query(bench):
-    with pytest.raises(ConfigurationError, match="not an address that can be called") as caught:
+    with pytest.raises(UntrustedAddressError, match="no plain https address") as caught:
         bench.run(send(Request("GET", "https://[broken/p.zip?sig=S3cr3t", operation="read", authorize=False)))
     assert "S3cr3t" not in f"{caught.value} {caught.value.detail}"
 
@@ -263,15 +264,32 @@ def test_a_signed_url_gets_no_token(bench):
     tokens = Tokens()
     with serve([answer(200)]) as server:
         request = Request("GET", server.url + "/p.zip?sig=1", operation="read", authorize=False)
-        bench.run(send(request), "https://dmf.example", token=tokens)
+        bench.run(send(request), "http://127.0.0.1:1", token=tokens)
     assert "authorization" not in server.received[0].headers
     assert tokens.refused == []
 
 
 def test_a_token_is_not_given_to_another_host(bench):
-    with serve([]) as server, pytest.raises(ProtocolError, match="must not be given the token"):
+    with serve([]) as server, pytest.raises(UntrustedAddressError, match="must not be given the token"):
         bench.run(send(Request("GET", server.url + "/next", operation="Get")), "https://dmf.example", token=Tokens())
     assert server.received == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_link_to_this_machine_is_not_followed_if_the_service_is_elsewhere(bench, method):
+    with serve([]) as server:
+        request = Request(method, server.url + "/up?tempauth=S3cr3t", operation="upload range", authorize=False)
+        with pytest.raises(UntrustedAddressError, match="nothing was sent there"):
+            bench.run(send(request), "https://graph.microsoft.com/v1.0", token=Tokens())
+    assert server.received == []
+
+
+def test_a_host_of_the_connection_is_called(bench, server_tls):
+    with serve([answer(200)], server_tls) as server:
+        rules = AddressRules("https://dmf.example", (host_pattern(server.url),))
+        url = f"{server.url}/p.zip?sig=1"
+        bench.run(send(Request("GET", url, operation="read", authorize=False)), addresses=rules)
+    assert [request.path for request in server.received] == ["/p.zip?sig=1"]
 
 
 def test_a_token_goes_along_to_an_absolute_address_of_the_same_host(bench):

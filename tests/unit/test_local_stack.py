@@ -25,7 +25,7 @@ def mode_of(path: Path) -> int:
 
 class TestConnections:
     NAMES = (
-        *("dmf_url", "dmf_resource", "entra_url", "graph_url", "tenant_id"),
+        *("dmf_url", "dmf_resource", "entra_url", "graph_url", "blob_url", "sharepoint_url", "tenant_id"),
         *("client_id", "user_principal_name", "ca_file"),
     )
     FACTS = {name: f"<{name}>" for name in NAMES} | {"client_secret": 'with "quotes", \\ and ${dollars}'}
@@ -47,7 +47,7 @@ class TestConnections:
             ("[]", "no connections template"),
             (
                 '{"c": {"host": "${nowhere}"}}',
-                r"asks for 'nowhere', which the emulator does not tell; it tells ca_file, client_id",
+                r"asks for 'nowhere', which the emulator does not tell; it tells blob_url, ca_file",
             ),
         ],
     )

@@ -7,6 +7,7 @@
     │   └── ThrottledError                  429, or 503 with Retry-After                          retried
     ├── ProtocolError                       an answer that the contract does not know             retried
     ├── ConfigurationError                  a connection, parameter or catalogue that cannot work
+    │   └── UntrustedAddressError           a service named an address that is not known to be its own
     ├── AuthenticationError                 no token, or the service refused it after a refresh
     ├── PermissionDeniedError               the identity is known, its rights do not suffice
     ├── RequestRefusedError                 any other 4xx: we asked wrongly
@@ -116,6 +117,10 @@ class ProtocolError(TalentDmfError):
 
 class ConfigurationError(TalentDmfError):
     """A connection, a parameter or a catalogue file cannot work as it is."""
+
+
+class UntrustedAddressError(ConfigurationError):
+    """A service named an address to which it may not lead. Nothing was sent there."""
 
 
 class AuthenticationError(TalentDmfError):

@@ -78,12 +78,14 @@ class Response:
     :param headers: headers with lower-case names.
     :param body: body bytes; empty if the body went ``into`` the request's buffer.
     :param received_bytes: length of the body in bytes, wherever it went.
+    :param asked: the absolute address that gave it: what the addresses in the answer are measured by.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     received_bytes: int = 0
+    asked: str = field(default="", repr=False, compare=False)
 
     @property
     def ok(self) -> bool:

@@ -57,6 +57,7 @@ class ServiceHook(BaseHook, Generic[S]):
             base_url=settings.base_url,
             token=tokens_for(settings.identity),
             tls=settings.identity.tls,
+            addresses=settings.addresses,
             policy=self._policy,
         )
 

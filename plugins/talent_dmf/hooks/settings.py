@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from talent_dmf.api.addresses import SHAREPOINT_HOSTS, STORAGE_HOSTS, AddressRules, host_pattern
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.auth.tokens import DEFAULT_AUTHORITY, AuthType, Identity
@@ -33,10 +35,12 @@ class EnvironmentSettings:
 
     :param base_url: root of the API, without ``/data``.
     :param identity: who signs in.
+    :param addresses: where the links to packages may lead.
     """
 
     base_url: str
     identity: Identity
+    addresses: AddressRules
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class DriveSettings:
     :param identity: who signs in.
     :param target: ``drive_id``, ``user``, ``site`` or ``group`` with its value, and
         perhaps ``library``; empty if the connection names none.
+    :param addresses: where upload sessions may live.
     """
 
     base_url: str
     identity: Identity
     target: Mapping[str, str]
+    addresses: AddressRules
 
 
 def existing(conn_id: str, conn_type: str, get: Callable[[str], Connection]) -> Connection:
@@ -87,7 +93,8 @@ def environment_settings(connection: Connection) -> EnvironmentSettings:
     """
     extra = _extra(connection)
     base_url = _root(connection.conn_id, connection.host or "", "host (environment URL)", connection.port)
-    return EnvironmentSettings(base_url, _identity(connection, extra, _resource_scope(base_url, extra)))
+    addresses = AddressRules(base_url, (*STORAGE_HOSTS, *_trusted_hosts(connection.conn_id, extra)))
+    return EnvironmentSettings(base_url, _identity(connection, extra, _resource_scope(base_url, extra)), addresses)
 
 
 def drive_settings(connection: Connection) -> DriveSettings:
@@ -106,7 +113,8 @@ def drive_settings(connection: Connection) -> DriveSettings:
     if isinstance(scopes, str):
         scopes = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     target = {name: str(extra[name]) for name in ("drive_id", "user", "site", "group", "library") if extra.get(name)}
-    return DriveSettings(base_url, _identity(connection, extra, str(scopes[0])), target)
+    addresses = AddressRules(base_url, (*SHAREPOINT_HOSTS, *_trusted_hosts(connection.conn_id, extra)))
+    return DriveSettings(base_url, _identity(connection, extra, str(scopes[0])), target, addresses)
 
 
 def _extra(connection: Connection) -> dict[str, Any]:
@@ -192,6 +200,19 @@ def _verify(conn_id: str, raw: Any) -> bool | str | None:
         words: dict[str, bool | None] = {"": None, "true": True, "false": False}
         return words.get(raw.strip().lower(), raw.strip())
     raise ConfigurationError(f"Connection {conn_id!r}: extra `verify` must be true, false or the path of a CA bundle.")
+
+
+def _trusted_hosts(conn_id: str, extra: Mapping[str, Any]) -> tuple[str, ...]:
+    raw = extra.get("trusted_hosts") or ()
+    words = re.split(r"[\s,]+", raw.strip()) if isinstance(raw, str) else raw
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ConfigurationError(
+            f'Connection {conn_id!r}: extra `trusted_hosts` must be a list of hosts, like ["files.contoso.com"].'
+        )
+    try:
+        return tuple(host_pattern(word) for word in words)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"Connection {conn_id!r}: extra `trusted_hosts`: {error.message}") from None
 
 
 def _proxies(conn_id: str, extra: Mapping[str, Any]) -> dict[str, str]:

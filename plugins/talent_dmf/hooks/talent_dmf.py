@@ -62,7 +62,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
 
     def blob_driver(self) -> SyncDriver:
         """A driver for the signed URLs of packages: it knows no token. The caller closes it."""
-        return SyncDriver(tls=self.settings.identity.tls)
+        return SyncDriver(tls=self.settings.identity.tls, addresses=self.settings.addresses)
 
     async def aget_conn(self) -> AsyncDriver:
         """The driver for the environment that all triggers of this event loop share: one pool of connections and one
@@ -172,6 +172,10 @@ def shared_driver(settings: EnvironmentSettings) -> AsyncDriver:
         if key not in drivers:
             identity = settings.identity
             drivers[key] = AsyncDriver(
-                base_url=settings.base_url, token=tokens_for(identity), tls=identity.tls, policy=_WAITING_POLICY
+                base_url=settings.base_url,
+                token=tokens_for(identity),
+                tls=identity.tls,
+                addresses=settings.addresses,
+                policy=_WAITING_POLICY,
             )
         return drivers[key]

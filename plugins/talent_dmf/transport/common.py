@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as jsonlib
 import logging
+import re
 import socket
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -16,7 +17,8 @@ import requests
 import urllib3
 
 from talent_dmf import __version__
-from talent_dmf.api.errors import ConfigurationError, ProtocolError, TalentDmfError, TransportError
+from talent_dmf.api.addresses import AddressRules
+from talent_dmf.api.errors import ConfigurationError, TalentDmfError, TransportError
 from talent_dmf.api.redaction import redact, redact_url
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, Response
@@ -36,6 +38,7 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 # At DEBUG it writes whole URLs, signatures included.
 logging.getLogger("urllib3.connectionpool").addFilter(_without_secrets)
 
+_ABSOLUTE = re.compile(r"\s*[a-z][a-z0-9+.-]*:", re.I)
 ErrorTypes: TypeAlias = tuple[type[BaseException], ...]
 
 
@@ -115,25 +118,32 @@ class Grant:
 class Wire:
     """What both drivers do alike: address a request, dress it, log it, name a failure."""
 
-    def __init__(self, base_url: str, policy: RetryPolicy, timeout_seconds: float, user_agent: str) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        policy: RetryPolicy,
+        timeout_seconds: float,
+        user_agent: str,
+        addresses: AddressRules | None = None,
+    ) -> None:
         self.base_url = base_url.rstrip("/")
         self.policy = policy
         self.timeout_seconds = timeout_seconds
         self.user_agent = user_agent
+        self.addresses = addresses or AddressRules(self.base_url)
 
     def url(self, request: Request) -> str:
-        if request.url.startswith(("https://", "http://")):
-            return request.url
-        return f"{self.base_url}/{request.url.lstrip('/')}"
+        """The address to call. One that a service gave, an absolute one, is judged before anything goes there.
 
-    def authorizes(self, request: Request) -> bool:
-        absolute = request.url.startswith(("https://", "http://"))
-        if request.authorize and absolute and urlsplit(request.url)[:2] != urlsplit(self.base_url)[:2]:
-            raise ProtocolError(
-                f"{request.operation}: the service named an address on another host "
-                f"({_host(request.url)}), which must not be given the token. Please report it."
-            )
-        return request.authorize
+        :raises UntrustedAddressError: it may not be called.
+        """
+        if not _ABSOLUTE.match(request.url):
+            return f"{self.base_url}/{request.url.lstrip('/')}"
+        if request.authorize:
+            self.addresses.check_own(request.url, request.operation)
+        else:
+            self.addresses.check(request.url, request.operation)
+        return request.url.strip(" ")
 
     def headers(self, request: Request, token: str | None, call_id: str) -> dict[str, str]:
         headers = {
@@ -157,6 +167,7 @@ class Wire:
 
     @staticmethod
     def answered(request: Request, response: Response, url: str, began: float) -> Response:
+        response = replace(response, asked=url)
         # A thousand waiting exports poll here: what nobody will read is not prepared either.
         if not log.isEnabledFor(logging.DEBUG):
             return response

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import requests
 import urllib3
 
+from talent_dmf.api.addresses import AddressRules
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps
@@ -57,6 +58,8 @@ class SyncDriver:
     :param base_url: address that relative URLs are joined to.
     :param token: where bearer tokens come from; without it only unauthorised requests can be sent.
     :param tls: certificates and proxies.
+    :param addresses: where the addresses that the service gives may lead; to itself only, if not given, and without a
+        base URL to this machine only.
     :param policy: how patient with one request.
     :param timeout_seconds: how long the service may stay silent, unless a request says otherwise.
     :param user_agent: how we introduce ourselves.
@@ -71,6 +74,7 @@ class SyncDriver:
         base_url: str = "",
         token: TokenSource | None = None,
         tls: TlsSettings | None = None,
+        addresses: AddressRules | None = None,
         policy: RetryPolicy | None = None,
         timeout_seconds: float = 100.0,
         user_agent: str = USER_AGENT,
@@ -78,7 +82,7 @@ class SyncDriver:
         clock: Callable[[], datetime] = utcnow,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
+        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent, addresses)
         self._token = token
         self._session = TlsSession(tls or TlsSettings())
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
@@ -115,10 +119,11 @@ class SyncDriver:
         return self._clock()
 
     def _send(self, request: Request, grant: Grant) -> Response:
+        url, call_id = self._wire.url(request), str(uuid.uuid4())
         token = None
-        if self._token is not None and self._wire.authorizes(request):
+        if self._token is not None and request.authorize:
             token = self._token.token(refused=grant.refused if request.refresh_token else None)
-        url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
+        began = time.monotonic()
         before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
         try:
@@ -155,6 +160,8 @@ class AsyncDriver:
     :param base_url: address that relative URLs are joined to.
     :param token: where bearer tokens come from; asked in a thread, because msal blocks.
     :param tls: certificates and proxies.
+    :param addresses: where the addresses that the service gives may lead; to itself only, if not given, and without a
+        base URL to this machine only.
     :param policy: how patient with one request.
     :param timeout_seconds: how long the service may stay silent, unless a request says otherwise.
     :param max_connections: most connections open at a time, however many protocols run.
@@ -170,6 +177,7 @@ class AsyncDriver:
         base_url: str = "",
         token: TokenSource | None = None,
         tls: TlsSettings | None = None,
+        addresses: AddressRules | None = None,
         policy: RetryPolicy | None = None,
         timeout_seconds: float = 100.0,
         max_connections: int = 16,
@@ -178,7 +186,7 @@ class AsyncDriver:
         clock: Callable[[], datetime] = utcnow,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent)
+        self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent, addresses)
         self._token = token
         tls = tls or TlsSettings()
         proxies = tls.proxies_for(base_url)
@@ -223,7 +231,7 @@ class AsyncDriver:
         return self._clock()
 
     async def _bearer(self, request: Request, grant: Grant) -> str | None:
-        if self._token is None or not self._wire.authorizes(request):
+        if self._token is None or not request.authorize:
             return None
         token = None if request.refresh_token else self._token.cached_token()
         if token is None:
@@ -231,8 +239,9 @@ class AsyncDriver:
         return token
 
     async def _send(self, request: Request, grant: Grant) -> Response:
+        url, call_id = self._wire.url(request), str(uuid.uuid4())
         token = await self._bearer(request, grant)
-        url, call_id, began = self._wire.url(request), str(uuid.uuid4()), time.monotonic()
+        began = time.monotonic()
         before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
         client = self._client or await self._connect()

@@ -59,7 +59,11 @@ RESULTS = [
     (URL, value(""), None),
     (URL, value(None), None),
     (URL, odata_error("not ready"), None),
-    (actions.execution_page_url, value("https://env/?mi=X"), "https://env/?mi=X"),
+    (
+        actions.execution_page_url,
+        value("https://env.operations.dynamics.com/?mi=X"),
+        "https://env.operations.dynamics.com/?mi=X",
+    ),
     (actions.execution_page_url, value("javascript:1"), None),
     (actions.execution_page_url, odata_error("no"), None),
     (actions.execution_errors, value("[]"), []),

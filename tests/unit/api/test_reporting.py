@@ -8,7 +8,7 @@ from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.dmf.reporting import ExportReport, export_report, grouped_messages, verdict
 from talent_dmf.api.dmf.status import DmfExecutionStatus as Status
 
-PAGE = "https://env.example/?mi=DMFExecution&cmp=USMF"
+PAGE = "https://env.operations.dynamics.com/?mi=DMFExecution&cmp=USMF"
 ENTITY = rows({"EntityName": "Workers", "StagingStatus": "Succeeded", "TargetRecordsCreatedCount": 3})
 MESSAGES = value('[{"RecordId":"1","Field":"F","ErrorMessage":"Value \'Ann\' is bad"}]')
 SILENCE = errors.TransportError("no answer came in time")

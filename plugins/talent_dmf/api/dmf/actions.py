@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from talent_dmf.api.addresses import PAGE_HOSTS, link_for_people
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.dmf.odata import (
     execution_not_found,
@@ -141,10 +142,11 @@ def execution_errors(execution_id: str) -> Steps[list[ExecutionErrorRow]]:
 
 
 def execution_page_url(execution_id: str) -> Steps[str | None]:
-    """The address of the execution's page in Dynamics 365, for people; ``None`` if the service gives none."""
+    """The address of the execution's page in Dynamics 365, for people; ``None`` if the service gives none, or one that
+    does not lead to Dynamics 365."""
     response = yield from _action("GetExecutionSummaryPageUrl", {"executionId": execution_id})
     value = value_of("GetExecutionSummaryPageUrl", response) if response.ok else None
-    return value if isinstance(value, str) and value.startswith("http") else None
+    return link_for_people(value, response.asked, PAGE_HOSTS)
 
 
 def entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:

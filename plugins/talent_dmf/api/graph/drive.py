@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from talent_dmf.api.addresses import link_for_people
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
 from talent_dmf.api.graph.errors import graph_error
@@ -248,7 +249,7 @@ def read_item(raw: Mapping[str, Any]) -> DriveItem:
         id=str(raw.get("id", "")),
         name=str(raw.get("name", "")),
         size_bytes=int(size) if isinstance(size, (int, str)) and str(size).isdigit() else -1,
-        web_url=str(raw.get("webUrl", "")),
+        web_url=link_for_people(raw.get("webUrl")) or "",
         etag=str(raw.get("eTag", "")),
         quick_xor_hash=(hashes.get("quickXorHash") or None) if isinstance(hashes, dict) else None,
         is_folder="folder" in raw,
@@ -261,7 +262,7 @@ def _drive(raw: Mapping[str, Any]) -> Drive:
     return Drive(
         id=str(raw.get("id", "")),
         name=str(raw.get("name", "")),
-        web_url=str(raw.get("webUrl", "")),
+        web_url=link_for_people(raw.get("webUrl")) or "",
         remaining_bytes=remaining if isinstance(remaining, int) and remaining >= 0 else None,
         drive_type=str(raw.get("driveType", "")),
     )
