@@ -50,7 +50,7 @@ def test_waits_until_the_export_is_finished(
     result, deferrals = run_to_end(sensor(execution_id, **mode), context)
     assert result["status"] == "Succeeded"
     assert result["rows"] == 100
-    assert result["entities"] == [{"entity": "Workers", "rows": 100, "status": "Ended"}]
+    assert result["entities"] == [{"entity": "Workers", "rows": 100, "status": "Finished"}]
     assert deferrals == (1 if mode["deferrable"] else 0)
 
 

@@ -27,10 +27,17 @@ def _answer(effect: object, *actions: str, times: int | None = None, **parameter
     return Mode(stage="answer", actions=actions, answer=effect, times=times, parameters=parameters)  # type: ignore[arg-type]
 
 
-def _quota(requests: int, concurrent: int) -> Mode:
+def _quota(requests: int, execution_seconds: float, concurrent: int) -> Mode:
     return Mode(
         stage="answer",
-        parameters={"requests": requests, "window_seconds": 300.0, "concurrent": concurrent},
+        parameters={
+            "requests": requests,
+            "window_seconds": 300.0,
+            "execution_seconds": execution_seconds,
+            "concurrent": concurrent,
+            "request_seconds": 0.0,
+            "export_seconds": 0.0,
+        },
         applies=over_quota,
         answer=quota_refused,
     )
@@ -234,11 +241,11 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         {"never": _fixed(package_exists=False)},
     ),
     FaultDefinition(
-        "dmf.F27", "user-quota", "429 beyond a number of requests per window or at once",
+        "dmf.F27", "user-quota", "429 beyond a number of requests or an execution time per window, or too many at once",
         "docs/wire/dmf-package-api.md#quotas-per-user",
         {
-            "finance-and-operations": _quota(requests=6000, concurrent=52),
-            "human-resources": _quota(requests=500, concurrent=25),
+            "finance-and-operations": _quota(requests=6000, execution_seconds=1200.0, concurrent=52),
+            "human-resources": _quota(requests=500, execution_seconds=300.0, concurrent=25),
         },
     ),
     FaultDefinition(

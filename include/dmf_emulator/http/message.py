@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -77,6 +77,15 @@ class Transport:
     stall_seconds: float = 0.0
     bytes_per_second: int | None = None
 
+    @property
+    def leaves_body_alone(self) -> bool:
+        """Whether the body may be sent in one piece."""
+        return replace(self, withhold_seconds=0.0) == Transport()
+
+
+def _nothing() -> None:
+    """Nobody needs to know."""
+
 
 @dataclass(slots=True)
 class Response:
@@ -86,6 +95,7 @@ class Response:
     :param stream: the body in pieces, when it is not; `length_bytes` then says how long it is.
     :param length_bytes: the declared length, when it differs from that of `body`.
     :param verdict: a word for the recorder on why the answer is what it is.
+    :param leaves: called once, when the answer begins to leave or never will.
     """
 
     status: int
@@ -95,6 +105,7 @@ class Response:
     length_bytes: int | None = None
     transport: Transport = Transport()
     verdict: str = ""
+    leaves: Callable[[], None] = _nothing
 
     @property
     def declared_length_bytes(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,6 +18,23 @@ _OPEN_PARAMETERS = frozenset({
     "$filter", "$select", "$top", "$skip", "$expand", "$orderby", "$count", "cross-company", "api-version",
     "se", "sp", "sr", "st", "sv", "@microsoft.graph.conflictBehavior", "@name.conflictBehavior",
 })  # fmt: skip
+
+
+_LONGEST_WINDOW_SECONDS = 3600
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What quotas count of a request.
+
+    :param sequence: its number among all requests, from 1.
+    :param timestamp: virtual arrival time in seconds since 1970.
+    :param execution_seconds: how long it took the service, once it is answered; a quota may add more to it.
+    """
+
+    sequence: int
+    timestamp: float
+    execution_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +91,42 @@ class Recorder:
         self._records: deque[Record] = deque(maxlen=limit)
         self._sequence = 0
         self._in_flight: Counter[str] = Counter()
+        self._arrivals: dict[str, deque[Arrival]] = defaultdict(deque)
 
-    def begin(self, origin: str) -> int:
-        """Return the number of a request that has just arrived, and count it as in flight."""
+    def begin(self, origin: str, timestamp: float) -> Arrival:
+        """Take note of a request that has just arrived, and count it as in flight.
+
+        :param timestamp: virtual time in seconds since 1970.
+        """
         with self._lock:
             self._sequence += 1
             self._in_flight[origin] += 1
-            return self._sequence
+            arrival = Arrival(self._sequence, timestamp)
+            arrivals = self._arrivals[origin]
+            arrivals.append(arrival)
+            while arrivals[0].timestamp < timestamp - _LONGEST_WINDOW_SECONDS:
+                arrivals.popleft()
+            return arrival
 
-    def end(self, origin: str) -> None:
-        """Count a request as answered."""
+    def end(self, origin: str, arrival: Arrival, execution_seconds: float) -> None:
+        """Count a request as answered.
+
+        :param execution_seconds: real time from its arrival to the first byte of its answer.
+        """
         with self._lock:
             self._in_flight[origin] -= 1
+            arrival.execution_seconds += execution_seconds
+
+    def window(self, origin: str, since: float) -> list[Arrival]:
+        """Return the requests of an origin that arrived after a moment, the newest last.
+
+        They are kept for an hour, whatever the limit of the recorder and whether they were answered already.
+
+        :param since: virtual time in seconds since 1970.
+        """
+        with self._lock:
+            found = list(takewhile(lambda each: each.timestamp > since, reversed(self._arrivals[origin])))
+        return found[::-1]
 
     def in_flight(self, origin: str) -> int:
         """Return how many requests of an origin are being answered now."""
