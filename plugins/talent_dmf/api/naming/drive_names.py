@@ -10,7 +10,7 @@ import re
 from talent_dmf.api.errors import DestinationError
 
 MAX_PATH_CHARACTERS = 400
-_FORBIDDEN = '"*:<>?/\\|'
+FORBIDDEN_CHARACTERS = '"*:<>?/\\|'
 _FORBIDDEN_OR_CONTROL = re.compile(r'["*:<>?/\\|\x00-\x1f\x7f\ud800-\udfff]')
 _RESERVED = frozenset(
     {".lock", "desktop.ini", "con", "prn", "aux", "nul", ".", ".."}
@@ -38,8 +38,8 @@ def _broken_rule(name: str, *, folder: bool, at_root: bool) -> str:
     rules = (
         (not name, "it is empty"),
         (name != name.strip(), "it begins or ends with a space"),
-        (found is not None, f"it contains {found[0]!r}; none of {' '.join(_FORBIDDEN)} nor control characters may occur"
-         if found else ""),
+        (found is not None, f"it contains {found[0]!r}; none of {' '.join(FORBIDDEN_CHARACTERS)} nor control "
+         "characters may occur" if found else ""),
         (name.startswith("~"), "it begins with '~'"),
         (lowered in _RESERVED, "this name is reserved"),
         ("_vti_" in lowered, "it contains '_vti_', which SharePoint keeps for itself"),
