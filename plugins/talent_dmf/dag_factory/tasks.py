@@ -104,11 +104,23 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         execution_timeout=timedelta(minutes=20),
     )
-    save_package = save_operator(spec)(
-        package=get_package_url.output,
+    save_package = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
+    trigger_export >> wait_for_export >> get_package_url >> save_package
+
+
+def save_task(spec: ExportSpec, legal_entity: Any, package: Any, export_result: Any) -> SavePackageOperator:
+    """The task that saves the package.
+
+    :param spec: the catalogue's entry.
+    :param legal_entity: as for :func:`export_tasks`.
+    :param package: what get_package_url returns.
+    :param export_result: what wait_for_export returns.
+    """
+    return save_operator(spec)(
+        package=package,
         definition_group_id="{{ params.data_project }}",
         legal_entity_id=legal_entity,
-        export_result=wait_for_export.output,
+        export_result=export_result,
         file_name="{{ params.file_name }}",
         conflict_behavior="{{ params.conflict_behavior }}",
         receipt=spec.receipt,
@@ -120,7 +132,6 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         outlets=[package_asset(spec)],
         execution_timeout=spec.transfer_time_limit,
     )
-    trigger_export >> wait_for_export >> get_package_url >> save_package
 
 
 def package_asset(spec: ExportSpec) -> Asset:
