@@ -1,12 +1,12 @@
-# The project's commands. Python 3.11 and make are enough; uv is used when it is there.
+# The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-unit test-system lint requirements clean
+.PHONY: help setup demo up down status test test-unit test-system test-matrix lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3.11
+# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3
 PYTHON ?=
 # Our two packages beside the provider, which `make setup` installs itself.
 export PYTHONPATH := $(CURDIR)/include
@@ -40,6 +40,9 @@ test-unit: $(STAMP) ## Run the unit tests (seconds)
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
 
+test-matrix: $(STAMP) ## Run unit and DAG tests on each Python of this machine, with the oldest and the newest Airflow
+	@sh .ci/matrix $(ROWS)
+
 lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that passes
 	@failed=0; \
 	check() { \
@@ -51,7 +54,7 @@ lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that
 	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p dmf_emulator -p local_stack; \
 	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
 	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
-	check "pins" $(BIN)/pytest -q tests/unit/test_requirements.py; \
+	check "pins" $(BIN)/pytest -q tests/packaging/test_requirements.py; \
 	exit $$failed
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make requirements"
@@ -59,6 +62,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --cust
 requirements: $(STAMP) ## Pin requirements*.in anew into requirements*.txt (UPGRADE=1 moves the pins)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) --resolution lowest-direct --exclude-newer 2026-05-07 pyproject.toml .ci/oldest.in -o .ci/oldest.txt
 
 clean: ## Stop the stack; remove .venv, .local and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_stack down --quiet || true; fi

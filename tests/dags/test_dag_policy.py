@@ -241,6 +241,18 @@ def test_the_deadline_counts_from_the_queue_and_its_callback_is_found_by_the_tri
     inspect.signature(callback).bind(context={}, **alert.callback.kwargs)
 
 
+def test_the_deadline_has_the_form_that_this_airflow_reads(
+    bag: Callable[..., DagBag], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sdk_deadline = importlib.import_module("airflow.sdk.definitions.deadline")
+    (alert,) = bag(one=ONE).dags["talent_export_one"].deadline
+    # Airflow 3.3 knows intervals of a type of its own; a number is what it reads without fault.
+    assert isinstance(alert.interval, float if hasattr(sdk_deadline, "VariableInterval") else timedelta)
+    monkeypatch.delattr(sdk_deadline, "VariableInterval", raising=False)
+    (alert,) = bag(one=ONE).dags["talent_export_one"].deadline
+    assert isinstance(alert.interval, timedelta)
+
+
 @pytest.mark.parametrize(
     ("state", "level", "words"),
     [

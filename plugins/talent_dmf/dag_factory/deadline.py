@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from airflow.sdk.definitions import deadline as sdk_deadline
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -18,11 +20,15 @@ def deadline(spec: ExportSpec) -> DeadlineAlert:
 
     :param spec: the catalogue's entry.
     """
-    # As a number: Airflow 3.3.2 stores a timedelta as an object and takes that for seconds when a run is cleared whose
-    # deadline is still ahead, so that no failed run could be cleared (docs/wire/airflow.md#deadlines).
-    seconds: Any = spec.sla.total_seconds()
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=seconds,
+        interval=_interval(spec.sla),
         callback=AsyncCallback(report_missed_deadline, kwargs={"export": spec.name, "sla": in_words(spec.sla)}),
     )
+
+
+def _interval(sla: timedelta) -> Any:
+    # Airflow 3.2 serializes a timedelta and nothing else. Airflow 3.3, which made the interval a type of its own,
+    # stores a timedelta as an object and takes that for seconds when a run is cleared whose deadline is still ahead, so
+    # that no failed run could be cleared (docs/wire/airflow.md#deadlines); it still reads the number it used to store.
+    return sla.total_seconds() if hasattr(sdk_deadline, "VariableInterval") else sla
