@@ -113,6 +113,8 @@ class Settings:
         `succeeded` (Succeeded, PartiallySucceeded, Failed, Canceled).
     :param job_details_delay_seconds: how much later than its execution a row of the job details appears.
     :param job_details_by_company: show job details of other companies with `cross-company=true` only.
+    :param libraries: document libraries of the site, in order; the first is its default drive.
+    :param graph_page_items: most items of a list of Graph in one answer when the client names no `$top`.
     :param one_session_per_file: refuse a second upload session for the same file, as Business does.
     :param strict_fragments: refuse a range that is no multiple of 320 KiB at once rather than at the end.
     :param range_form: `open` ("26-"), `closed` ("26-99") or `random` form of `nextExpectedRanges`.
@@ -165,6 +167,8 @@ class Settings:
     site_id: str = (
         "emulator.sharepoint.example,0f4c2a1b-1111-4222-8333-444455556666,9d8e7f6a-1111-4222-8333-444455556666"
     )
+    libraries: tuple[str, ...] = ("Documents",)
+    graph_page_items: int = 200
     session_idle_seconds: float = 900.0
     session_token_seconds: float = 86400.0
     one_session_per_file: bool = True
@@ -189,8 +193,11 @@ class Settings:
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise EmulatorError(f"{name} {getattr(self, name)!r}: choose {', '.join(words[:-1])} or {words[-1]}")
-        if self.odata_page_size < 1:
-            raise EmulatorError("odata_page_size must be at least 1")
+        for name in ("odata_page_size", "graph_page_items"):
+            if getattr(self, name) < 1:
+                raise EmulatorError(f"{name} must be at least 1")
+        if not self.libraries or len({each.casefold() for each in self.libraries}) < len(self.libraries):
+            raise EmulatorError("libraries must be one or more names, each once")
         if self.default_company not in self.companies:
             raise EmulatorError(f"default_company {self.default_company!r} is not among companies")
 

@@ -126,16 +126,15 @@ def _detail_rows(world: World, cross_company: bool) -> list[Row]:
     ]
 
 
-def _visible(world: World, delay_seconds: float = 0.0) -> list[Execution]:
+def _visible(world: World, now: float) -> list[Execution]:
     """Return the executions that have appeared in the job history."""
-    now = world.clock.timestamp()
-    return [each for each in world.executions.all() if each.status(now - delay_seconds) is not None]
+    return [each for each in world.executions.all() if each.status(now) is not None]
 
 
 def _job_rows(world: World, cross_company: bool) -> list[Row]:
     return [
         {"@odata.etag": _etag(each.execution_id), "JobId": each.execution_id, "Description": each.project.description}
-        for each in _visible(world)
+        for each in _visible(world, world.clock.timestamp())
     ]
 
 
@@ -154,7 +153,9 @@ def _job_detail_rows(world: World, cross_company: bool) -> list[Row]:
     """
     now, settings = world.clock.timestamp(), world.settings
     rows: list[Row] = []
-    for each in _visible(world, settings.job_details_delay_seconds):
+    for each in _visible(world, now):
+        if each.status(now - each.plan.details_delay_seconds) is None:
+            continue
         if settings.job_details_by_company and not cross_company and each.company != settings.default_company:
             continue
         ended = now >= each.finished_at

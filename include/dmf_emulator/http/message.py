@@ -13,10 +13,11 @@ from dmf_emulator.http.pacing import Pacer
 
 REASONS = {
     100: "Continue", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content",
-    302: "Found", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 411: "Length Required",
-    412: "Precondition Failed", 413: "Request Entity Too Large", 415: "Unsupported Media Type",
-    416: "Requested Range Not Satisfiable", 423: "Locked", 429: "Too Many Requests",
+    301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect",
+    308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 407: "Proxy Authentication Required", 408: "Request Timeout", 409: "Conflict",
+    411: "Length Required", 412: "Precondition Failed", 413: "Request Entity Too Large",
+    415: "Unsupported Media Type", 416: "Requested Range Not Satisfiable", 423: "Locked", 429: "Too Many Requests",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
     502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout", 507: "Insufficient Storage",
 }  # fmt: skip

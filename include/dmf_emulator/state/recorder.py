@@ -47,6 +47,7 @@ class Record:
     :param path: path and query with secret values masked.
     :param header_names: names as sent; values are never kept but for `range` and `content_range`.
     :param received_bytes: bytes of the body that were read before the answer.
+    :param declared_bytes: bytes of the body that the request announced; -1 for chunked coding.
     :param status: the answer's status; for a reset or withheld answer, the status the client did not see.
     :param verdict: why the answer is what it is: `ok`, `refused`, or the service's own word.
     :param faults: names of the faults applied.
@@ -65,6 +66,7 @@ class Record:
     range: str
     content_range: str
     received_bytes: int
+    declared_bytes: int
     execution_id: str
     session_id: str
     connection_id: int
@@ -153,6 +155,7 @@ class Recorder:
             range=request.headers.get("x-ms-range") or request.headers.get("range", ""),
             content_range=request.headers.get("content-range", ""),
             received_bytes=request.body.received_bytes,
+            declared_bytes=-1 if request.body.length_bytes is None else request.body.length_bytes,
             execution_id=exchange.execution_id,
             session_id=exchange.session_id,
             connection_id=exchange.connection_id,
