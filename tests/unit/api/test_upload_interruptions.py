@@ -29,9 +29,8 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import TalentDmfError, TransportError, UploadSessionLostError
-from talent_dmf.api.graph.upload.record import UploadRecord
 from talent_dmf.api.graph.upload.session import Completed
-from talent_dmf.api.graph.upload.verification import Doubtful
+from talent_dmf.api.graph.upload.upload import HashNeeded, UploadRecord
 
 FAULTS = ["", "cut", "partial", "hidden", "503", "423", "404", "lost", "416", "vague", "back", "bodyless"]
 FAULTS += ["slow", "dead", "unseen"]
@@ -134,7 +133,7 @@ def test_after_a_lost_last_answer_a_file_that_becomes_visible_late_is_not_a_conf
 def test_a_session_that_another_try_completed_is_looked_into_before_a_second_file_is_made() -> None:
     nothing, there = answer(json={"value": []}), answer(json={"value": [hashed(None)]})
     played = play(begun_upload("rename").feed(0, DATA[:CHUNK]), [NOT_THERE, NOT_THERE, nothing, there])
-    assert played.result == Doubtful()
+    assert played.result == HashNeeded()
 
 
 def test_a_session_that_cannot_assemble_its_file_is_cancelled_and_so_does_not_block_the_name() -> None:

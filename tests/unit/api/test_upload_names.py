@@ -33,13 +33,11 @@ from talent_dmf.api.errors import (
     ProtocolError,
     UploadSessionLostError,
 )
-from talent_dmf.api.graph.models import Destination
-from talent_dmf.api.graph.upload.naming import beside, take_name
-from talent_dmf.api.graph.upload.result import candidates
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.api.graph.upload.session import Completed
-from talent_dmf.api.graph.upload.upload import ResumableUpload
+from talent_dmf.api.graph.upload.upload import ResumableUpload, candidates, name_beside, take_name
 
-WITHOUT_SUFFIX = Destination("A", "workers", "rename")
+WITHOUT_SUFFIX = UploadTarget("A", "workers", "rename")
 LIKE_IT = listing("Workers", "workers 1", "workers 1 2", "workers.zip", "my workers")
 
 
@@ -98,7 +96,7 @@ def test_a_stale_session_is_neither_waited_out_nor_a_conflict(policy: ConflictBe
     model = DriveModel(sessions=stale_session())
     upload = new_upload(policy)
     position = model.run(upload.begin())
-    assert upload.placed.name == "p.zip.u1.partial"
+    assert upload.session_target.name == "p.zip.u1.partial"
     freed(model)
     assert send_all(model, upload, position).name == "p.zip"
     assert saved(model) == {"a/p.zip": DATA}
@@ -158,14 +156,14 @@ def test_a_file_that_took_its_name_before_the_try_was_killed_keeps_it(
     second = new_upload()
     model.run(second.resume(record))
     found = model.run(second.find_finished(HASH))
-    assert second.placed.name == "p.zip"
+    assert second.session_target.name == "p.zip"
     assert model.run(second.finish(found, HASH)) == item
 
 
 def test_a_name_that_an_item_has_already_is_not_taken_again() -> None:
     model = DriveModel()
     item = transfer(model)
-    assert model.run(take_name("d", item, Destination("A", "p.zip"))) == item
+    assert model.run(take_name("d", item, UploadTarget("A", "p.zip"))) == item
 
 
 def test_a_file_that_took_its_name_before_that_was_recorded_is_found() -> None:
@@ -173,7 +171,7 @@ def test_a_file_that_took_its_name_before_that_was_recorded_is_found() -> None:
     first = new_upload()
     position = model.run(first.begin())
     record = first.record('"E"', (0, "0"))
-    assert record.placed_name
+    assert record.session_name
     freed(model)
     done = send_all(model, first, position)
     second = new_upload()
@@ -211,20 +209,20 @@ def cancelled() -> ResumableUpload:
 def test_a_name_that_our_cancelled_session_blocks_for_a_moment_is_waited_for(cancelled: ResumableUpload) -> None:
     played = play(cancelled.begin(), [*LOOKED_AROUND, NAME_TAKEN, NOT_THERE, SESSION_OPENED])
     assert played.seconds == [2.0]
-    assert cancelled.placed.name == "p.zip"
+    assert cancelled.session_target.name == "p.zip"
 
 
 def test_a_name_that_our_cancelled_session_blocks_for_longer_is_gone_around(cancelled: ResumableUpload) -> None:
     played = play(cancelled.begin(), [*LOOKED_AROUND, *[NAME_TAKEN, NOT_THERE] * 3, SESSION_OPENED])
     assert played.seconds == [2.0, 5.0]
-    assert cancelled.placed.name == "p.zip.u1.partial"
+    assert cancelled.session_target.name == "p.zip.u1.partial"
 
 
 def test_each_session_beside_has_a_name_of_its_own() -> None:
     upload = new_upload()
     start = [*LOOKED_AROUND, NAME_TAKEN, NOT_THERE]
     assert play(upload.begin(), [*start, NAME_TAKEN, SESSION_OPENED]).error is None
-    assert upload.placed.name == "p.zip.u1-2.partial"
+    assert upload.session_target.name == "p.zip.u1-2.partial"
 
 
 def test_names_beside_that_are_all_blocked_are_no_conflict() -> None:
@@ -235,7 +233,7 @@ def test_names_beside_that_are_all_blocked_are_no_conflict() -> None:
 
 @pytest.mark.parametrize(("folder", "name"), [("f" * 150, "n" * 249), ("f" * 200, "n" * 195 + ".zip")])
 def test_a_name_beside_is_not_too_long(folder: str, name: str) -> None:
-    placed = beside(Destination(folder, name), "12345678")
+    placed = name_beside(UploadTarget(folder, name), "12345678")
     assert placed.name.endswith(".12345678.partial")
     assert len(placed.path) <= 400
     assert len(placed.name) <= 255
@@ -280,7 +278,7 @@ def test_a_name_without_a_suffix_is_numbered_at_its_end() -> None:
 
 def test_a_folder_full_of_numbered_names_is_a_conflict_that_says_what_to_do() -> None:
     listed = listing("p.zip", *(f"p {number}.zip" for number in range(1, 100)))
-    steps = take_name("d", item_of(hashed(HASH)), Destination("A", "p.zip", "rename"))
+    steps = take_name("d", item_of(hashed(HASH)), UploadTarget("A", "p.zip", "rename"))
     played = play(steps, [NAME_TAKEN, listed])
     assert type(played.error) is NameConflictError
     assert "Clean the folder up" in str(played.error)

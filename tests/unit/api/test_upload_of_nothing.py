@@ -7,12 +7,12 @@ from tests.unit.api.uploads import ITEM, NOT_THERE, play
 from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import DestinationError, NameConflictError, TransferMismatchError, TransportError
-from talent_dmf.api.graph.models import Destination
-from talent_dmf.api.graph.upload.result import store_empty
+from talent_dmf.api.graph.models import UploadTarget
+from talent_dmf.api.graph.upload.upload import store_empty
 from talent_dmf.api.steps import Response
 
-DESTINATION = Destination("A", "p.zip", "fail")
-REPLACED = Destination("A", "p.zip", "replace")
+DESTINATION = UploadTarget("A", "p.zip", "fail")
+REPLACED = UploadTarget("A", "p.zip", "replace")
 WRITTEN = answer(201, json={**ITEM, "size": 0})
 THEIRS = answer(json={**ITEM, "size": 5})
 

@@ -22,11 +22,11 @@ from tests.unit.api.uploads import (
 from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import DestinationError, TransportError
-from talent_dmf.api.graph.models import Destination, DriveItem
-from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.upload.upload import UploadRecord
 
 FOLDER_MADE = answer(201, json={"id": "F"})
-DESTINATION = Destination("A", "p.zip", "fail")
+DESTINATION = UploadTarget("A", "p.zip", "fail")
 
 
 def test_a_missing_folder_is_made() -> None:
@@ -136,7 +136,7 @@ def test_a_record_fits_its_own_transfer() -> None:
     ids=["another drive", "another name", "another behaviour", "another version", "another size"],
 )
 def test_a_record_fits_no_other_transfer(
-    drive_id: str, destination: Destination, version: str, size_bytes: int
+    drive_id: str, destination: UploadTarget, version: str, size_bytes: int
 ) -> None:
     assert not new_upload().record('"E"', (0, "0")).fits(drive_id, destination, version, size_bytes)
 

@@ -9,7 +9,7 @@ from tests.unit.api.drive_model import PATIENT, DriveModel, OpenSession, StoredF
 from tests.unit.scripted import answer
 
 from talent_dmf.api.choices import ConflictBehavior
-from talent_dmf.api.graph.models import Destination, DriveItem
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.session import Completed
 from talent_dmf.api.graph.upload.upload import ResumableUpload
@@ -34,7 +34,7 @@ LOOKED_AROUND = [NOT_THERE, DRIVE]
 
 
 def new_upload(policy: ConflictBehavior = "fail", folder: str = "A") -> ResumableUpload:
-    destination = Destination(folder, "p.zip", policy)
+    destination = UploadTarget(folder, "p.zip", policy)
     return ResumableUpload("d", destination, len(DATA), unique="u1")
 
 

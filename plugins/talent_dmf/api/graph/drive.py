@@ -15,7 +15,7 @@ from talent_dmf.api.addresses import link_for_people
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
 from talent_dmf.api.graph.errors import graph_error
-from talent_dmf.api.graph.models import Destination, Drive, DriveItem
+from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.naming.drive_names import folder_segments
 from talent_dmf.api.steps import Request, Response, Steps, send
 
@@ -194,7 +194,7 @@ def delete_item(drive_id: str, item_id: str, *, etag: str = "") -> Steps[None]:
         raise graph_error("delete", response, item_id)
 
 
-def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> Steps[DriveItem]:
+def put_small(drive_id: str, target: UploadTarget, content: bytes = b"") -> Steps[DriveItem]:
     """Store a small file in one request.
 
     Only for what a session cannot carry (0 bytes) and for texts of a few kilobytes: Business has stored a truncated
@@ -203,21 +203,21 @@ def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> 
     :raises NameConflictError: the name is taken and the policy says fail.
     :raises TransferMismatchError: the service holds something else.
     """
-    url = item_url(drive_id, destination.path, "content")
+    url = item_url(drive_id, target.path, "content")
     request = Request(
         "PUT",
-        f"{url}?{quote(CONFLICT_KEY)}={destination.conflict_behavior}",
+        f"{url}?{quote(CONFLICT_KEY)}={target.conflict_behavior}",
         operation="upload small file",
         content=content,
         headers={"Content-Type": "application/octet-stream"},
         # A second copy or a refusal of our own first one would follow from blind repetition.
-        idempotent=destination.conflict_behavior == "replace",
+        idempotent=target.conflict_behavior == "replace",
     )
     response = yield from send(request)
-    item = read_item(_object("save", response, destination.path))
+    item = read_item(_object("save", response, target.path))
     if item.size_bytes != len(content):
         raise TransferMismatchError(
-            f"OneDrive holds {item.size_bytes} bytes of {destination.path!r}, and {len(content)} were sent. Remove the "
+            f"OneDrive holds {item.size_bytes} bytes of {target.path!r}, and {len(content)} were sent. Remove the "
             "file there and try again."
         )
     return item
