@@ -17,6 +17,7 @@ from talent_dmf.api.errors import ConfigurationError, DestinationError, Protocol
 from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.naming.drive_names import folder_segments
+from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.steps import Request, Response, Steps, send
 
 CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
@@ -244,11 +245,11 @@ def read_item(raw: Mapping[str, Any]) -> DriveItem:
     """
     file = raw.get("file")
     hashes = file.get("hashes") if isinstance(file, dict) else None
-    size = raw.get("size")
+    size = whole_number(raw.get("size"))
     return DriveItem(
         id=str(raw.get("id", "")),
         name=str(raw.get("name", "")),
-        size_bytes=int(size) if isinstance(size, (int, str)) and str(size).isdigit() else -1,
+        size_bytes=-1 if size is None else size,
         web_url=link_for_people(raw.get("webUrl")) or "",
         etag=str(raw.get("eTag", "")),
         quick_xor_hash=(hashes.get("quickXorHash") or None) if isinstance(hashes, dict) else None,
@@ -263,7 +264,7 @@ def _drive(raw: Mapping[str, Any]) -> Drive:
         id=str(raw.get("id", "")),
         name=str(raw.get("name", "")),
         web_url=link_for_people(raw.get("webUrl")) or "",
-        remaining_bytes=remaining if isinstance(remaining, int) and remaining >= 0 else None,
+        remaining_bytes=whole_number(remaining),
         drive_type=str(raw.get("driveType", "")),
     )
 

@@ -27,6 +27,7 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.graph.drive import CONFLICT_KEY, item_url, read_item
 from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
@@ -307,11 +308,11 @@ def _first_missing(body: Mapping[str, Any], size_bytes: int) -> int | None:
     ranges = body.get("nextExpectedRanges")
     if not isinstance(ranges, list) or not ranges:
         return None
-    try:
-        first = min(int(str(each).partition("-")[0]) for each in ranges)
-    except ValueError:
-        raise ProtocolError(f"The upload session misses {ranges!r}, which is no list of byte ranges.") from None
-    return first if 0 <= first < size_bytes else None
+    firsts = [whole_number(str(each).partition("-")[0]) for each in ranges]
+    known = [first for first in firsts if first is not None]
+    if len(known) < len(firsts):
+        raise ProtocolError(f"The upload session misses {str(ranges)[:200]!r}, which is no list of byte ranges.")
+    return min(known) if min(known) < size_bytes else None
 
 
 def _expiry(body: Mapping[str, Any]) -> str:
