@@ -1,12 +1,15 @@
-# The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
+# The project's commands. Python 3.11 and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-unit test-system test-matrix lint requirements clean
+.PHONY: help setup demo up down status test test-unit test-system test-cluster env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3
+# Airflow with what the services of docker-compose.yaml need beyond it, beside the environment of the tests.
+CLUSTER_VENV := .venv-cluster
+CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
+# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3.11
 PYTHON ?=
 # Our two packages beside the provider, which `make setup` installs itself.
 export PYTHONPATH := $(CURDIR)/include
@@ -31,7 +34,7 @@ status: $(STAMP) ## Say whether the stack of `make up` runs
 	@$(BIN)/python -m local_stack status || true
 
 test: $(STAMP) ## Run all tests (minutes)
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster"
 	@$(BIN)/pytest -q -m system
 
 test-unit: $(STAMP) ## Run the unit tests (seconds)
@@ -40,8 +43,11 @@ test-unit: $(STAMP) ## Run the unit tests (seconds)
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
 
-test-matrix: $(STAMP) ## Run unit and DAG tests on each Python of this machine, with the oldest and the newest Airflow
-	@sh .ci/matrix $(ROWS)
+test-cluster: $(STAMP) $(CLUSTER_STAMP) ## Run the services of docker-compose.yaml as processes, and exports through them (root)
+	@$(BIN)/pytest -q -m cluster tests/cluster
+
+env: ## Write .env with fresh keys for docker-compose.yaml (SECRETS=secrets: into files of that folder)
+	@python3 deploy/make_env.py $(if $(SECRETS),--secrets $(SECRETS))
 
 lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that passes
 	@failed=0; \
@@ -54,7 +60,7 @@ lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that
 	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p dmf_emulator -p local_stack; \
 	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
 	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
-	check "pins" $(BIN)/pytest -q tests/packaging/test_requirements.py; \
+	check "pins" $(BIN)/pytest -q tests/unit/test_requirements.py; \
 	exit $$failed
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make requirements"
@@ -62,13 +68,19 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --cust
 requirements: $(STAMP) ## Pin requirements*.in anew into requirements*.txt (UPGRADE=1 moves the pins)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
-	@$(COMPILE) --resolution lowest-direct --exclude-newer 2026-05-07 pyproject.toml .ci/oldest.in -o .ci/oldest.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-cluster.in -o requirements-cluster.txt
+	@$(COMPILE) --no-deps --no-annotate --generate-hashes deploy/requirements-image.in -o deploy/requirements-image.txt
 
 clean: ## Stop the stack; remove .venv, .local and caches
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_stack down --quiet || true; fi
-	@rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis plugins/*.egg-info
+	@rm -rf $(VENV) $(CLUSTER_VENV) .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis plugins/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
 	@sh .ci/setup "$(VENV)" "$(PYTHON)"
 	@touch $(STAMP)
+
+$(CLUSTER_STAMP): $(STAMP) requirements-cluster.txt
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(CLUSTER_VENV)
+	@VIRTUAL_ENV=$(CLUSTER_VENV) $(BIN)/uv pip install --quiet --compile-bytecode --no-deps -r requirements-cluster.txt
+	@touch $(CLUSTER_STAMP)

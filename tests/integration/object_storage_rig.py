@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig
@@ -10,8 +11,7 @@ from tests.integration.transfer_rig import CHUNK_BYTES, Rig
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.destinations.object_storage.pump import ObjectStoragePump, StoredObject
 from talent_dmf.destinations.object_storage.store import ObjectFolder
-from talent_dmf.destinations.saving import save_files
-from talent_dmf.package_source.source import PackageSource
+from talent_dmf.package_source.source import PackageFile, PackageSource
 
 
 class Facts(dict[str, dict[str, Any]]):
@@ -29,14 +29,13 @@ class Saving:
 
     def __init__(self, rig: Rig, folder: ObjectFolder) -> None:
         self.rig, self.folder, self.facts = rig, folder, Facts()
-        self.package = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES)
+        self.stop: Callable[[], None] = lambda: None
+        self.package = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop())
         self.version = self.package.version
 
     def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:
         pump = ObjectStoragePump(self.package, self.folder, facts=self.facts, **options)
-        return save_files(
-            self.package, lambda: [self.package.whole(name)], lambda file: pump.save(file, conflict_behavior)
-        )[0]
+        return pump.save(PackageFile(name, self.version.size_bytes, self.version.version), conflict_behavior)
 
     def content(self, name: str) -> bytes:
         return bytes(self.folder.fs.cat_file(self.folder.locate(name)))

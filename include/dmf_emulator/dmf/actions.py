@@ -169,9 +169,7 @@ def get_exported_package_url(world: World, exchange: Exchange, base_url: str) ->
         return dmf_answers.action_value(base_url, "")
     # A download request in the user interface makes a copy with a new GUID
     # (docs/wire/dmf-package-api.md#copies-of-a-package).
-    if world.settings.new_copy_per_link:
-        world.executions.copy_blob(execution)
-    blob_id = execution.link_blob_id or execution.blob_id
+    blob_id = world.executions.copy_blob(execution) if world.settings.new_copy_per_link else execution.blob_id
     return dmf_answers.action_value(base_url, world.blobs.signed_url(world.urls["blob"], execution, blob_id))
 
 

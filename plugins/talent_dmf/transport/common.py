@@ -22,7 +22,6 @@ from talent_dmf.api.errors import ConfigurationError, TalentDmfError, TransportE
 from talent_dmf.api.redaction import redact, redact_url
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, Response
-from talent_dmf.transport.bodies import ACCEPTED_CODINGS
 
 log = logging.getLogger("talent_dmf.transport.drivers")
 
@@ -153,7 +152,8 @@ class Wire:
             "x-ms-client-request-id": call_id,
             "client-request-id": call_id,
         }
-        headers["Accept-Encoding"] = ACCEPTED_CODINGS if request.into is None else "identity"
+        if request.into is not None:
+            headers["Accept-Encoding"] = "identity"
         headers.update(request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
