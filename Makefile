@@ -1,6 +1,6 @@
-# The project's commands. Python 3.11 and make are enough; uv is used when it is there.
+# The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-unit test-system test-cluster env lint requirements clean
+.PHONY: help setup demo up down status test test-unit test-system test-cluster test-matrix env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Airflow with what the services of docker-compose.yaml need beyond it, beside the environment of the tests.
 CLUSTER_VENV := .venv-cluster
 CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
-# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3.11
+# The interpreter that makes the virtual environment: make setup PYTHON=/path/to/python3
 PYTHON ?=
 # Our two packages beside the provider, which `make setup` installs itself.
 export PYTHONPATH := $(CURDIR)/include
@@ -43,6 +43,9 @@ test-unit: $(STAMP) ## Run the unit tests (seconds)
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
 
+test-matrix: $(STAMP) ## Run unit and DAG tests on each Python of this machine, with the oldest and the newest Airflow
+	@sh .ci/matrix $(ROWS)
+
 test-cluster: $(STAMP) $(CLUSTER_STAMP) ## Run the services of docker-compose.yaml as processes, and exports through them (root)
 	@$(BIN)/pytest -q -m cluster tests/cluster
 
@@ -60,7 +63,7 @@ lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that
 	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p dmf_emulator -p local_stack; \
 	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
 	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
-	check "pins" $(BIN)/pytest -q tests/unit/test_requirements.py; \
+	check "pins" $(BIN)/pytest -q tests/packaging/test_requirements.py; \
 	exit $$failed
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make requirements"
@@ -68,6 +71,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --cust
 requirements: $(STAMP) ## Pin requirements*.in anew into requirements*.txt (UPGRADE=1 moves the pins)
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements.in -o requirements.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) --resolution lowest-direct --exclude-newer 2026-05-07 pyproject.toml .ci/oldest.in -o .ci/oldest.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) requirements-cluster.in -o requirements-cluster.txt
 	@$(COMPILE) --no-deps --no-annotate --generate-hashes deploy/requirements-image.in -o deploy/requirements-image.txt
 

@@ -25,9 +25,11 @@ def peak_kib() -> int:
 
 def ours(task: dict[str, Any]) -> dict[str, Any]:
     """Transfer with this project's pump: size and quickXorHash of the file are compared with what was read."""
-    from talent_dmf.api.graph.models import Destination
+    from talent_dmf.api.graph.models import UploadTarget
+    from talent_dmf.api.graph.upload.session import DEFAULT_FRAGMENT_BYTES
     from talent_dmf.api.redaction import SecretUrl
     from talent_dmf.destinations.onedrive.pump import PackagePump
+    from talent_dmf.package_source.source import PackageSource
     from talent_dmf.transport.drivers import SyncDriver
     from talent_dmf.transport.tls import TlsSettings
 
@@ -41,14 +43,10 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     tls = TlsSettings(verify=task["ca_file"])
     baseline_kib = peak_kib()
     cpu_began, began = time.process_time(), time.monotonic()
-    with SyncDriver(tls=tls) as source, SyncDriver(base_url=task["graph_url"], token=Token(), tls=tls) as target:
-        result = PackagePump(
-            source,
-            target,
-            mint_url=lambda: SecretUrl(task["package_url"]),
-            drive_id=task["drive_id"],
-            destination=Destination("", task["name"], "fail"),
-        ).run()
+    with SyncDriver(tls=tls) as storage, SyncDriver(base_url=task["graph_url"], token=Token(), tls=tls) as graph:
+        source = PackageSource(storage, lambda: SecretUrl(task["package_url"]), chunk_bytes=DEFAULT_FRAGMENT_BYTES)
+        target = UploadTarget("", task["name"], "fail")
+        result = PackagePump(source, source.whole(task["name"]), graph, drive_id=task["drive_id"], target=target).run()
     return {
         "seconds": time.monotonic() - began,
         "import_cpu_seconds": cpu_began,

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talent_dmf.catalogue.spec import CatalogueError, load_catalogue
+from talent_dmf.dag_factory import check_exports
 
-problems = load_catalogue(Path(__file__).resolve().parents[1] / "include" / "exports").problems
-if problems:
-    raise CatalogueError("\n".join(problem.message for problem in problems))
+check_exports(Path(__file__).resolve().parents[1] / "include" / "exports")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 
 from dmf_emulator.faults.fault_set import FaultSet
@@ -28,22 +29,31 @@ class Dispatcher:
     def answer(self, request: Request, connection_id: int, arrived_seconds: float) -> Response:
         """Answer a request and record it.
 
+        It stays in flight until its answer begins to leave, as the response's `leaves` is told.
+
         :param connection_id: number of the connection it came in on.
         :param arrived_seconds: when, on the monotonic clock.
         :raises MalformedRequest: when its body is no HTTP/1.1.
         :raises ConnectionEnded: when the client stops in the middle.
         """
         world = self._world
+        timestamp = world.clock.timestamp()
+        arrival = world.recorder.begin(self._origin, timestamp)
         exchange = Exchange(
             origin=self._origin,
             request=request,
             connection_id=connection_id,
-            sequence=world.recorder.begin(self._origin),
-            timestamp=world.clock.timestamp(),
+            sequence=arrival.sequence,
+            timestamp=timestamp,
         )
+
+        def ended() -> None:
+            world.recorder.end(self._origin, arrival, time.monotonic() - arrived_seconds)
+
         try:
             response = self._respond(exchange)
         except (MalformedRequest, ConnectionEnded) as error:
+            ended()
             status = error.status if isinstance(error, MalformedRequest) else 0
             world.recorder.add(exchange, Response(status, verdict="connection-ended"), arrived_seconds)
             raise
@@ -51,8 +61,7 @@ class Dispatcher:
             traceback.print_exc(file=sys.stderr)
             response = json_response(500, {"error": {"code": "emulatorDefect", "message": "See its error output."}})
             response.verdict = "emulator-defect"
-        finally:
-            world.recorder.end(self._origin)
+        response.leaves = ended
         if self._origin != "admin":
             world.recorder.add(exchange, response, arrived_seconds)
         return response

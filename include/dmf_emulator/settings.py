@@ -14,6 +14,11 @@ TALENT_RESOURCE = "http://hr.talent.dynamics.com"
 GRAPH_RESOURCE = "https://graph.microsoft.com"
 MIB = 1024 * 1024
 
+_WORDS = {
+    "range_form": ("open", "closed", "random"),
+    "default_conflict_behavior": ("fail", "replace", "rename"),
+    "job_details_statuses": ("finished", "succeeded"),
+}
 # Shares of `export_seconds` in the order not found, NotRun, Executing, no URL yet: a demo shows every state.
 _EXPORT_SHARES = (0.2, 0.2, 0.4, 0.2)
 
@@ -102,6 +107,14 @@ class Settings:
     :param package_size_bytes: size to which each package is filled up; as small as it comes when None.
     :param rows: rows of the first entity for company USMF; DEMF has half of them and DAT none.
     :param reject_reused_execution_id: refuse an id that is known when `reExecute` is false.
+    :param odata_page_size: most rows of an entity set in one answer; the rest follows `@odata.nextLink`.
+    :param wildcard_filters: whether `*` in a text of `$filter` stands for any characters.
+    :param job_details_statuses: words of the job details at the end: `finished` (Finished, Error, Aborted) or
+        `succeeded` (Succeeded, PartiallySucceeded, Failed, Canceled).
+    :param job_details_delay_seconds: how much later than its execution a row of the job details appears.
+    :param job_details_by_company: show job details of other companies with `cross-company=true` only.
+    :param libraries: document libraries of the site, in order; the first is its default drive.
+    :param graph_page_items: most items of a list of Graph in one answer when the client names no `$top`.
     :param one_session_per_file: refuse a second upload session for the same file, as Business does.
     :param strict_fragments: refuse a range that is no multiple of 320 KiB at once rather than at the end.
     :param range_form: `open` ("26-"), `closed` ("26-99") or `random` form of `nextExpectedRanges`.
@@ -145,10 +158,17 @@ class Settings:
     package_size_bytes: int | None = None
     rows: int = 100
     reject_reused_execution_id: bool = True
+    odata_page_size: int = 10_000
+    wildcard_filters: bool = True
+    job_details_statuses: str = "finished"
+    job_details_delay_seconds: float = 0.0
+    job_details_by_company: bool = False
 
     site_id: str = (
         "emulator.sharepoint.example,0f4c2a1b-1111-4222-8333-444455556666,9d8e7f6a-1111-4222-8333-444455556666"
     )
+    libraries: tuple[str, ...] = ("Documents",)
+    graph_page_items: int = 200
     session_idle_seconds: float = 900.0
     session_token_seconds: float = 86400.0
     one_session_per_file: bool = True
@@ -170,12 +190,14 @@ class Settings:
             for origin in mapping:
                 if origin not in ORIGINS:
                     raise EmulatorError(f"no origin {origin!r} for a {what}: choose among {', '.join(ORIGINS)}")
-        if self.range_form not in {"open", "closed", "random"}:
-            raise EmulatorError(f"range_form {self.range_form!r}: choose open, closed or random")
-        if self.default_conflict_behavior not in {"fail", "replace", "rename"}:
-            raise EmulatorError(
-                f"default_conflict_behavior {self.default_conflict_behavior!r}: choose fail, replace or rename"
-            )
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise EmulatorError(f"{name} {getattr(self, name)!r}: choose {', '.join(words[:-1])} or {words[-1]}")
+        for name in ("odata_page_size", "graph_page_items"):
+            if getattr(self, name) < 1:
+                raise EmulatorError(f"{name} must be at least 1")
+        if not self.libraries or len({each.casefold() for each in self.libraries}) < len(self.libraries):
+            raise EmulatorError("libraries must be one or more names, each once")
         if self.default_company not in self.companies:
             raise EmulatorError(f"default_company {self.default_company!r} is not among companies")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
 
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"
 
@@ -30,6 +31,27 @@ def test_it_is_an_import_error_of_its_own_and_the_others_stay(
     assert path.endswith("talent_exports_check.py")
     assert path != made.dags["talent_export_good"].fileloc
     assert sentence in message
+
+
+def test_a_dag_file_of_three_lines_makes_the_same_dags(bag: Callable[..., DagBag], tmp_path: Path) -> None:
+    made = bag(one=GOOD, broken="a: b\n", two=GOOD + "schedule: 0 6 * * *\n")
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    catalogue = str(tmp_path / "include" / "exports")
+    head = "# Airflow DAGs of a catalogue\nfrom talent_dmf.dag_factory import"
+    (folder / "exports.py").write_text(f"{head} export_dags\nglobals().update(export_dags({catalogue!r}))\n")
+    (folder / "check.py").write_text(f"{head} check_exports\ncheck_exports({catalogue!r})\n")
+    short = DagBag(str(folder))
+    assert set(short.dags) == set(made.dags) == {"talent_export_one", "talent_export_two"}
+    for dag_id, dag in short.dags.items():
+        assert dag.fileloc == str(folder / "exports.py")
+        here, there = (DagSerialization.to_dict(each)["dag"] for each in (dag, made.dags[dag_id]))
+        for each in (here, there):
+            each.pop("fileloc"), each.pop("relative_fileloc", None)
+        assert here == there
+    ((path, message),) = short.import_errors.items()
+    assert path.endswith("check.py")
+    assert "include/exports/broken.yaml, line 1: `a` is not a known key" in message
 
 
 def test_every_broken_file_is_named(bag: Callable[..., DagBag]) -> None:

@@ -328,11 +328,127 @@ def test_select_and_count(wire: Wire) -> None:
     assert all(set(row) == {"EntityName", "@odata.etag"} for row in body["value"])
 
 
-def test_other_companies_need_cross_company(wire: Wire) -> None:
+@pytest.mark.parametrize(("by_company", "seen"), [(False, (1, 1)), (True, (0, 1))])
+def test_job_details_know_no_company_unless_a_setting_says_so(
+    start: Start, by_company: bool, seen: tuple[int, int]
+) -> None:
+    wire = start(Settings(job_details_by_company=by_company).with_export_seconds(0))
     wire.export()
     own = wire.entities("DataManagementExecutionJobDetails").json()["value"]
     everything = wire.entities("DataManagementExecutionJobDetails", **{"cross-company": "true"}).json()["value"]
-    assert (len(own), len(everything)) == (0, 1)
+    assert (len(own), len(everything)) == seen
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome", "status"),
+    [
+        ("finished", "Succeeded", "Finished"),
+        ("finished", "PartiallySucceeded", "Error"),
+        ("finished", "Failed", "Error"),
+        ("finished", "Canceled", "Aborted"),
+        ("succeeded", "PartiallySucceeded", "PartiallySucceeded"),
+        ("succeeded", "Failed", "Failed"),
+    ],
+)
+def test_job_details_have_words_of_their_own(start: Start, words: str, outcome: str, status: str) -> None:
+    wire = start(Settings(job_details_statuses=words).with_export_seconds(0))
+    if outcome != "Succeeded":
+        wire.emulator.faults.add("dmf.F12", outcome=outcome)
+    wire.export()
+    row = wire.entities("DataManagementExecutionJobDetails").json()["value"][0]
+    assert (row["StagingStatus"], row["TargetStatus"]) == (status, status)
+
+
+def test_job_details_appear_late_and_in_pages(start: Start) -> None:
+    settings = Settings(job_details_delay_seconds=60, odata_page_size=2).with_export_seconds(0)
+    wire = start(settings)
+    for number in range(5):
+        wire.export(executionId=f"af-{number}")
+    wire.export(executionId="other")
+    query = {"$filter": "JobId eq 'af-*'", "$select": "JobId", "cross-company": "true"}
+    assert wire.entities("DataManagementExecutionJobDetails", **query).json()["value"] == []
+    wire.emulator.clock.advance(61)
+    wire.forget_tokens()
+    seen, pages = [], 0
+    answer = wire.entities("DataManagementExecutionJobDetails", **query).json()
+    while True:
+        pages += 1
+        seen += [row["JobId"] for row in answer["value"]]
+        if "@odata.nextLink" not in answer:
+            break
+        headers = wire.bearer(wire.info["dmf_resource"])
+        answer = wire.session.get(answer["@odata.nextLink"], headers=headers).json()
+        assert all(set(row) == {"@odata.etag", "JobId"} for row in answer["value"])
+    assert (seen, pages) == ([f"af-{number}" for number in range(5)], 3)
+
+
+def test_the_next_link_counts_top_down(start: Start) -> None:
+    wire = start(Settings(odata_page_size=2).with_export_seconds(0))
+    first = wire.entities("DataManagementDefinitionGroups", **{"$top": "3", "$orderby": "Name desc"}).json()
+    headers = wire.bearer(wire.info["dmf_resource"])
+    second = wire.session.get(first["@odata.nextLink"], headers=headers).json()
+    names = [row["Name"] for row in first["value"] + second["value"]]
+    assert names == ["Import Workers", "Export Workers XML", "Export Workers incremental"]
+    assert "@odata.nextLink" not in second
+
+
+@pytest.mark.parametrize(
+    ("expression", "jobs"),
+    [
+        ("JobId eq 'a-1' or JobId eq 'b-1' and DefinitionGroupId eq 'none'", ["a-1"]),
+        ("(JobId eq 'a-1' or JobId eq 'b-1') and DefinitionGroupId eq 'none'", []),
+        ("not (JobId eq 'a-1') and not JobId eq 'b-1'", ["a-2"]),
+        ("JobId eq 'a-*'", ["a-1", "a-2"]),
+        ("JobId eq '*-1'", ["a-1", "b-1"]),
+        ("JobId eq '*-*'", ["a-1", "a-2", "b-1"]),
+        ("JobId ne 'A-*'", ["b-1"]),
+        ("JobId eq 'a.1'", []),
+        ("StagingRecordsToBeProcessedCount ge 100", ["a-1", "a-2", "b-1"]),
+        ("StagingRecordsToBeProcessedCount lt 100", []),
+        ("((JobId eq 'a-2'))", ["a-2"]),
+    ],
+)
+def test_filters_mean_what_odata_says(wire: Wire, expression: str, jobs: list[str]) -> None:
+    for execution_id in ("a-1", "a-2", "b-1"):
+        wire.export(executionId=execution_id)
+    answer = wire.entities("DataManagementExecutionJobDetails", **{"$filter": expression})
+    assert [row["JobId"] for row in answer.json()["value"]] == jobs
+    count = wire.entities("DataManagementExecutionJobDetails/$count", **{"$filter": expression})
+    assert count.text == str(len(jobs))
+
+
+def test_a_star_is_a_star_where_wildcards_are_off(start: Start) -> None:
+    wire = start(Settings(wildcard_filters=False).with_export_seconds(0))
+    wire.export(executionId="a-1")
+    wire.export(executionId="a-*")
+    rows = wire.entities("DataManagementExecutionJobDetails", **{"$filter": "JobId eq 'a-*'"}).json()["value"]
+    assert [row["JobId"] for row in rows] == ["a-*"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ({"$filter": "JobId in ('a','b')"}, 400),
+        ({"$filter": "StagingStatus has 'Finished'"}, 400),
+        ({"$filter": "(JobId eq 'a'"}, 400),
+        ({"$filter": "JobId eq 'a')"}, 400),
+        ({"$filter": "JobId eq 'a' or"}, 400),
+        ({"$filter": "not"}, 400),
+        ({"$filter": "(" * 200 + "JobId eq 'a'" + ")" * 200}, 400),
+        ({"$filter": "JobId eq 'a"}, 400),
+        ({"$select": "NoSuch"}, 400),
+        ({"$orderby": "JobId sideways"}, 400),
+        ({"$filter": "startswith(JobId,'a')"}, 501),
+        ({"$filter": "SequenceInLevel add 1 eq 2"}, 501),
+        ({"$expand": "ExecutionJob"}, 501),
+        ({"$apply": "aggregate(JobId)"}, 501),
+    ],
+)
+def test_no_query_is_answered_with_wrong_rows(wire: Wire, parameters: dict[str, str], status: int) -> None:
+    answer = wire.entities("DataManagementExecutionJobDetails", **parameters)
+    assert answer.status_code == status
+    if status == 501:
+        assert answer.json()["error"]["code"] == "notSupported"
 
 
 @pytest.mark.parametrize(("mapping", "status"), [("Yes", "Succeeded"), ("No", "Executing")])

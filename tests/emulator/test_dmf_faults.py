@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -214,6 +216,8 @@ def quota(wire: Wire) -> list[tuple[int, str]]:
         ("F26", "never", {}, lambda wire: urls(wire, 3), ["", "", ""]),
         ("F27", "finance-and-operations", {"requests": 2}, quota,
          [(200, ""), (200, ""), (429, "300"), (429, "300"), (200, "")]),
+        ("F27", "human-resources", {"execution_seconds": 50.0, "request_seconds": 30.0}, quota,
+         [(200, ""), (200, ""), (429, "300"), (429, "300"), (200, "")]),
         ("F27", "human-resources", {"concurrent": 0}, lambda wire: retry_after(wire), (429, "1")),
         ("F28", "answer", {}, redirect, (302, True)),
     ],
@@ -228,6 +232,38 @@ def test_a_fault_shows_and_goes_away(
     wire.forget_tokens()
     assert status(wire, started(wire)) == "Succeeded"
     assert package_defect(wire) == "none"
+
+
+def test_a_quota_says_when_the_oldest_requests_leave_the_window(wire: Wire) -> None:
+    wire.emulator.clock.freeze()
+    wire.emulator.faults.add("dmf.F27", mode="human-resources", export_seconds=200.0)
+    seen = []
+    for _ in range(3):
+        answer = wire.export()
+        message = answer.json().get("error", {}).get("message", "")
+        seen.append((answer.status_code, answer.headers.get("Retry-After", ""), message.partition(" seconds ")[0]))
+        wire.emulator.clock.advance(100)
+    assert seen == [
+        (200, "", ""),
+        (200, "", ""),
+        (429, "100", "Combined execution time of incoming requests exceeded limit of 300"),
+    ]
+
+
+def test_a_call_whose_answer_is_withheld_is_in_flight_and_executes(wire: Wire) -> None:
+    wire.emulator.faults.add("dmf.F27", mode="human-resources", concurrent=1)
+    headers = wire.bearer(wire.info["dmf_resource"])
+    wire.emulator.faults.add("dmf.F7", seconds=0.3)
+    with ThreadPoolExecutor(1) as pool:
+        blocked = pool.submit(wire.export)
+        while not wire.emulator.state.executions.all():
+            time.sleep(0.001)
+        path = f"{wire.info['dmf_url']}/data/DataManagementDefinitionGroups"
+        answers = [requests.get(path, headers=headers, verify=str(wire.emulator.ca_file), timeout=5)]
+        assert blocked.result().status_code == 200
+    answers.append(requests.get(path, headers=headers, verify=str(wire.emulator.ca_file), timeout=5))
+    assert [answer.status_code for answer in answers] == [429, 200]
+    assert max(each.execution_seconds for each in wire.emulator.recorder.window("dmf", 0)) >= 0.3
 
 
 def test_a_header_only_delta_has_no_rows(wire: Wire) -> None:

@@ -22,7 +22,8 @@ def ask(wire: Wire, count: int = 1, **match: Any) -> list[int]:
 
 def test_the_catalogue_is_complete_and_every_mode_can_be_switched_on() -> None:
     names = [fault.name for fault in CATALOGUE]
-    assert names == [f"dmf.F{number}" for number in range(1, 29)] + [f"drive.F{number}" for number in range(1, 21)]
+    counts = {"dmf": 35, "drive": 26, "entra": 3}
+    assert names == [f"{group}.F{number}" for group, count in counts.items() for number in range(1, count + 1)]
     aliases = [fault.alias for fault in CATALOGUE]
     assert len(set(aliases)) == len(aliases)
     faults = FaultSet(CATALOGUE, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from tests.integration.transfer_rig import CHUNK_BYTES, Rig
@@ -11,7 +10,8 @@ from tests.integration.transfer_rig import CHUNK_BYTES, Rig
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.destinations.object_storage.pump import ObjectStoragePump, StoredObject
 from talent_dmf.destinations.object_storage.store import ObjectFolder
-from talent_dmf.package_source.source import PackageFile, PackageSource
+from talent_dmf.destinations.saving import save_files
+from talent_dmf.package_source.source import PackageSource
 
 
 class Facts(dict[str, dict[str, Any]]):
@@ -29,13 +29,14 @@ class Saving:
 
     def __init__(self, rig: Rig, folder: ObjectFolder) -> None:
         self.rig, self.folder, self.facts = rig, folder, Facts()
-        self.stop: Callable[[], None] = lambda: None
-        self.package = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES, stop_if_cancelled=lambda: self.stop())
+        self.package = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES)
         self.version = self.package.version
 
     def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:
         pump = ObjectStoragePump(self.package, self.folder, facts=self.facts, **options)
-        return pump.save(PackageFile(name, self.version.size_bytes, self.version.version), conflict_behavior)
+        return save_files(
+            self.package, lambda: [self.package.whole(name)], lambda file: pump.save(file, conflict_behavior)
+        )[0]
 
     def content(self, name: str) -> bytes:
         return bytes(self.folder.fs.cat_file(self.folder.locate(name)))

@@ -18,7 +18,7 @@ from tests.integration.records import StateStore, TaskInstanceRecord
 from dmf_emulator import Emulator
 from talent_dmf.api.dmf.models import ExportRequest
 from talent_dmf.api.graph.drive import put_small
-from talent_dmf.api.graph.models import Destination
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 from talent_dmf.transfers.base import SavePackageOperator
@@ -103,7 +103,7 @@ class Bench:
             return
         with OneDriveHook().get_conn() as graph:
             graph.run(
-                put_small(self.emulator.connection_info()["user_drive_id"], Destination(self.folder, name), content)
+                put_small(self.emulator.connection_info()["user_drive_id"], UploadTarget(self.folder, name), content)
             )
 
     def remember(self) -> tuple[Any, ...]:

@@ -231,7 +231,7 @@ def test_a_long_reading_back_is_told(
     caplog.set_level("INFO", "talent_dmf")
     saving.save("p.zip")
     assert "back to compare it" not in caplog.text
-    monkeypatch.setattr(object_storage, "_TOLD_FROM_BYTES", PACKAGE_BYTES)
+    monkeypatch.setattr(object_storage, "_LOG_FROM_BYTES", PACKAGE_BYTES)
     saving.save("q.zip")
     assert f"back to compare it: {PACKAGE_BYTES / 1e6:.0f} MB." in caplog.text
 

@@ -185,7 +185,6 @@ def test_an_office_file_that_a_library_rewrites_is_told(
         stores=lambda _: None,
         sha256=False,
         progress=lambda _: None,
-        cancelled=lambda: False,
     )
     with environment.blob_driver() as blob:
         execution_id = bench.package["execution_id"]

@@ -50,7 +50,7 @@ def test_waits_until_the_export_is_finished(
     result, deferrals = run_to_end(sensor(execution_id, **mode), context)
     assert result["status"] == "Succeeded"
     assert result["rows"] == 100
-    assert result["entities"] == [{"entity": "Workers", "rows": 100, "status": "Ended"}]
+    assert result["entities"] == [{"entity": "Workers", "rows": 100, "status": "Finished"}]
     assert deferrals == (1 if mode["deferrable"] else 0)
 
 
@@ -70,6 +70,19 @@ def test_gives_up_at_its_time_limit(
         run_to_end(sensor(execution_id, timeout=0.4, **mode), context)
     with pytest.raises(AirflowSkipException):
         run_to_end(sensor(execution_id, timeout=0.4, soft_fail=True, **mode), context)
+
+
+@BOTH_MODES
+def test_a_time_limit_in_words_is_the_timeout(
+    slow_emulator: Emulator, set_connection: Any, context: dict[str, Any], mode: dict[str, Any]
+) -> None:
+    set_connection("talent_dmf_default", environment_connection(slow_emulator))
+    waiting = sensor("never-started", time_limit="7 min", grace_seconds=0.1, **mode)
+    with pytest.raises(AirflowFailException, match="does not know it"):
+        run_to_end(waiting, context)
+    assert waiting.timeout == 420
+    with pytest.raises(AirflowFailException, match="'7 minutes' must be a number and a unit, such as 45 s, 30 min"):
+        sensor("never-started", time_limit="7 minutes", **mode).execute(context)
 
 
 def project(mode: dict[str, Any]) -> str:

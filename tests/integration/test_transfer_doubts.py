@@ -22,8 +22,8 @@ from talent_dmf.api.errors import (
     UploadSessionLostError,
 )
 from talent_dmf.api.graph.drive import get_item, put_small
-from talent_dmf.api.graph.models import Destination, DriveItem
-from talent_dmf.destinations.onedrive.pump import Progress
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.destinations.progress import Progress
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 54_321
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
@@ -37,7 +37,7 @@ def name() -> str:
 
 
 def save_theirs(rig: Rig, name: str, content: bytes = THEIRS) -> DriveItem:
-    return rig.graph.run(put_small(rig.drive_id, Destination("Exports", name, "replace"), content))
+    return rig.graph.run(put_small(rig.drive_id, UploadTarget("Exports", name, "replace"), content))
 
 
 def somebody_saves(rig: Rig, name: str, made: list[DriveItem]) -> Callable[[Progress], None]:
@@ -106,7 +106,7 @@ def test_a_wrong_file_that_cannot_be_deleted_is_deleted_by_a_later_try(
     assert caught.value.retryable
     if options["times"] == 8:
         assert type(caught.value) is TransportError
-        assert store.kept[-1].unproven_id
+        assert store.kept[-1].unverified_id
         with pytest.raises(TransferMismatchError):
             rig.pump(name, session_store=store).run()
     assert names_of(rig, name) == []
@@ -136,10 +136,10 @@ def test_a_hash_that_is_late_for_several_tries(rig: Rig, name: str, last_answer:
 def test_who_is_killed_while_the_hash_is_late_has_said_which_file_it_is(rig: Rig, name: str) -> None:
     store, known = MemoryStore(), list[str]()
     rig.emulator.faults.add("drive.F17", mode="missing-hash", times=4)
-    target = rig.graph_driver(sleep=lambda _: known.append(store.kept[-1].unproven_id))
+    target = rig.graph_driver(sleep=lambda _: known.append(store.kept[-1].unverified_id))
     result = rig.pump(name, session_store=store, target=target).run()
     assert set(known) == {result.item.id}
-    assert store.kept[-1].unproven_id == ""
+    assert store.kept[-1].unverified_id == ""
 
 
 @pytest.mark.parametrize("policy", POLICIES)

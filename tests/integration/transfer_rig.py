@@ -14,12 +14,16 @@ from dmf_emulator.state.recorder import Record
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.dmf import actions
 from talent_dmf.api.dmf.models import ExportRequest
-from talent_dmf.api.graph.models import Destination
-from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.api.graph.upload.session import FRAGMENT_UNIT_BYTES
+from talent_dmf.api.graph.upload.upload import UploadRecord
+from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.destinations.onedrive.pump import PackagePump, Progress
+from talent_dmf.destinations.onedrive.pump import PackagePump, TransferResult
+from talent_dmf.destinations.progress import Progress
+from talent_dmf.destinations.saving import save_files
+from talent_dmf.package_source.source import PackageFile, PackageSource, StopSignal
 from talent_dmf.transport.drivers import SyncDriver
 from talent_dmf.transport.tls import TlsSettings
 
@@ -79,6 +83,29 @@ class MemoryStore:
 
     def clear(self) -> None:
         self.kept.clear()
+
+
+class Asked(StopSignal):
+    """A stop signal that asks somebody."""
+
+    def __init__(self, ask: Callable[[], bool]) -> None:
+        self._ask = ask
+
+    @property
+    def is_set(self) -> bool:  # type: ignore[override]
+        return self._ask()
+
+
+@dataclass
+class Transfer:
+    """A file of a package on its way, as the operators send it."""
+
+    package: PackageSource
+    plan: Callable[[], list[PackageFile]]
+    send: Callable[[PackageFile], TransferResult]
+
+    def run(self) -> TransferResult:
+        return save_files(self.package, self.plan, self.send)[0]
 
 
 class Rig:
@@ -141,16 +168,31 @@ class Rig:
         self.links -= 1
         return requests.get(url, verify=self.info["ca_file"], timeout=10).content
 
-    def pump(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> PackagePump:
-        return PackagePump(
+    def source(self, **options: Any) -> PackageSource:
+        return PackageSource(
             options.pop("source", self.blob),
-            options.pop("target", self.graph),
-            mint_url=options.pop("mint_url", self.mint),
-            drive_id=options.pop("drive_id", self.drive_id),
-            destination=Destination(options.pop("folder", "Exports"), name, conflict_behavior),
+            options.pop("mint_url", self.mint),
             chunk_bytes=options.pop("chunk_bytes", CHUNK_BYTES),
             **options,
         )
+
+    def pump(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> Transfer:
+        taken = {key: options.pop(key) for key in ("source", "mint_url", "chunk_bytes") if key in options}
+        package = options.pop("package", None) or self.source(**taken)
+        cancelled = options.pop("cancelled", lambda: False)
+        package.stop = Asked(cancelled)
+        check = options.pop("check", lambda: None)
+        file = options.pop("file", None)
+
+        def plan() -> list[PackageFile]:
+            check()
+            return [file or package.whole(name)]
+
+        graph = options.pop("target", self.graph)
+        target = UploadTarget(options.pop("folder", "Exports"), name, conflict_behavior)
+        options.setdefault("drive_id", self.drive_id)
+        check_path(target.folder, target.name)
+        return Transfer(package, plan, lambda each: PackagePump(package, each, graph, target=target, **options).run())
 
     def saved(self, name: str, folder: str = "Exports") -> bytes | None:
         path = Path(self.info["user_drive_dir"]) / folder / name
@@ -172,6 +214,10 @@ class Rig:
         """The ranges of an undisturbed upload."""
         starts = range(0, size_bytes, chunk_bytes)
         return [f"bytes {start}-{min(start + chunk_bytes, size_bytes) - 1}/{size_bytes}" for start in starts]
+
+    def bytes_received(self) -> int:
+        """How much was uploaded, repetitions included."""
+        return sum(record.received_bytes for record in self.emulator.recorder.requests(action="uploadRange"))
 
     def ranges_sent(self) -> list[str]:
         records = self.emulator.recorder.requests(action="uploadRange")

@@ -67,7 +67,8 @@ def _certificate(name: str, key: Key, issuer: str, issuer_key: Key, is_ca: bool 
     except ValueError:
         other = x509.DNSName(name)
     moment = datetime.now(UTC)
-    return (
+    # Python 3.13 verifies by RFC 5280 to the letter (ssl.VERIFY_X509_STRICT): key identifiers, and a CA's key usage.
+    builder = (
         x509.CertificateBuilder()
         .subject_name(named(name))
         .issuer_name(named(issuer))
@@ -77,5 +78,16 @@ def _certificate(name: str, key: Key, issuer: str, issuer_key: Key, is_ca: bool 
         .not_valid_after(moment + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([other]), critical=False)
-        .sign(issuer_key, hashes.SHA256())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )
+    if is_ca:
+        builder = builder.add_extension(_signs_certificates(), critical=True)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _signs_certificates() -> x509.KeyUsage:
+    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    return x509.KeyUsage(
+        key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False, **dict.fromkeys(others, False)
     )

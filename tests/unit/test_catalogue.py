@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.examples import WORKERS
 
-from talent_dmf.catalogue.schedules import check_cron, in_words, parse_duration
+from talent_dmf.api.durations import in_words, parse_duration
+from talent_dmf.catalogue.schedules import check_cron
 from talent_dmf.catalogue.spec import CatalogueError, ExportSpec, load_catalogue, load_export
 
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"
@@ -121,6 +122,9 @@ MISTAKES = [
     (GOOD + "schedule: {timezone: UTC}\n", 3, "`schedule.cron` is missing"),
     (GOOD + "sla: 5\n", 3, "`sla` is '5', but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d"),
     (GOOD + "sla: 0 h\n", 3, "`sla` is '0 h', but must be a number and a unit"),
+    (GOOD + "time_limit: 30 s\n", 3, "`time_limit` is 30 s, but must be whole minutes from 1 min to 7 d"),
+    (GOOD + "time_limit: 90 s\n", 3, "`time_limit` is 90 s, but must be whole minutes"),
+    (GOOD + "time_limit: 169 h\n", 3, "`time_limit` is 169 h, but must be whole minutes from 1 min to 7 d"),
     (GOOD + "retries: many\n", 3, "`retries` is 'many', but must be a whole number"),
     (GOOD + "retries: 21\n", 3, "`retries` is '21', but must be 20 or less"),
     (GOOD + "retries: -1\n", 3, "`retries` is '-1', but must be 0 or more"),

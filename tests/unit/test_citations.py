@@ -147,7 +147,7 @@ def test_sources_of_the_wire_pages_are_defined_and_used(page: Path) -> None:
     assert used == defined
 
 
-def test_headings_of_the_wire_pages_are_told_apart() -> None:
+def test_no_two_headings_of_a_wire_page_are_alike() -> None:
     for page in WIRE.glob("*.md"):
         assert len(set(anchors(page))) == len(anchors(page)), page.name
 

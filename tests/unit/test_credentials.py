@@ -53,7 +53,7 @@ class Clock:
 
 
 @dataclass
-class Bench:
+class SignIn:
     """A token service and an identity that signs in there."""
 
     authority: str
@@ -75,7 +75,7 @@ class Bench:
         return EntraTokens(self.identity(**facts), clock=self.clock)
 
 
-Start = Callable[[TokenService], Bench]
+Start = Callable[[TokenService], SignIn]
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def start(server_tls: ssl.SSLContext, authority: Any) -> Iterator[Start]:
     """Runs token services until the test ends."""
     with ExitStack() as stack:
 
-        def run(service: TokenService) -> Bench:
+        def run(service: TokenService) -> SignIn:
             loopback = stack.enter_context(serve(service, server_tls))
             service.url = loopback.url
-            return Bench(loopback.url, str(authority.bundle))
+            return SignIn(loopback.url, str(authority.bundle))
 
         yield run
 
@@ -151,10 +151,10 @@ def wrong_pems() -> dict[str, str]:
 
 
 def test_a_certificate_that_cannot_work_is_named(start):
-    bench = start(TokenService())
+    sign_in = start(TokenService())
     for text in wrong_pems().values():
         with pytest.raises(ConfigurationError, match="connection's certificate") as caught:
-            bench.tokens(auth_type="certificate", certificate_data=text).token()
+            sign_in.tokens(auth_type="certificate", certificate_data=text).token()
         assert "PRIVATE KEY-----\n" not in f"{caught.value}"
 
 
@@ -192,14 +192,14 @@ def test_a_workload_identity_without_a_file_says_what_is_missing(start):
 def test_user_name_and_password(start, secret):
     # AD FS, because for other authorities msal asks a user realm service at port 443 of the host.
     service = TokenService()
-    bench = start(service)
-    tokens = bench.tokens(
+    sign_in = start(service)
+    tokens = sign_in.tokens(
         auth_type="username_password",
         username="ann@contoso.example",
         password="pa55word",
         client_secret=secret,
         tenant_id="",
-        authority=f"{bench.authority}/adfs",
+        authority=f"{sign_in.authority}/adfs",
     )
     assert tokens.token() == "token-1"
     (form,) = service.forms
@@ -217,9 +217,9 @@ def test_a_refresh_token_spares_the_password(start):
     )
     service = TokenService()
     service.table = [service.token(id_token=id_token, refresh_token="refresh-1")]
-    bench = start(service)
+    sign_in = start(service)
     who = {"auth_type": "username_password", "username": "ann", "password": "p", "client_secret": ""}
-    tokens = bench.tokens(**who, authority=f"{bench.authority}/adfs")
+    tokens = sign_in.tokens(**who, authority=f"{sign_in.authority}/adfs")
     assert tokens.token() == "token-1"
     assert tokens.token(refused="token-1") == "token-2"
     assert [form["grant_type"] for form in service.forms] == ["password", "refresh_token"]
@@ -283,40 +283,40 @@ def test_fifty_refusals_make_one_renewal(start):
 
 def test_a_token_is_renewed_before_it_expires(start):
     service = TokenService()
-    bench = start(service)
-    tokens = bench.tokens()
+    sign_in = start(service)
+    tokens = sign_in.tokens()
     assert tokens.cached_token() is None
     tokens.token()
-    bench.clock.seconds += 3600 - RENEW_BEFORE_EXPIRY_SECONDS - 1
+    sign_in.clock.seconds += 3600 - RENEW_BEFORE_EXPIRY_SECONDS - 1
     assert tokens.token() == tokens.cached_token() == "token-1"
-    bench.clock.seconds += 1
+    sign_in.clock.seconds += 1
     assert tokens.cached_token() is None
     assert tokens.token() == "token-2"
 
 
 def test_a_short_life_is_used_for_three_quarters(start):
-    bench = start(TokenService(lifetime_seconds=40))
-    tokens = bench.tokens()
+    sign_in = start(TokenService(lifetime_seconds=40))
+    tokens = sign_in.tokens()
     tokens.token()
-    bench.clock.seconds += 29
+    sign_in.clock.seconds += 29
     assert tokens.token() == "token-1"
-    bench.clock.seconds += 1
+    sign_in.clock.seconds += 1
     assert tokens.token() == "token-2"
 
 
 def test_a_token_service_that_is_away_stops_nothing_while_the_token_lasts(start):
     service = TokenService()
-    bench = start(service)
-    tokens = bench.tokens()
+    sign_in = start(service)
+    tokens = sign_in.tokens()
     tokens.token()
     service.table = [answer(503)]
-    bench.clock.seconds += 3600 - RENEW_BEFORE_EXPIRY_SECONDS
+    sign_in.clock.seconds += 3600 - RENEW_BEFORE_EXPIRY_SECONDS
     assert tokens.token() == tokens.token() == "token-1"
     assert len(service.forms) == 2
     with pytest.raises(TransportError):
         # A token that the environment refused is worth nothing, whatever its age; msal repeats the 503 by itself.
         tokens.token(refused="token-1")
-    bench.clock.seconds += RENEW_BEFORE_EXPIRY_SECONDS
+    sign_in.clock.seconds += RENEW_BEFORE_EXPIRY_SECONDS
     with pytest.raises(TransportError):
         tokens.token()
 
@@ -342,13 +342,13 @@ def test_a_refusal_is_one_clear_sentence(start, response, words):
 
 def test_a_refusal_holds_for_a_while_so_that_nobody_is_locked_out(start):
     service = TokenService(refused(7000215))
-    bench = start(service)
-    tokens = bench.tokens()
+    sign_in = start(service)
+    tokens = sign_in.tokens()
     for _ in range(20):
         with pytest.raises(AuthenticationError, match="client secret is wrong"):
             tokens.token()
     assert len(service.forms) == 1
-    bench.clock.seconds += REFUSAL_HOLDS_SECONDS
+    sign_in.clock.seconds += REFUSAL_HOLDS_SECONDS
     assert tokens.token() == "token-1"
 
 
@@ -389,13 +389,13 @@ def test_discovery_that_fails(start, discovery, kind, words):
 
 
 def test_an_authority_that_refuses_connections(authority):
-    identity = Bench(f"https://127.0.0.1:{free_port()}", str(authority.bundle)).identity()
+    identity = SignIn(f"https://127.0.0.1:{free_port()}", str(authority.bundle)).identity()
     with pytest.raises(TransportError, match=r"token service 127\.0\.0\.1:\d+ does not answer"):
         EntraTokens(identity).token()
 
 
 def test_an_authority_without_tls_is_refused(authority):
-    identity = Bench("http://127.0.0.1:1", str(authority.bundle)).identity()
+    identity = SignIn("http://127.0.0.1:1", str(authority.bundle)).identity()
     with pytest.raises(AuthenticationError, match="an https address"):
         EntraTokens(identity).token()
 
@@ -434,10 +434,10 @@ def test_an_identity_that_cannot_sign_in_says_what_is_missing(auth_type, facts, 
 
 def test_nothing_secret_is_printed(caplog, start):
     caplog.set_level(logging.DEBUG)
-    bench = start(TokenService())
+    sign_in = start(TokenService())
     proxy = "http://user:pr0xypassw0rd@127.0.0.1:1"
-    identity = bench.identity(
-        password="pa55word", certificate_data="PRIVATE", tls=TlsSettings(verify=bench.bundle, proxies={"ftp": proxy})
+    identity = sign_in.identity(
+        password="pa55word", certificate_data="PRIVATE", tls=TlsSettings(verify=sign_in.bundle, proxies={"ftp": proxy})
     )
     tokens = EntraTokens(identity)
     tokens.token()

@@ -59,8 +59,8 @@ class Tokens:
 
 
 @dataclass
-class Bench:
-    """One of the drivers with a clock that moves only by sleeping."""
+class Runner:
+    """Runs protocols by one of the drivers, with a clock that moves only by sleeping."""
 
     is_async: bool
     tls: TlsSettings
@@ -87,14 +87,14 @@ class Bench:
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
-def bench(request: pytest.FixtureRequest, authority: Authority) -> Bench:
+def runner(request: pytest.FixtureRequest, authority: Authority) -> Runner:
     # A bundle of one certificate: to load the public ones takes longer than most of these tests.
-    return Bench(request.param, TlsSettings(verify=str(authority.bundle)))
+    return Runner(request.param, TlsSettings(verify=str(authority.bundle)))
 
 
-def test_a_request_is_addressed_and_dressed(bench):
+def test_a_request_is_addressed_and_dressed(runner):
     with serve([answer(json={"value": 1}, ms_dyn_aid="a-1")]) as server:
-        response = bench.run(send(POST), server.url + "/namespaces/n/", token=Tokens())
+        response = runner.run(send(POST), server.url + "/namespaces/n/", token=Tokens())
     (got,) = server.received
     assert (got.method, got.path, got.body) == ("POST", "/namespaces/n/data/x", b'{"a": "\\u00fc"}')
     assert got.headers["authorization"] == "Bearer token-1"
@@ -106,13 +106,13 @@ def test_a_request_is_addressed_and_dressed(bench):
     assert response.request_ids == {"ms-dyn-aid": "a-1"}
 
 
-def test_every_call_has_an_id_of_its_own_and_headers_can_be_set(bench):
+def test_every_call_has_an_id_of_its_own_and_headers_can_be_set(runner):
     def steps() -> Steps[None]:
         yield from send(GET)
         yield from send(Request("GET", "/data/y", operation="Get", headers={"Accept": "text/plain", "If-Match": "e"}))
 
     with serve([answer(), answer()]) as server:
-        bench.run(steps(), server.url)
+        runner.run(steps(), server.url)
     first, second = server.received
     assert first.headers["client-request-id"] != second.headers["client-request-id"]
     assert (second.path, second.headers["accept"], second.headers["if-match"]) == ("/data/y", "text/plain", "e")
@@ -120,20 +120,20 @@ def test_every_call_has_an_id_of_its_own_and_headers_can_be_set(bench):
 
 
 @pytest.mark.parametrize("content", [b"12345", bytearray(b"12345"), memoryview(b"0123456")[1:6]], ids=type)
-def test_bytes_are_sent_as_they_are(bench, content):
+def test_bytes_are_sent_as_they_are(runner, content):
     request = Request("PUT", "p", operation="Put", content=content, headers={"Content-Range": "bytes 0-4/5"})
     with serve([answer(202)]) as server:
-        bench.run(send(request), server.url)
+        runner.run(send(request), server.url)
     (got,) = server.received
     assert (got.body, got.headers["content-length"]) == (b"12345", "5")
     assert got.headers["content-range"] == "bytes 0-4/5"
     assert "transfer-encoding" not in got.headers
 
 
-def test_trouble_is_tried_again(bench):
+def test_trouble_is_tried_again(runner):
     with serve([answer(503), Mishap.RESET, answer(200)]) as server:
-        assert bench.run(send(GET), server.url).status == 200
-    assert bench.slept == [1, 2]
+        assert runner.run(send(GET), server.url).status == 200
+    assert runner.slept == [1, 2]
     assert len(server.received) == 3
 
 
@@ -145,42 +145,42 @@ def test_trouble_is_tried_again(bench):
         ({"x_ms_retry_after_ms": "2500"}, 2.5),
     ],
 )
-def test_the_service_says_how_long(bench, headers, seconds):
+def test_the_service_says_how_long(runner, headers, seconds):
     with serve([answer(429, **headers), answer(200)]) as server:
-        assert bench.run(send(GET), server.url).status == 200
-    assert bench.slept == [seconds]
+        assert runner.run(send(GET), server.url).status == 200
+    assert runner.slept == [seconds]
 
 
-def test_patience_ends(bench):
+def test_patience_ends(runner):
     with serve([answer(429)] * 3) as server, pytest.raises(ThrottledError) as caught:
-        bench.run(send(GET), server.url)
+        runner.run(send(GET), server.url)
     assert caught.value.status_code == 429
     assert len(server.received) == 3
 
 
-def test_a_refused_token_is_renewed_once(bench):
+def test_a_refused_token_is_renewed_once(runner):
     tokens = Tokens()
     with serve([answer(401), answer(200)]) as server:
-        assert bench.run(send(GET), server.url, token=tokens).status == 200
+        assert runner.run(send(GET), server.url, token=tokens).status == 200
     assert [got.headers["authorization"] for got in server.received] == ["Bearer token-1", "Bearer token-2"]
     assert [refused for refused in tokens.refused if refused] == ["token-1"]
 
 
-def test_a_second_refusal_is_an_answer(bench):
+def test_a_second_refusal_is_an_answer(runner):
     with serve([answer(401), answer(401)]) as server:
-        assert bench.run(send(GET), server.url, token=Tokens()).status == 401
+        assert runner.run(send(GET), server.url, token=Tokens()).status == 401
     assert len(server.received) == 2
 
 
-def test_trouble_after_a_renewal_does_not_throw_the_new_token_away(bench):
+def test_trouble_after_a_renewal_does_not_throw_the_new_token_away(runner):
     tokens = Tokens()
     with serve([answer(401), answer(503), answer(200)]) as server:
-        assert bench.run(send(GET), server.url, token=tokens).status == 200
+        assert runner.run(send(GET), server.url, token=tokens).status == 200
     assert [got.headers["authorization"][-7:] for got in server.received] == ["token-1", "token-2", "token-2"]
 
 
 @pytest.mark.parametrize("error", [AuthenticationError("no secret"), ConfigurationError("no bundle")], ids=str)
-def test_the_protocol_hears_that_there_is_no_token(bench, error):
+def test_the_protocol_hears_that_there_is_no_token(runner, error):
     def steps() -> Steps[str]:
         try:
             yield from send(GET)
@@ -189,122 +189,122 @@ def test_the_protocol_hears_that_there_is_no_token(bench, error):
         return "sent"
 
     with serve([]) as server:
-        assert bench.run(steps(), server.url, token=Tokens(error=error)) == error.message
+        assert runner.run(steps(), server.url, token=Tokens(error=error)) == error.message
     assert server.received == []
 
 
-def test_a_lost_answer_to_what_must_not_happen_twice_is_told_and_not_repeated(bench):
+def test_a_lost_answer_to_what_must_not_happen_twice_is_told_and_not_repeated(runner):
     with serve([Mishap.RESET, answer(200)]) as server, pytest.raises(TransportError) as caught:
-        bench.run(send(POST), server.url)
+        runner.run(send(POST), server.url)
     assert caught.value.sent
     assert caught.value.request_ids["x-ms-client-request-id"] == server.received[0].headers["client-request-id"]
-    assert (len(server.received), bench.slept) == (1, [])
+    assert (len(server.received), runner.slept) == (1, [])
 
 
-def test_silence_is_a_lost_answer(bench):
+def test_silence_is_a_lost_answer(runner):
     request = Request("POST", "x", operation="Post", json={}, idempotent=False, timeout_seconds=0.05)
     with serve([Mishap.SILENCE]) as server:
         with pytest.raises(TransportError, match="no answer came in time") as caught:
-            bench.run(send(request), server.url)
+            runner.run(send(request), server.url)
         server.over.set()
     assert caught.value.sent
 
 
-def test_a_refused_connection_was_never_sent_and_is_tried_again(bench):
+def test_a_refused_connection_was_never_sent_and_is_tried_again(runner):
     port = free_port()
     with pytest.raises(TransportError, match=rf"refuses connections.*127\.0\.0\.1:{port}") as caught:
-        bench.run(send(POST), f"http://user:pa55word@127.0.0.1:{port}")
+        runner.run(send(POST), f"http://user:pa55word@127.0.0.1:{port}")
     assert not caught.value.sent
-    assert bench.slept == [1, 2]
+    assert runner.slept == [1, 2]
     assert "pa55word" not in f"{caught.value} {caught.value.detail}"
 
 
-def test_an_unknown_host_name_was_never_sent(bench, monkeypatch):
+def test_an_unknown_host_name_was_never_sent(runner, monkeypatch):
     def unknown(*args: object, **kwargs: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(TransportError, match=r"host name is not known.*dmf\.example") as caught:
-        bench.run(send(POST), "http://dmf.example")
+        runner.run(send(POST), "http://dmf.example")
     assert not caught.value.sent
 
 
-def test_what_went_wrong_before_says_nothing_about_this_request(bench):
+def test_what_went_wrong_before_says_nothing_about_this_request(runner):
     with serve([Mishap.RESET]) as server:
         try:
             raise ConnectionRefusedError("another connection, long ago")
         except ConnectionRefusedError:
             with pytest.raises(TransportError) as caught:
-                bench.run(send(POST), server.url)
+                runner.run(send(POST), server.url)
     assert caught.value.sent
     assert len(server.received) == 1
 
 
 @pytest.mark.parametrize("base_url", ["", "ftp://host", "http://", "http://host:port"])
-def test_an_address_that_cannot_be_called_is_a_mistake_in_the_connection(bench, base_url):
+def test_an_address_that_cannot_be_called_is_a_mistake_in_the_connection(runner, base_url):
     with pytest.raises(ConfigurationError, match="not an address that can be called"):
-        bench.run(send(GET), base_url)
-    assert bench.slept == []
+        runner.run(send(GET), base_url)
+    assert runner.slept == []
 
 
-def test_a_signed_url_that_is_none_is_named_without_its_query(bench):
+def test_a_signed_url_that_is_none_is_named_without_its_query(runner):
     with pytest.raises(UntrustedAddressError, match="no plain https address") as caught:
-        bench.run(send(Request("GET", "https://[broken/p.zip?sig=S3cr3t", operation="read", authorize=False)))
+        runner.run(send(Request("GET", "https://[broken/p.zip?sig=S3cr3t", operation="read", authorize=False)))
     assert "S3cr3t" not in f"{caught.value} {caught.value.detail}"
 
 
-def test_a_redirect_is_an_answer(bench):
+def test_a_redirect_is_an_answer(runner):
     with serve([answer(302, location="/elsewhere")]) as server:
-        response = bench.run(send(GET), server.url, token=Tokens())
+        response = runner.run(send(GET), server.url, token=Tokens())
     assert (response.status, response.headers["location"]) == (302, "/elsewhere")
     assert len(server.received) == 1
 
 
-def test_a_signed_url_gets_no_token(bench):
+def test_a_signed_url_gets_no_token(runner):
     tokens = Tokens()
     with serve([answer(200)]) as server:
         request = Request("GET", server.url + "/p.zip?sig=1", operation="read", authorize=False)
-        bench.run(send(request), "http://127.0.0.1:1", token=tokens)
+        runner.run(send(request), "http://127.0.0.1:1", token=tokens)
     assert "authorization" not in server.received[0].headers
     assert tokens.refused == []
 
 
-def test_a_token_is_not_given_to_another_host(bench):
+def test_a_token_is_not_given_to_another_host(runner):
     with serve([]) as server, pytest.raises(UntrustedAddressError, match="must not be given the token"):
-        bench.run(send(Request("GET", server.url + "/next", operation="Get")), "https://dmf.example", token=Tokens())
+        runner.run(send(Request("GET", server.url + "/next", operation="Get")), "https://dmf.example", token=Tokens())
     assert server.received == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_link_to_this_machine_is_not_followed_if_the_service_is_elsewhere(bench, method):
+def test_a_link_to_this_machine_is_not_followed_if_the_service_is_elsewhere(runner, method):
     with serve([]) as server:
         request = Request(method, server.url + "/up?tempauth=S3cr3t", operation="upload range", authorize=False)
         with pytest.raises(UntrustedAddressError, match="nothing was sent there"):
-            bench.run(send(request), "https://graph.microsoft.com/v1.0", token=Tokens())
+            runner.run(send(request), "https://graph.microsoft.com/v1.0", token=Tokens())
     assert server.received == []
 
 
-def test_a_host_of_the_connection_is_called(bench, server_tls):
+def test_a_host_of_the_connection_is_called(runner, server_tls):
     with serve([answer(200)], server_tls) as server:
         rules = AddressRules("https://dmf.example", (host_pattern(server.url),))
         url = f"{server.url}/p.zip?sig=1"
-        bench.run(send(Request("GET", url, operation="read", authorize=False)), addresses=rules)
+        runner.run(send(Request("GET", url, operation="read", authorize=False)), addresses=rules)
     assert [request.path for request in server.received] == ["/p.zip?sig=1"]
 
 
-def test_a_token_goes_along_to_an_absolute_address_of_the_same_host(bench):
+def test_a_token_goes_along_to_an_absolute_address_of_the_same_host(runner):
     with serve([answer(200)]) as server:
-        bench.run(send(Request("GET", server.url + "/next", operation="Get")), server.url, token=Tokens())
+        runner.run(send(Request("GET", server.url + "/next", operation="Get")), server.url, token=Tokens())
     assert "authorization" in server.received[0].headers
 
 
-def test_no_cookie_is_kept(bench):
+def test_no_cookie_is_kept(runner):
     def steps() -> Steps[None]:
         yield from send(GET)
         yield from send(GET)
 
     with serve([answer(200, set_cookie="session=1; Path=/"), answer(200)]) as server:
-        bench.run(steps(), server.url)
+        runner.run(steps(), server.url)
     assert "cookie" not in server.received[1].headers
 
 
@@ -313,16 +313,16 @@ def test_no_cookie_is_kept(bench):
     [(b"12345", b"12345", 5), (b"123", b"123\0\0", 3), (b"1234567", b"12345", 6), (b"", b"\0\0\0\0\0", 0)],
     ids=["exact", "short", "surplus", "empty"],
 )
-def test_a_body_goes_into_a_buffer(bench, body, filled, received):
+def test_a_body_goes_into_a_buffer(runner, body, filled, received):
     buffer = bytearray(5)
     request = Request("GET", "p", operation="read", into=memoryview(buffer))
     with serve([answer(206, body=body)]) as server:
-        response = bench.run(send(request), server.url)
+        response = runner.run(send(request), server.url)
     assert (bytes(buffer), response.received_bytes, response.body) == (filled, received, b"")
     assert server.received[0].headers["accept-encoding"] == "identity"
 
 
-def test_a_connection_is_used_on_after_a_body_went_into_a_buffer(bench):
+def test_a_connection_is_used_on_after_a_body_went_into_a_buffer(runner):
     buffer = memoryview(bytearray(5))
 
     def steps() -> Steps[list[int]]:
@@ -331,67 +331,67 @@ def test_a_connection_is_used_on_after_a_body_went_into_a_buffer(bench):
         return [first.received_bytes, second.received_bytes]
 
     with serve([answer(206, body=b"12345"), answer(206, body=b"123")]) as server:
-        assert bench.run(steps(), server.url) == [5, 3]
+        assert runner.run(steps(), server.url) == [5, 3]
     assert len({request.client_port for request in server.received}) == 1
 
 
-def test_a_body_goes_into_a_buffer_as_it_came(bench):
+def test_a_body_goes_into_a_buffer_as_it_came(runner):
     """Its length must be the one that the storage says, so what is stored as compressed stays so."""
     packed = gzip.compress(b"rows")
     buffer = bytearray(len(packed))
     request = Request("GET", "p", operation="read", into=memoryview(buffer))
     with serve([answer(206, body=packed, content_encoding="gzip")]) as server:
-        assert bench.run(send(request), server.url).received_bytes == len(packed)
+        assert runner.run(send(request), server.url).received_bytes == len(packed)
     assert buffer == packed
 
 
-def test_the_body_of_a_refusal_goes_beside_the_buffer(bench):
+def test_the_body_of_a_refusal_goes_beside_the_buffer(runner):
     buffer = bytearray(5)
     request = Request("GET", "p", operation="read", into=memoryview(buffer))
     with serve([answer(403, body="<Code>AuthenticationFailed</Code>")]) as server:
-        response = bench.run(send(request), server.url)
+        response = runner.run(send(request), server.url)
     assert (response.body, bytes(buffer)) == (b"<Code>AuthenticationFailed</Code>", bytes(5))
 
 
 @pytest.mark.parametrize("into", [None, memoryview(bytearray(10))], ids=["body", "buffer"])
-def test_half_a_body_is_no_answer(bench, into):
+def test_half_a_body_is_no_answer(runner, into):
     request = Request("GET", "p", operation="read", into=into)
     with serve([Mishap.TRUNCATED, answer(200, body=b"1234567890")]) as server:
-        assert bench.run(send(request), server.url).received_bytes == 10
-    assert bench.slept == [1]
+        assert runner.run(send(request), server.url).received_bytes == 10
+    assert runner.slept == [1]
 
 
-def test_a_compressed_answer_is_unpacked(bench):
+def test_a_compressed_answer_is_unpacked(runner):
     with serve([answer(200, body=gzip.compress(b'{"value": 1}'), content_encoding="gzip")]) as server:
-        assert bench.run(send(GET), server.url).json() == {"value": 1}
+        assert runner.run(send(GET), server.url).json() == {"value": 1}
 
 
-def test_sleep_and_clock_are_injected(bench):
+def test_sleep_and_clock_are_injected(runner):
     def steps() -> Steps[Any]:
         nothing = yield Sleep(30, "a rest")
         moment = yield READ_CLOCK
         return nothing, moment
 
-    assert bench.run(steps()) == (None, START + timedelta(seconds=30))
-    assert bench.slept == [30]
+    assert runner.run(steps()) == (None, START + timedelta(seconds=30))
+    assert runner.slept == [30]
     assert utcnow().tzinfo is not None
 
 
-def test_no_log_line_holds_a_secret(bench, caplog):
+def test_no_log_line_holds_a_secret(runner, caplog):
     caplog.set_level(logging.DEBUG)
     secret = "S3cr3tS3cr3t"
     refusal = answer(403, json={"uploadUrl": f"https://h/u?tempauth={secret}"}, location=f"https://h/?sig={secret}")
     with serve([refusal, Mishap.RESET]) as server:
         signed = Request("GET", f"{server.url}/p.zip?sv=1&sig={secret}", operation="read", authorize=False)
-        bench.run(send(signed), server.url)
+        runner.run(send(signed), server.url)
         with pytest.raises(TransportError) as caught:
-            bench.run(send(Request("PUT", signed.url, operation="put", authorize=False, idempotent=False)))
+            runner.run(send(Request("PUT", signed.url, operation="put", authorize=False, idempotent=False)))
     assert "read answered" in caplog.text
     assert secret not in caplog.text
     assert secret not in f"{caught.value!r} {caught.value} {caught.value.detail}"
 
 
-def test_a_protocol_that_is_left_is_closed(bench):
+def test_a_protocol_that_is_left_is_closed(runner):
     closed = []
 
     def steps() -> Steps[None]:
@@ -452,60 +452,60 @@ def test_the_asynchronous_driver_keeps_to_its_number_of_connections():
     assert most <= 3
 
 
-def test_a_proxy_of_the_connection_is_used(bench):
+def test_a_proxy_of_the_connection_is_used(runner):
     with serve([answer(200, json={"value": 1})]) as proxy:
-        response = bench.run(send(GET), "http://dmf.example", tls=TlsSettings(proxies={"http": proxy.url}))
+        response = runner.run(send(GET), "http://dmf.example", tls=TlsSettings(proxies={"http": proxy.url}))
     assert response.json() == {"value": 1}
     assert proxy.received[0].path == "http://dmf.example/data/x"
 
 
-def test_a_proxy_may_be_named_without_a_scheme(bench):
+def test_a_proxy_may_be_named_without_a_scheme(runner):
     with serve([answer(200)]) as proxy:
         settings = TlsSettings(proxies={"http": proxy.url.removeprefix("http://")})
-        assert bench.run(send(GET), "http://dmf.example", tls=settings).status == 200
+        assert runner.run(send(GET), "http://dmf.example", tls=settings).status == 200
 
 
-def test_a_proxy_of_the_environment_is_used(bench, clean_environment):
+def test_a_proxy_of_the_environment_is_used(runner, clean_environment):
     with serve([answer(200)]) as proxy:
         clean_environment.setenv("HTTP_PROXY", proxy.url)
-        assert bench.run(send(GET), "http://dmf.example").status == 200
+        assert runner.run(send(GET), "http://dmf.example").status == 200
     assert len(proxy.received) == 1
 
 
-def test_the_connection_wins_over_the_environment(bench, clean_environment):
+def test_the_connection_wins_over_the_environment(runner, clean_environment):
     clean_environment.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     with serve([answer(200)]) as proxy:
         settings = TlsSettings(proxies={"http": proxy.url})
-        assert bench.run(send(GET), "http://dmf.example", tls=settings).status == 200
+        assert runner.run(send(GET), "http://dmf.example", tls=settings).status == 200
 
 
-def test_no_proxy_is_obeyed(bench, clean_environment):
+def test_no_proxy_is_obeyed(runner, clean_environment):
     clean_environment.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     clean_environment.setenv("NO_PROXY", "127.0.0.1")
     with serve([answer(200)]) as server:
-        assert bench.run(send(GET), server.url).status == 200
+        assert runner.run(send(GET), server.url).status == 200
 
 
-def test_a_dead_proxy_means_that_nothing_was_sent(bench):
+def test_a_dead_proxy_means_that_nothing_was_sent(runner):
     settings = TlsSettings(proxies={"http": f"http://user:pa55word@127.0.0.1:{free_port()}"})
     with pytest.raises(TransportError) as caught:
-        bench.run(send(POST), "http://dmf.example", tls=settings)
+        runner.run(send(POST), "http://dmf.example", tls=settings)
     assert not caught.value.sent
     assert "pa55word" not in f"{caught.value} {caught.value.detail} {settings!r}"
 
 
-def test_a_proxy_that_refuses_the_tunnel_means_that_nothing_was_sent(bench, authority):
+def test_a_proxy_that_refuses_the_tunnel_means_that_nothing_was_sent(runner, authority):
     with serve(lambda _: answer(407)) as proxy:
         settings = TlsSettings(verify=str(authority.bundle), proxies={"https": proxy.url})
         with pytest.raises(TransportError, match="the proxy does not work") as caught:
-            bench.run(send(POST), "https://dmf.example", tls=settings)
+            runner.run(send(POST), "https://dmf.example", tls=settings)
     assert not caught.value.sent
 
 
-def test_a_body_that_makes_no_sense_is_tried_again(bench):
+def test_a_body_that_makes_no_sense_is_tried_again(runner):
     """Chunks whose lengths are no numbers: http.client says so in an error of its own."""
     garbled = answer(206, body="zz\r\nno chunk\r\n", transfer_encoding="chunked")
     request = Request("GET", "p", operation="read", into=memoryview(bytearray(10)))
     with serve([garbled, answer(206, body=b"1234567890")]) as server:
-        assert bench.run(send(request), server.url).received_bytes == 10
-    assert bench.slept == [1]
+        assert runner.run(send(request), server.url).received_bytes == 10
+    assert runner.slept == [1]

@@ -12,7 +12,6 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 
 import pytest
 from tests.unit.loopback import Received, serve
@@ -21,15 +20,14 @@ from talent_dmf.api.errors import (
     PackageInvalidError,
     PackageLinkExpiredError,
     SourceChangedError,
-    TransferError,
+    TransferStoppedError,
 )
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.directory import PackageEntry
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
-from talent_dmf.package_source.reader import Digests
-from talent_dmf.package_source.source import PackageFile, PackageSource
+from talent_dmf.package_source.source import FileReading, PackageFile, PackageSource
 from talent_dmf.transport.drivers import SyncDriver
 
 CHUNK_BYTES = 1600
@@ -68,25 +66,19 @@ class Bench:
 
     def __init__(self, url: str, storage: Storage, driver: SyncDriver) -> None:
         self.url, self.storage = url, storage
-        self.stop: Callable[[], None] = lambda: None
-        self.source = PackageSource(
-            driver,
-            self.mint,
-            chunk_bytes=CHUNK_BYTES,
-            stop_if_cancelled=lambda: self.stop(),
-        )
+        self.source = PackageSource(driver, self.mint, chunk_bytes=CHUNK_BYTES)
 
     def mint(self) -> SecretUrl:
         self.storage.links += 1
         return SecretUrl(f"{self.url}/package.zip?sig={self.storage.links}")
 
     def read(self, file: PackageFile) -> bytes:
-        digests, out = Digests(sha256=True), bytearray()
-        with closing(self.source.chunks(file, digests)) as chunks:
-            for chunk in chunks:
+        out = bytearray()
+        with closing(FileReading(self.source, file, sha256=True)) as reading:
+            for chunk in reading.chunks():
                 assert chunk.offset == len(out)
                 out += chunk.data
-        assert digests.folded_bytes == len(out)
+        assert reading.digests.folded_bytes == len(out)
         return bytes(out)
 
     def asked(self) -> list[tuple[int, int]]:
@@ -247,9 +239,11 @@ def test_the_last_chunk_of_a_damaged_file_is_never_given_out(bench: Callable[[by
     broken = bytearray(data)
     broken[info.header_offset + 30 + len(info.filename) + 50] ^= 1
     at, seen = bench(bytes(broken)), []
-    chunks = at.source.chunks(at.entry(info), Digests())
-    with pytest.raises(PackageInvalidError, match="damaged"):
-        seen.extend(chunk.end for chunk in chunks)
+    with (
+        pytest.raises(PackageInvalidError, match="damaged"),
+        closing(FileReading(at.source, at.entry(info))) as reading,
+    ):
+        seen.extend(chunk.end for chunk in reading.chunks())
     assert max(seen, default=0) < len(NOISE)
 
 
@@ -262,12 +256,8 @@ def test_an_entry_of_no_bytes_needs_no_request(bench: Callable[[bytes], Bench]) 
 def test_a_reading_that_is_cancelled_leaves_no_thread(bench: Callable[[bytes], Bench]) -> None:
     data, infos = archive("deflated")
     at = bench(data)
-
-    def stop() -> None:
-        raise TransferError("cancelled")
-
-    at.stop = stop
-    with pytest.raises(TransferError, match="cancelled"):
+    at.source.stop.set()
+    with pytest.raises(TransferStoppedError):
         at.read(at.entry(infos["Workers.csv"]))
 
 
@@ -282,9 +272,7 @@ def test_memory_does_not_grow_with_the_file(bench: Callable[[bytes], Bench]) -> 
     assert info.file_size == 24_000_000
     tracemalloc.start()
     try:
-        with closing(at.source.chunks(at.entry(info), Digests())) as chunks:
-            for _ in chunks:
-                pass
+        at.source.digests(at.entry(info))
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -323,20 +311,16 @@ def test_a_link_that_expires_before_the_package_is_looked_into(bench: Callable[[
 def test_a_file_is_taken_up_at_any_byte(bench: Callable[[bytes], Bench], kind: str, start: int) -> None:
     data, infos = archive(kind)
     at = bench(data)
-    file, driver = at.entry(infos["Noise.bin"]), at.source.driver
-    source = replace(at.source.version, size_bytes=len(NOISE))
-    digests, buffers = Digests(QuickXor(NOISE[:start])), [bytearray(CHUNK_BYTES) for _ in range(2)]
-    reader = at.source.opener(file)(driver, source, digests, buffers, start=start, align=start)
     out = bytearray()
-    try:
+    with closing(FileReading(at.source, at.entry(infos["Noise.bin"]))) as reading:
+        reading.know(QuickXor(NOISE[:start]).state())
         while start + len(out) < len(NOISE):
-            chunk = reader.next()
+            chunk = reading.next(start + len(out))
+            assert chunk.offset == start + len(out)
             out += chunk.data
-            reader.release(chunk)
-    finally:
-        reader.stop()
+            reading.release(chunk)
     assert out == NOISE[start:]
-    assert digests.quick_xor.base64() == QuickXor(NOISE).base64()
+    assert reading.digests.quick_xor.base64() == QuickXor(NOISE).base64()
 
 
 @pytest.mark.parametrize("beyond", [-29, -1, 0])

@@ -17,7 +17,7 @@ from talent_dmf.auth.tokens import AUTH_TYPES
 from talent_dmf.get_provider_info import get_provider_info
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 from talent_dmf.links import JOB_PAGE_XCOM_KEY, OneDriveItemLink, TalentDmfJobPageLink
-from talent_dmf.operators.talent_dmf import JOB_PAGE_KEY, TalentDmfExportToPackageOperator
+from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
@@ -81,9 +81,9 @@ def test_the_operators_carry_their_links() -> None:
 @pytest.mark.parametrize(
     ("link", "key", "pushed", "address"),
     [
-        (TalentDmfJobPageLink(), JOB_PAGE_KEY, "https://env.example/?ExecutionId=1", "https://env.example/?ExecutionId=1"),
-        (TalentDmfJobPageLink(), JOB_PAGE_KEY, None, ""),
-        (TalentDmfJobPageLink(), JOB_PAGE_KEY, "javascript:alert(1)", ""),
+        (TalentDmfJobPageLink(), JOB_PAGE_XCOM_KEY, "https://env.example/?ExecutionId=1", "https://env.example/?ExecutionId=1"),
+        (TalentDmfJobPageLink(), JOB_PAGE_XCOM_KEY, None, ""),
+        (TalentDmfJobPageLink(), JOB_PAGE_XCOM_KEY, "javascript:alert(1)", ""),
         (OneDriveItemLink(), "return_value", {"web_url": "https://drive.example/x"}, "https://drive.example/x"),
         (OneDriveItemLink(), "return_value", {"web_url": ""}, ""),
         (OneDriveItemLink(), "return_value", {}, ""),
@@ -101,7 +101,3 @@ def test_a_link_is_what_the_task_has_pushed_if_it_is_an_address(
     wanted = key
     monkeypatch.setattr(XCom, "get_value", get_value)
     assert link.get_link(None, ti_key=SimpleNamespace(task_id="task")) == address
-
-
-def test_the_export_operator_and_its_link_mean_the_same_xcom() -> None:
-    assert JOB_PAGE_XCOM_KEY == JOB_PAGE_KEY

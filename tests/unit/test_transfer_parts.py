@@ -13,13 +13,13 @@ from tests.unit.loopback import Received, serve
 
 from talent_dmf.api.errors import ConfigurationError, TransferStoppedError
 from talent_dmf.api.graph.quickxor import QuickXor
-from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.graph.upload.upload import UploadRecord
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Response
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 from talent_dmf.destinations.progress import Progress, ProgressLog, format_seconds
-from talent_dmf.package_source.reader import Digests, Reader
+from talent_dmf.package_source.reader import Digests, PackageContent, Reader
 from talent_dmf.transport.drivers import SyncDriver
 
 RECORD = UploadRecord(
@@ -167,7 +167,7 @@ def test_whoever_waits_for_the_storage_can_stop_it_and_it_reads_no_further() -> 
     with serve(storage) as server, SyncDriver() as driver:
         source = Source(SecretUrl(server.url), 40, "")
         buffers = [bytearray(10), bytearray(10)]
-        reader = Reader(driver, source, Digests(), buffers, start=0, align=0)
+        reader = Reader(PackageContent(driver, source), Digests(), buffers, start=0, align=0)
         chunk = reader.next()
         assert second.wait(10)
         with pytest.raises(TransferStoppedError):

@@ -113,7 +113,7 @@ class BlobService:
         if execution is None or not ended or name != world.blobs.blob_name(execution, blob_id):
             raise Refusal(blob_missing(world, head=head))
         etag = world.blobs.etag(execution, blob_id)
-        package = world.blobs.package(execution)
+        package = world.blobs.package(execution, blob_id)
         modified = datetime.fromtimestamp(execution.finished_at, UTC).replace(microsecond=0)
         headers = {
             "Content-Type": "application/octet-stream",

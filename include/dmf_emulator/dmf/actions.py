@@ -169,7 +169,9 @@ def get_exported_package_url(world: World, exchange: Exchange, base_url: str) ->
         return dmf_answers.action_value(base_url, "")
     # A download request in the user interface makes a copy with a new GUID
     # (docs/wire/dmf-package-api.md#copies-of-a-package).
-    blob_id = world.executions.copy_blob(execution) if world.settings.new_copy_per_link else execution.blob_id
+    if world.settings.new_copy_per_link:
+        world.executions.copy_blob(execution)
+    blob_id = execution.link_blob_id or execution.blob_id
     return dmf_answers.action_value(base_url, world.blobs.signed_url(world.urls["blob"], execution, blob_id))
 
 

@@ -147,3 +147,12 @@ def not_found(path: str) -> Response:
     return odata_error(
         404, f"No HTTP resource was found that matches the request URI '{path}'.", "", "no-such-resource"
     )
+
+
+def not_supported(what: str) -> Response:
+    """Return 501 for what the real service may answer and the emulator does not imitate.
+
+    :param what: the part of the request, in words.
+    """
+    error = {"code": "notSupported", "message": f"The emulator does not imitate {what}."}
+    return odata_response(501, {"error": error}, "not-supported")

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from dmf_emulator.dmf import answers as dmf_answers
+from dmf_emulator.dmf.odata_filter import BadFilter, NotImitated, parse_filter
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Response, is_whole_number, json_object
 from dmf_emulator.state.executions import Execution, odata_time
@@ -21,11 +22,7 @@ from dmf_emulator.state.projects import SOURCE_FORMATS, Project, ProjectEntity
 from dmf_emulator.state.world import World
 
 Row = dict[str, Any]
-_CLAUSE = re.compile(
-    r"\s*(?P<field>\w+)\s+(?P<operator>eq|ne|gt|ge|lt|le)\s+"
-    r"(?:(?P<enum>Microsoft\.Dynamics\.DataEntities\.\w+)?'(?P<text>(?:[^']|'')*)'|(?P<bare>[\w.:+-]+))\s*",
-    re.IGNORECASE,
-)
+_OPTIONS = frozenset({"$filter", "$select", "$orderby", "$top", "$skip", "$count"})
 _KEY = re.compile(r"(?:(\w+)\s*=\s*)?(?:Microsoft\.Dynamics\.DataEntities\.\w+)?'((?:[^']|'')*)'\s*(?:,|\Z)\s*")
 
 
@@ -34,11 +31,13 @@ class EntityRequest:
     """What is asked of an entity set.
 
     :param key: the text between the parentheses of a key, None for the whole set.
+    :param counts_only: whether only the number of rows is wanted (`/$count`).
     """
 
     set_name: str
     key: str | None
     base_url: str
+    counts_only: bool = False
 
 
 def query(world: World, exchange: Exchange, wanted: EntityRequest) -> Response:
@@ -49,22 +48,46 @@ def query(world: World, exchange: Exchange, wanted: EntityRequest) -> Response:
     if exchange.request.method == "POST":
         return _create(world, exchange, wanted)
     options = exchange.request.parameters
+    for name in options:
+        if name.startswith("$") and name not in _OPTIONS:
+            raise Refusal(dmf_answers.not_supported(f"the query option {name}"))
+    selected = _selected_names(options, wanted.set_name)
     rows = ENTITY_SETS[wanted.set_name](world, options.get("cross-company", "").lower() == "true")
     context = f"{wanted.base_url}/data/$metadata#{wanted.set_name}"
     if wanted.key is not None:
         row = _by_key(rows, wanted)
-        return dmf_answers.odata_response(200, {"@odata.context": f"{context}/$entity", **_selected(row, options)})
-    rows = [row for row in rows if _matches(row, options.get("$filter", ""), wanted.set_name)]
-    if "$orderby" in options:
-        field, _, direction = options["$orderby"].strip().partition(" ")
-        _check_field(field, rows, wanted.set_name)
-        rows.sort(key=lambda row: str(row.get(field, "")), reverse=direction.strip().lower() == "desc")
+        return dmf_answers.odata_response(200, {"@odata.context": f"{context}/$entity", **_selected(row, selected)})
+    rows = _filtered(rows, world, options.get("$filter", ""), wanted.set_name)
+    if wanted.counts_only:
+        return Response(200, {"Content-Type": "text/plain", **dmf_answers.odata_headers()}, str(len(rows)).encode())
+    for clause in reversed([each for each in options.get("$orderby", "").split(",") if each.strip()]):
+        field, _, direction = clause.strip().partition(" ")
+        _check_field(field, wanted.set_name)
+        if direction.strip().lower() not in {"", "asc", "desc"}:
+            raise Refusal(_bad_query(f"Syntax error in '{clause}'.", wanted.set_name))
+        rows.sort(key=lambda row: _sortable(row.get(field)), reverse=direction.strip().lower() == "desc")
     body: Row = {"@odata.context": context}
     if options.get("$count", "").lower() == "true":
         body["@odata.count"] = len(rows)
     skip, top = _whole(options, "$skip", 0), _whole(options, "$top", len(rows))
-    body["value"] = [_selected(row, options) for row in rows[skip : skip + top]]
+    size = world.settings.odata_page_size
+    body["value"] = [_selected(row, selected) for row in rows[skip : skip + min(top, size)]]
+    if min(top, len(rows) - skip) > size:
+        body["@odata.nextLink"] = _next_link(world, exchange, skip + size, top - size)
     return dmf_answers.odata_response(200, body)
+
+
+def _next_link(world: World, exchange: Exchange, skip: int, top: int) -> str:
+    """Return the address of the next page: the same query, further on (ASP.NET's OData library makes it so)."""
+    options = {name: value for name, value in exchange.request.parameters.items() if name not in {"$skip", "$top"}}
+    if "$top" in exchange.request.parameters:
+        options["$top"] = str(top)
+    options["$skip"] = str(skip)
+    return f"{world.urls['dmf']}{exchange.request.path}?{urlencode(options, safe='$', quote_via=quote)}"
+
+
+def _sortable(value: object) -> tuple[int, object]:
+    return (0, value) if isinstance(value, int) else (1, str(value).casefold())
 
 
 def _project_rows(world: World, cross_company: bool) -> list[Row]:
@@ -103,46 +126,62 @@ def _detail_rows(world: World, cross_company: bool) -> list[Row]:
     ]
 
 
-def _visible(world: World, cross_company: bool) -> list[Execution]:
-    """Return the executions that have appeared; other companies' only on request, as OData entities do [I]."""
-    now = world.clock.timestamp()
-    return [
-        each
-        for each in world.executions.all()
-        if each.status(now) is not None and (cross_company or each.company == world.settings.default_company)
-    ]
+def _visible(world: World, now: float) -> list[Execution]:
+    """Return the executions that have appeared in the job history."""
+    return [each for each in world.executions.all() if each.status(now) is not None]
 
 
 def _job_rows(world: World, cross_company: bool) -> list[Row]:
     return [
-        {"JobId": each.execution_id, "Description": each.project.description}
-        for each in _visible(world, cross_company=True)
+        {"@odata.etag": _etag(each.execution_id), "JobId": each.execution_id, "Description": each.project.description}
+        for each in _visible(world, world.clock.timestamp())
     ]
 
 
+# `DMFBatchJobStatus` in the two families that public clients have seen; no list of its labels was found
+# (docs/wire/dmf-package-api.md#job-details).
+_ENDED_AS = {
+    "finished": {"Succeeded": "Finished", "PartiallySucceeded": "Error", "Failed": "Error", "Canceled": "Aborted"},
+    "succeeded": {},
+}
+
+
 def _job_detail_rows(world: World, cross_company: bool) -> list[Row]:
-    now = world.clock.timestamp()
+    """One row per execution and entity; the set knows no company, unless a setting says so.
+
+    Source: docs/wire/dmf-package-api.md#job-details.
+    """
+    now, settings = world.clock.timestamp(), world.settings
     rows: list[Row] = []
-    for each in _visible(world, cross_company):
+    for each in _visible(world, now):
+        if each.status(now - each.plan.details_delay_seconds) is None:
+            continue
+        if settings.job_details_by_company and not cross_company and each.company != settings.default_company:
+            continue
         ended = now >= each.finished_at
-        status = {"Succeeded": "Ended", "PartiallySucceeded": "Ended", "Failed": "Error"}.get(
-            each.plan.outcome, each.plan.outcome
-        )
-        for entity in each.project.entities:
+        ended_as = _ENDED_AS[settings.job_details_statuses].get(each.plan.outcome, each.plan.outcome)
+        status = ended_as if ended else each.status(now)
+        for number, entity in enumerate(each.project.entities, start=1):
             count = each.rows[entity.name] if ended else 0
             rows.append({
+                "@odata.etag": _etag(each.execution_id, entity.name, str(status)),
                 "JobId": each.execution_id,
                 "DefinitionGroupId": each.project.name,
                 "EntityName": entity.name,
-                "StagingStatus": status if ended else each.status(now),
-                "TargetStatus": status if ended else each.status(now),
+                "StagingStatus": status,
+                "TargetStatus": status,
                 "StagingRecordsToBeProcessedCount": count,
+                "StagingRecordsCreatedCount": count,
                 "TargetRecordsCreatedCount": max(0, count - each.plan.error_rows),
                 "TargetRecordsUpdatedCount": 0,
                 "StagingStartDateTime": odata_time(each.executing_from, now),
                 "StagingEndDateTime": odata_time(each.finished_at, now),
                 "TargetStartDateTime": odata_time(each.executing_from, now),
                 "TargetEndDateTime": odata_time(each.finished_at, now),
+                "SourceFormat": entity.source_format,
+                "ExecutionUnit": 1,
+                "LevelInExecutionUnit": 1,
+                "SequenceInLevel": number,
             })  # fmt: skip
     return rows
 
@@ -164,7 +203,8 @@ FIELDS = {
     "DataManagementExecutionJobs": {"JobId", "Description"},
     "DataManagementExecutionJobDetails": {
         "JobId", "DefinitionGroupId", "EntityName", "StagingStatus", "TargetStatus",
-        "StagingRecordsToBeProcessedCount", "TargetRecordsCreatedCount", "TargetRecordsUpdatedCount",
+        "StagingRecordsToBeProcessedCount", "StagingRecordsCreatedCount", "TargetRecordsCreatedCount",
+        "TargetRecordsUpdatedCount", "SourceFormat", "ExecutionUnit", "LevelInExecutionUnit", "SequenceInLevel",
         "StagingStartDateTime", "StagingEndDateTime", "TargetStartDateTime", "TargetEndDateTime",
     },
 }  # fmt: skip
@@ -190,48 +230,28 @@ def _by_key(rows: list[Row], wanted: EntityRequest) -> Row:
     raise Refusal(dmf_answers.not_found(f"/data/{wanted.set_name}({quote(text)})"))
 
 
-def _matches(row: Row, expression: str, set_name: str) -> bool:
-    if not expression.strip():
-        return True
-    verdict, position, joiner = True, 0, "and"
-    while True:
-        clause = _CLAUSE.match(expression, position)
-        if clause is None:
-            raise Refusal(_bad_query(f"Syntax error at position {position} in '{expression}'.", set_name))
-        _check_field(clause["field"], [], set_name)
-        outcome = _compare(row.get(clause["field"]), clause)
-        verdict = (verdict and outcome) if joiner == "and" else (verdict or outcome)
-        position = clause.end()
-        if position == len(expression):
-            return verdict
-        joint = re.compile(r"(and|or)\b", re.IGNORECASE).match(expression, position)
-        if joint is None:
-            raise Refusal(_bad_query(f"Syntax error at position {position} in '{expression}'.", set_name))
-        joiner, position = joint[1].lower(), joint.end()
+def _filtered(rows: list[Row], world: World, expression: str, set_name: str) -> list[Row]:
+    try:
+        fits = parse_filter(expression, FIELDS[set_name], wildcards=world.settings.wildcard_filters)
+    except BadFilter as bad:
+        raise Refusal(_bad_query(str(bad), set_name)) from bad
+    except NotImitated as missing:
+        raise Refusal(dmf_answers.not_supported(str(missing))) from missing
+    return [row for row in rows if fits(row)]
 
 
-def _compare(value: object, clause: re.Match[str]) -> bool:
-    wanted: Any = clause["bare"] if clause["text"] is None else clause["text"].replace("''", "'")
-    actual: Any = value
-    if isinstance(value, int):
-        try:
-            wanted = int(wanted)
-        except ValueError:
-            return False
-    else:
-        actual, wanted = str(value).casefold(), str(wanted).casefold()
-    operator = clause["operator"].lower()
-    outcomes = {"eq": actual == wanted, "ne": actual != wanted, "gt": actual > wanted,
-                "ge": actual >= wanted, "lt": actual < wanted, "le": actual <= wanted}  # fmt: skip
-    return bool(outcomes[operator])
+def _selected_names(options: dict[str, str], set_name: str) -> set[str]:
+    names = {name.strip() for name in options.get("$select", "").split(",") if name.strip()}
+    for name in names:
+        _check_field(name, set_name)
+    return names
 
 
-def _selected(row: Row, options: dict[str, str]) -> Row:
-    wanted = {name.strip() for name in options.get("$select", "").split(",") if name.strip()}
-    return {name: value for name, value in row.items() if not wanted or name in wanted or name == "@odata.etag"}
+def _selected(row: Row, names: set[str]) -> Row:
+    return {name: value for name, value in row.items() if not names or name in names or name == "@odata.etag"}
 
 
-def _check_field(field: str, rows: list[Row], set_name: str) -> None:
+def _check_field(field: str, set_name: str) -> None:
     if field not in FIELDS[set_name]:
         raise Refusal(
             _bad_query(
@@ -265,7 +285,7 @@ def _create(world: World, exchange: Exchange, wanted: EntityRequest) -> Response
     if row is None or wanted.key is not None:
         raise Refusal(dmf_answers.model_state_invalid())
     for field in row:
-        _check_field(field, [], wanted.set_name)
+        _check_field(field, wanted.set_name)
     if wanted.set_name == "DataManagementDefinitionGroups" and isinstance(row.get("Name"), str) and row["Name"]:
         if world.projects.find(row["Name"]) is not None:
             raise Refusal(

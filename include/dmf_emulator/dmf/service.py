@@ -19,7 +19,7 @@ from dmf_emulator.state.tokens import TokenRefused
 from dmf_emulator.state.world import World
 
 _ACTION_PATH = re.compile(r"DataManagementDefinitionGroups/Microsoft\.Dynamics\.DataEntities\.(\w+)\Z")
-_SET_PATH = re.compile(r"(\w+)(?:\((.*)\))?\Z", re.DOTALL)
+_SET_PATH = re.compile(r"(\w+)(?:\((.*)\)|(/\$count))?\Z", re.DOTALL)
 
 
 class DmfService:
@@ -38,7 +38,7 @@ class DmfService:
         set_match = _SET_PATH.match(path)
         if set_match is not None and set_match[1] in ENTITY_SETS and request.method in {"GET", "POST"}:
             exchange.action = set_match[1]
-            wanted = EntityRequest(set_match[1], set_match[2], base_url)
+            wanted = EntityRequest(set_match[1], set_match[2], base_url, counts_only=set_match[3] is not None)
             return lambda: self._authorised(exchange, audience, lambda: query(self._world, exchange, wanted))
         if path == "$metadata" and request.method == "GET":
             exchange.action = "$metadata"

@@ -5,14 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from dmf_emulator.dmf.entity_sets import ENTITY_SETS
 from dmf_emulator.faults import dmf_effects as effects
 from dmf_emulator.faults.definitions import EXPORT_ACTIONS, Choice, FaultDefinition, Mode
-from dmf_emulator.faults.effects import cut, gateway_after, gateway_instead, reset_instead, withhold
+from dmf_emulator.faults.effects import (
+    ADDRESS_FORMS,
+    cut,
+    gateway_after,
+    gateway_instead,
+    redirect,
+    reset_instead,
+    withhold,
+)
+from dmf_emulator.faults.languages import LANGUAGES, translated
 from dmf_emulator.faults.quota import over_quota, quota_refused
 from dmf_emulator.state.executions import FOREVER, OUTCOMES
 
 _BLOB_READS = ("GetBlob",)
 _URL = ("GetExportedPackageUrl",)
+_ENTITY_SETS = tuple(ENTITY_SETS)
 
 
 def _fixed(**changes: object) -> Mode:
@@ -27,10 +38,17 @@ def _answer(effect: object, *actions: str, times: int | None = None, **parameter
     return Mode(stage="answer", actions=actions, answer=effect, times=times, parameters=parameters)  # type: ignore[arg-type]
 
 
-def _quota(requests: int, concurrent: int) -> Mode:
+def _quota(requests: int, execution_seconds: float, concurrent: int) -> Mode:
     return Mode(
         stage="answer",
-        parameters={"requests": requests, "window_seconds": 300.0, "concurrent": concurrent},
+        parameters={
+            "requests": requests,
+            "window_seconds": 300.0,
+            "execution_seconds": execution_seconds,
+            "concurrent": concurrent,
+            "request_seconds": 0.0,
+            "export_seconds": 0.0,
+        },
         applies=over_quota,
         answer=quota_refused,
     )
@@ -234,15 +252,85 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         {"never": _fixed(package_exists=False)},
     ),
     FaultDefinition(
-        "dmf.F27", "user-quota", "429 beyond a number of requests per window or at once",
+        "dmf.F27", "user-quota", "429 beyond a number of requests or an execution time per window, or too many at once",
         "docs/wire/dmf-package-api.md#quotas-per-user",
         {
-            "finance-and-operations": _quota(requests=6000, concurrent=52),
-            "human-resources": _quota(requests=500, concurrent=25),
+            "finance-and-operations": _quota(requests=6000, execution_seconds=1200.0, concurrent=52),
+            "human-resources": _quota(requests=500, execution_seconds=300.0, concurrent=25),
         },
     ),
     FaultDefinition(
         "dmf.F28", "redirect", "302 to a sign-in page", "docs/wire/dmf-package-api.md#redirects",
-        {"answer": _answer(effects.redirect, times=1)},
+        {"answer": _answer(redirect, times=1, status=Choice((302, 301, 303, 307, 308)), location="")},
+    ),
+    FaultDefinition(
+        "dmf.F29", "job-details-unavailable", "job details are not published by the platform, or not to this user",
+        "docs/wire/dmf-package-api.md#job-details",
+        {
+            "answer": _answer(
+                effects.details_unavailable, "DataManagementExecutionJobDetails", status=Choice((404, 403, 400, 501))
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F30", "late-job-details", "the rows of an execution appear in the job details later than its status",
+        "docs/wire/dmf-package-api.md#job-details",
+        {"seconds": _plan(details_delay_seconds=60.0)},
+    ),
+    FaultDefinition(
+        "dmf.F31", "query-limits", "400 for a filter of too many nodes, or 404 for a query that is too long",
+        "docs/wire/dmf-package-api.md#odata-options",
+        {
+            "nodes": Mode(
+                stage="answer", actions=_ENTITY_SETS, applies=effects.too_many_clauses, answer=effects.node_limit,
+                parameters={"nodes": 100, "nodes_per_comparison": 5},
+            ),
+            "length": Mode(
+                stage="answer", actions=_ENTITY_SETS, applies=effects.query_too_long, answer=effects.length_limit,
+                parameters={"characters": 2048},
+            ),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F32", "other-language", "errors speak the user's language; codes, numbers and names stay as they are",
+        "docs/wire/dmf-package-api.md#language-of-messages",
+        {
+            "translated": Mode(
+                stage="reply", origins=("dmf", "entra", "graph", "sharepoint"), on_success=False, reply=translated,
+                parameters={"language": Choice(LANGUAGES)},
+            )
+        },
+    ),
+    FaultDefinition(
+        "dmf.F33", "package-remade",
+        "the package is made anew between two links (under a new name), or while it is read (under the same name)",
+        "docs/wire/dmf-package-api.md#copies-of-a-package",
+        {
+            f"{where}-{what}-content": Mode(
+                stage="answer", origins=origins, actions=actions, times=1, applies=applies,
+                answer=partial(effect, what == "other"),
+            )
+            for where, origins, actions, applies, effect in (
+                ("new-copy", ("dmf",), _URL, effects.has_given_links, effects.package_remade),
+                ("in-place", ("blob",), _BLOB_READS, None, effects.blob_rewritten),
+            )
+            for what in ("same", "other")
+        },
+    ),
+    FaultDefinition(
+        "dmf.F34", "more-in-package", "files of entities below Resources/, or an entry that belongs to no entity",
+        "docs/wire/dmf-package-api.md#layout-of-a-package",
+        {
+            "attachments": Mode(
+                stage="plan", actions=EXPORT_ACTIONS, plan=effects.with_attachments,
+                parameters={"attachments": 2, "separator": Choice(("/", "\\")), "folders": Choice((0, 1))},
+            ),
+            "stray-entry": _plan(stray_entry="Notes.txt"),
+        },
+    ),
+    FaultDefinition(
+        "dmf.F35", "odd-package-link", "the link leads elsewhere: another host or scheme, an inner address, none",
+        "hardening",
+        {"link": Mode(stage="reply", actions=_URL, reply=effects.odd_link, parameters={"form": Choice(ADDRESS_FORMS)})},
     ),
 )  # fmt: skip

@@ -8,10 +8,11 @@ from dataclasses import replace
 from dmf_emulator.blob.service import authentication_failed, blob_missing, expired
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.dmf import answers as dmf_answers
+from dmf_emulator.dmf.odata_filter import count_comparisons
 from dmf_emulator.faults.definitions import Parameters
-from dmf_emulator.faults.effects import retry_after
+from dmf_emulator.faults.effects import changed_json, odd_address, retry_after
 from dmf_emulator.http.exchange import Exchange
-from dmf_emulator.http.message import Response
+from dmf_emulator.http.message import Response, json_response
 from dmf_emulator.state.executions import SUCCEEDED, ZERO_ID, ExecutionPlan
 from dmf_emulator.state.world import World
 
@@ -78,6 +79,16 @@ def delta(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
     return replace(plan, delta=str(parameters["delta"]))
 
 
+def with_attachments(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
+    """Let the package hold files below `Resources/`."""
+    return replace(
+        plan,
+        attachments=int(parameters["attachments"]),
+        attachment_separator=str(parameters["separator"]),
+        attachment_folders=bool(parameters["folders"]),
+    )
+
+
 def defect(plan: ExecutionPlan, parameters: Parameters) -> ExecutionPlan:
     """Let the package be broken."""
     return replace(plan, package_defect=str(parameters["defect"]))
@@ -112,9 +123,78 @@ def forbidden(world: World, exchange: Exchange, parameters: Parameters) -> Respo
     return dmf_answers.forbidden("forbidden")
 
 
-def redirect(world: World, exchange: Exchange, parameters: Parameters) -> Response:
-    """Send the client to a sign-in page."""
-    location = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize?client_id=signin"
-    return Response(
-        302, {"Location": location, "Content-Type": "text/html"}, b"<html>Object moved</html>", verdict="redirected"
+def details_unavailable(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Answer as a platform that does not publish the job details, or to a user who may not read them."""
+    status = int(parameters["status"])
+    if status == 400:
+        return dmf_answers.odata_error(
+            400,
+            "The query specified in the URI is not valid. Could not find a property named 'JobId' on type "
+            "'Microsoft.Dynamics.DataEntities.DataManagementExecutionJobDetail'.",
+            "Microsoft.OData.ODataException",
+            "no-job-details",
+        )
+    messages = {
+        404: f"No HTTP resource was found that matches the request URI '{world.urls['dmf']}{exchange.request.path}'.",
+        403: "Access denied",
+    }
+    body = {"Message": messages[status]} if status in messages else {}
+    return json_response(status, body, dmf_answers.odata_headers(), verdict="no-job-details")
+
+
+def too_many_clauses(world: World, exchange: Exchange, parameters: Parameters) -> bool:
+    """Whether a filter has more nodes than ASP.NET's OData library reads by default."""
+    comparisons = count_comparisons(exchange.request.parameters.get("$filter", ""))
+    return comparisons * int(parameters["nodes_per_comparison"]) + 1 > int(parameters["nodes"])
+
+
+def node_limit(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Answer 400 in the library's words."""
+    message = (
+        f"The query specified in the URI is not valid. The node count limit of '{parameters['nodes']}' has been "
+        "exceeded. To increase the limit, set the 'MaxNodeCount' property on EnableQueryAttribute or "
+        "ODataValidationSettings."
     )
+    return dmf_answers.odata_error(400, message, "Microsoft.OData.ODataException", "too-many-nodes")
+
+
+def query_too_long(world: World, exchange: Exchange, parameters: Parameters) -> bool:
+    """Whether a query is longer than IIS lets through by default."""
+    return len(exchange.request.query) > int(parameters["characters"])
+
+
+def length_limit(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Answer 404.15 as IIS does: the page does not say so."""
+    answer = dmf_answers.gateway_error(404, "Not Found")
+    answer.verdict = "query-too-long"
+    return answer
+
+
+def package_remade(other_content: bool, world: World, exchange: Exchange, parameters: Parameters) -> Response | None:
+    """Let the next link name a package that was made anew, then let the service answer."""
+    execution = world.executions.find(exchange.execution_id)
+    if execution is not None:
+        blob_id = world.executions.copy_blob(execution)
+        world.executions.remake_package(execution, blob_id, other_content=other_content)
+    return None
+
+
+def has_given_links(world: World, exchange: Exchange, parameters: Parameters) -> bool:
+    """Whether a link to the execution's package was given out before."""
+    execution = world.executions.find(exchange.execution_id)
+    return execution is not None and execution.url_polls > execution.plan.empty_url_polls
+
+
+def blob_rewritten(other_content: bool, world: World, exchange: Exchange, parameters: Parameters) -> Response | None:
+    """Write the blob anew under the same name, then let the service answer."""
+    execution = world.executions.find(exchange.execution_id)
+    segments = exchange.request.segments
+    if execution is not None and len(segments) > 1:
+        world.executions.remake_package(execution, segments[1].strip("{}").upper(), other_content=other_content)
+    return None
+
+
+def odd_link(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
+    """Name another address than the package's."""
+    value = json.loads(response.body)["value"]
+    return changed_json(response, value=odd_address(value, parameters["form"])) if value else response

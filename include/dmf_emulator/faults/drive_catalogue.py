@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dmf_emulator.dmf.entity_sets import ENTITY_SETS
 from dmf_emulator.faults import drive_effects as effects
 from dmf_emulator.faults.definitions import Choice, FaultDefinition, Mode
-from dmf_emulator.faults.effects import cut, reset_instead, slow
+from dmf_emulator.faults.effects import ADDRESS_FORMS, cut, reset_instead, slow
 
 _BOTH = ("graph", "sharepoint")
 _RANGES = ("uploadRange",)
@@ -201,6 +202,62 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
             "retagged": _reply(effects.retagged, ("GetBlob", "HeadBlob"), 1, origins=("blob",)),
             "ignores-range": Mode(stage="probe", origins=("blob",), actions=("GetBlob",), times=1),
             "busy": _answer(effects.blob_busy, ("blob",), ()),
+        },
+    ),
+    FaultDefinition(
+        "drive.F21", "drive-unreadable", "the drive cannot be read by its id, its items can; or its quota says nothing",
+        "docs/wire/graph-onedrive.md#drive-by-its-id",
+        {
+            "by-id": Mode(
+                stage="answer", origins=_BOTH, actions=("getDrive",), applies=effects.by_drive_id,
+                answer=effects.drive_unreadable, parameters={"status": Choice((404, 403))},
+            ),
+            "quota": _reply(
+                effects.odd_quota, ("getDrive",), None, origins=_BOTH,
+                quota=Choice(("missing", "empty", "null", "zero", "text", "negative")),
+            ),
+        },
+    ),
+    FaultDefinition(
+        "drive.F22", "resource-modified", "409 resourceModified, also under `replace`; the same request passes later",
+        "docs/wire/graph-onedrive.md#modified-meanwhile",
+        {"answer": _answer(effects.modified, _BOTH, ("putContent", *_CREATE_AND_RANGES))},
+    ),
+    FaultDefinition(
+        "drive.F23", "locked-otherwise", "a locked file told by other statuses and codes than 423 resourceLocked",
+        "docs/wire/graph-onedrive.md#locked-files",
+        {
+            "answer": _answer(
+                effects.locked_otherwise, _BOTH, ("putContent", *_CREATE_AND_RANGES),
+                form=Choice(("locked-403", "locked-409", "not-allowed", "access-denied-423")),
+            )
+        },
+    ),
+    FaultDefinition(
+        "drive.F24", "odd-upload-url", "the session's address leads elsewhere: another host or scheme, inside, nowhere",
+        "hardening",
+        {"url": _reply(effects.odd_upload_url, _CREATE, None, origins=_BOTH, form=Choice(ADDRESS_FORMS))},
+    ),
+    FaultDefinition(
+        "drive.F25", "odd-next-link", "the next page of a list is the same again, another list, or on another host",
+        "microsoftgraph/msgraph-sdk-dotnet#2316, hardening",
+        {
+            "link": _reply(
+                effects.odd_next_link, ("listChildren", "listDrives", *ENTITY_SETS), None, origins=(*_BOTH, "dmf"),
+                form=Choice(("same-page", "other-list", "sharepoint", *ADDRESS_FORMS)),
+            )
+        },
+    ),
+    FaultDefinition(
+        "drive.F26", "not-what-others-see",
+        "the item is checked out or a draft, holds malware, is still processed, or was changed by the library",
+        "docs/wire/graph-onedrive.md#state-of-a-file",
+        {
+            **{
+                mode: Mode(stage="probe", origins=_BOTH, actions=_ITEM_CALLS)
+                for mode in ("checked-out", "malware", "processing", "pending", "rewritten")
+            },
+            "malware-download": _answer(effects.infected, _BOTH, ("getContent", "download"), None),
         },
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from dmf_emulator.blob.service import expired as link_expired
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.dmf import answers as dmf_answers
 from dmf_emulator.faults.definitions import Parameters
-from dmf_emulator.faults.effects import retry_after
+from dmf_emulator.faults.effects import changed_json, odd_address, retry_after
 from dmf_emulator.graph import answers as graph_answers
 from dmf_emulator.graph.answers import drive_error, name_exists, session_not_found
 from dmf_emulator.graph.service import unauthenticated
@@ -192,3 +193,78 @@ def short(world: World, exchange: Exchange, response: Response, parameters: Para
             left -= len(piece)
 
     return replace(response, stream=kept(), body=b"", length_bytes=length, verdict="short-body")
+
+
+def by_drive_id(world: World, exchange: Exchange, parameters: Parameters) -> bool:
+    """Whether the drive is asked for by its own id rather than as a user's or a site's."""
+    return re.match(r"/(?:.*/)?drives/[^/]+/?\Z", exchange.request.path) is not None
+
+
+def drive_unreadable(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Answer 404 `UnknownError`, or 403, for a drive whose items can be reached."""
+    if int(parameters["status"]) == 403:
+        return drive_error(exchange.origin, 403, "accessDenied", "Access denied")
+    return drive_error(exchange.origin, 404, "UnknownError", "404 FILE NOT FOUND")
+
+
+def odd_quota(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
+    """Show a quota that says nothing, or nothing sensible."""
+    shown = {
+        "missing": None, "empty": {}, "null": {"remaining": None, "total": None}, "zero": {"remaining": 0, "total": 0},
+        "text": {"remaining": "much"}, "negative": {"remaining": -1},
+    }  # fmt: skip
+    return changed_json(response, quota=shown[str(parameters["quota"])])
+
+
+def modified(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Answer 409 `resourceModified`, which passes when the same request is sent again."""
+    return drive_error(
+        exchange.origin, 409, "resourceModified",
+        "The resource has changed since the caller last read it; usually an eTag mismatch",
+    )  # fmt: skip
+
+
+def locked_otherwise(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Answer a locked file in the ways that were reported besides 423 `resourceLocked`."""
+    message = "The resource you are attempting to access is locked"
+    form = parameters["form"]
+    if form == "access-denied-423":
+        return drive_error(exchange.origin, 423, "accessDenied", message)
+    if form == "not-allowed":
+        return drive_error(exchange.origin, 403, "notAllowed", message, inner="resourceLocked")
+    status = {"locked-403": 403, "locked-409": 409}[str(form)]
+    return drive_error(exchange.origin, status, "resourceLocked", message)
+
+
+def odd_upload_url(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
+    """Name another address than the session's."""
+    url = json.loads(response.body)["uploadUrl"]
+    return changed_json(response, uploadUrl=odd_address(url, parameters["form"]))
+
+
+def odd_next_link(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
+    """Name a next page that is none: the same again, another list, or another address.
+
+    :param parameters: `form`: `same-page`, `other-list`, `sharepoint`, or one of an address.
+    """
+    body = json.loads(response.body)
+    if not isinstance(body.get("value"), list):
+        return response
+    request, form = exchange.request, str(parameters["form"])
+    own = f"{world.urls[exchange.origin]}{request.path}?{request.query}"
+    if form == "same-page":
+        link: object = own
+    elif form == "other-list":
+        link = f"{world.urls[exchange.origin]}{request.path.rpartition('/')[0]}/other?{request.query}"
+    elif form == "sharepoint":
+        link = f"{world.urls['sharepoint']}/_api/v2.0/{request.path.partition('/v1.0/')[2]}?$skiptoken=x"
+    else:
+        link = odd_address(own, form)
+    return changed_json(response, **{"@odata.nextLink": link})
+
+
+def infected(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Refuse the content of a file in which malware was found."""
+    return drive_error(
+        exchange.origin, 403, "malwareDetected", "Malware was detected in the requested resource.", verdict="malware"
+    )

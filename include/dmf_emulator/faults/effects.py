@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import urlsplit
 
 from dmf_emulator.dmf import answers as dmf_answers
 from dmf_emulator.faults.definitions import Parameters
@@ -74,3 +76,55 @@ def cut(world: World, exchange: Exchange, response: Response, parameters: Parame
     response.transport = replace(response.transport, cut_after_bytes=after_bytes)
     response.verdict = "cut-short"
     return response
+
+
+# Addresses that a service could give and that lead somewhere else than they seem to, or nowhere.
+ADDRESS_FORMS = (
+    "plain-http", "other-host", "other-port", "metadata-service", "user-in-front", "fragment", "backslashes",
+    "local-file", "without-host", "blank", "with-line-end", "number",
+)  # fmt: skip
+
+
+def odd_address(url: str, form: str) -> object:
+    """Return an address in another form.
+
+    :param url: the service's own address.
+    :param form: one of `ADDRESS_FORMS`.
+    """
+    parts = urlsplit(url)
+    rest = f"{parts.path}?{parts.query}"
+    forms: dict[str, object] = {
+        "plain-http": f"http://{parts.netloc}{rest}",
+        "other-host": f"https://storage.other.example{rest}",
+        "other-port": f"https://{parts.hostname}:{(parts.port or 443) % 65535 + 1}{rest}",
+        "metadata-service": f"http://169.254.169.254/latest/meta-data?{parts.query}",
+        "user-in-front": f"https://{parts.netloc}@storage.other.example{rest}",
+        "fragment": f"https://storage.other.example/#@{parts.netloc}{rest}",
+        "backslashes": f"https:\\\\storage.other.example\\@{parts.netloc}{rest}",
+        "local-file": "file:///etc/passwd",
+        "without-host": f"https:///{rest}",
+        "blank": " ",
+        "with-line-end": f"{url}\r\nX-Injected: 1",
+        "number": 12,
+    }
+    return forms[form]
+
+
+def changed_json(response: Response, **changes: object) -> Response:
+    """Return an answer whose JSON object has other values; None leaves a property out."""
+    body = json.loads(response.body)
+    body.update(changes)
+    response.body = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
+    return response
+
+
+def redirect(world: World, exchange: Exchange, parameters: Parameters) -> Response:
+    """Send the client elsewhere.
+
+    :param parameters: `status` and `location`; a sign-in page when the latter is empty.
+    """
+    location = str(parameters["location"])
+    if not location:
+        location = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize?client_id=signin"
+    headers = {"Location": location, "Content-Type": "text/html"}
+    return Response(int(parameters["status"]), headers, b"<html>Object moved</html>", verdict="redirected")

@@ -107,8 +107,7 @@ class FaultSet:
             if name in {definition.name, definition.alias}:
                 return definition
         raise EmulatorError(
-            f"unknown fault {name!r}: `python -m dmf_emulator --list-faults` shows dmf.F1 to dmf.F28 and "
-            "drive.F1 to drive.F20 with their readable names"
+            f"unknown fault {name!r}: `python -m dmf_emulator --list-faults` shows all, with their numbers and names"
         )
 
     def remove(self, rule: FaultRule | int) -> None:

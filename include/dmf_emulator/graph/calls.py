@@ -9,9 +9,10 @@ from dmf_emulator.graph.addresses import DriveAddress
 from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, name_exists
 from dmf_emulator.graph.conflicts import check_etag, chosen_name, commit_session, existing_children, refuse_bad_name
 from dmf_emulator.graph.items import download_url, drive_json, etag, item_json
+from dmf_emulator.graph.pages import page
 from dmf_emulator.graph.session_creation import create_session
 from dmf_emulator.http.exchange import Exchange
-from dmf_emulator.http.message import Refusal, Response, is_whole_number, json_object, json_response
+from dmf_emulator.http.message import Refusal, Response, json_object, json_response
 from dmf_emulator.state.drives import Drive, Item
 from dmf_emulator.state.quickxor import QuickXorHash
 from dmf_emulator.state.world import World
@@ -29,7 +30,6 @@ _CALLS = {
     ("POST", "oneDrive.createUploadSession"): "createUploadSession",
     ("POST", "microsoft.graph.createUploadSession"): "createUploadSession",
 }
-_PAGE_ITEMS = 200
 
 
 class DriveCalls:
@@ -98,9 +98,9 @@ class DriveCalls:
     def _shown(self, item: Item) -> dict[str, Any]:
         body = item_json(self._world, item, self._origin)
         if not item.is_folder:
-            hashes = self._world.faults.probe(self._exchange, "drive.F17")
-            if hashes is not None:
-                body = with_wrong_facts(body, hashes)
+            for fault in ("drive.F17", "drive.F26"):
+                shown = self._world.faults.probe(self._exchange, fault)
+                body = body if shown is None else with_wrong_facts(body, shown)
         wanted = {
             name.strip() for name in self._exchange.request.parameters.get("$select", "").split(",") if name.strip()
         }
@@ -114,18 +114,9 @@ class DriveCalls:
         return json_response(200, body, {"ETag": etag(item)})
 
     def _children(self, drive: Drive) -> Response:
-        item, parameters = self._item(drive), self._exchange.request.parameters
-        children = existing_children(item)
-        start, size = (parameters.get(name, "") for name in ("$skiptoken", "$top"))
-        for text in (start, size):
-            if text and not is_whole_number(text):
-                raise Refusal(invalid_request(self._origin, "Invalid paging value."))
-        first, count = int(start or 0), min(int(size or _PAGE_ITEMS) or _PAGE_ITEMS, 1000)
-        body: dict[str, Any] = {"value": [self._shown(child) for child in children[first : first + count]]}
-        if first + count < len(children):
-            address = f"{self._world.urls[self._origin]}{self._exchange.request.path}"
-            body["@odata.nextLink"] = f"{address}?$top={count}&$skiptoken={first + count}"
-        return json_response(200, body)
+        children = existing_children(self._item(drive))
+        shown, link = page(self._world, self._origin, self._exchange, children, lambda child: child.name.casefold())
+        return json_response(200, {"value": [self._shown(child) for child in shown], **link})
 
     def _create_folder(self, drive: Drive) -> Response:
         parent, body = self._item(drive), self._body()
@@ -266,12 +257,29 @@ class _NoLock:
 
 
 def with_wrong_facts(body: dict[str, Any], fault: Any) -> dict[str, Any]:
-    """Return a driveItem as fault drive.F17 shows it.
+    """Return a driveItem as faults drive.F17 and drive.F26 show it.
 
     :param fault: the fault's parameters with its mode.
     """
-    mode = fault["mode"]
-    if mode == "wrong-size":
-        return {**body, "size": max(0, body["size"] - 1)}
-    hashes = {} if mode == "missing-hash" else {"quickXorHash": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}
-    return {**body, "file": {**body["file"], "hashes": hashes}}
+    mode, file = fault["mode"], body["file"]
+    shown: dict[str, dict[str, Any]] = {
+        "wrong-size": {"size": max(0, body["size"] - 1)},
+        "missing-hash": {"file": {**file, "hashes": {}}},
+        "wrong-hash": {"file": {**file, "hashes": {"quickXorHash": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}}},
+        "checked-out": {"publication": {"level": "checkout", "versionId": "0.1"}},
+        "malware": {"malware": {"description": "EICAR-Test-File"}},
+        "processing": {"file": {**file, "hashes": {}, "processingMetadata": True}},
+        "pending": {"pendingOperations": {"pendingContentUpdate": {"queuedDateTime": body["lastModifiedDateTime"]}}},
+        "rewritten": {
+            "size": body["size"] + 7168,
+            "eTag": _next_version(body["eTag"]),
+            "cTag": _next_version(body["cTag"]),
+            "file": {**file, "hashes": {"quickXorHash": "BAAAAAAAAAAAAAAAAAAAAAAAAAA="}},
+        },
+    }
+    return {**body, **shown[mode]}
+
+
+def _next_version(tag: str) -> str:
+    head, _, version = tag.rstrip('"').rpartition(",")
+    return f'{head},{int(version) + 1}"'

@@ -14,6 +14,7 @@ from dmf_emulator.graph.addresses import DriveAddress, OwnerAddress, parse_addre
 from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, request_headers
 from dmf_emulator.graph.calls import DriveCalls
 from dmf_emulator.graph.items import drive_json, web_url
+from dmf_emulator.graph.pages import page
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_response
 from dmf_emulator.state.drives import Drive
@@ -108,9 +109,10 @@ class DriveApi:
         if exchange.request.method != "GET":
             raise Refusal(invalid_request(self._origin, "The HTTP method is not supported here."))
         if address.lists_drives:
-            owner = address.owner
-            drive = self._drive(DriveAddress(owner, address.owner_id, None, (), ""), claims)
-            return json_response(200, {"value": [drive_json(world, drive)]})
+            drive = self._drive(DriveAddress(address.owner, address.owner_id, None, (), ""), claims)
+            drives = [drive] if drive is world.drives.user_drive else sorted(world.drives.libraries, key=_place)
+            shown, link = page(world, self._origin, exchange, drives, _place)
+            return json_response(200, {"value": [drive_json(world, each) for each in shown], **link})
         if address.owner == "site":
             if not self._is_site(address.owner_id):
                 raise Refusal(item_not_found(self._origin))
@@ -152,6 +154,10 @@ class DriveApi:
         known = self._world.settings.site_id.lower()
         host = known.split(",")[0]
         return site_id.lower().rstrip(":") in {known, *known.split(",")[1:2], f"{host}:/sites/exports", "root", host}
+
+
+def _place(drive: Drive) -> str:
+    return drive.name.casefold()
 
 
 def unauthenticated(world: World, origin: str, reason: str) -> Response:

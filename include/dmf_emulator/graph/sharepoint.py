@@ -146,8 +146,10 @@ class SharePointService:
             name = chosen_name("sharepoint", session.parent, session.name, session.conflict_behavior)
             item, is_new = save_session(world, "sharepoint", session, session.parent, name)
             body = item_json(world, item, "sharepoint")
-        wrong = world.faults.probe(exchange, "drive.F17")
-        return json_response(201 if is_new else 200, body if wrong is None else with_wrong_facts(body, wrong))
+        for fault in ("drive.F17", "drive.F26"):
+            shown = world.faults.probe(exchange, fault)
+            body = body if shown is None else with_wrong_facts(body, shown)
+        return json_response(201 if is_new else 200, body)
 
     def _progress(self, session: UploadSession, status: int) -> Response:
         return json_response(

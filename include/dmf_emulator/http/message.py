@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -13,10 +13,11 @@ from dmf_emulator.http.pacing import Pacer
 
 REASONS = {
     100: "Continue", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content",
-    302: "Found", 304: "Not Modified", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 411: "Length Required",
-    412: "Precondition Failed", 413: "Request Entity Too Large", 415: "Unsupported Media Type",
-    416: "Requested Range Not Satisfiable", 423: "Locked", 429: "Too Many Requests",
+    301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect",
+    308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+    405: "Method Not Allowed", 407: "Proxy Authentication Required", 408: "Request Timeout", 409: "Conflict",
+    411: "Length Required", 412: "Precondition Failed", 413: "Request Entity Too Large",
+    415: "Unsupported Media Type", 416: "Requested Range Not Satisfiable", 423: "Locked", 429: "Too Many Requests",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
     502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout", 507: "Insufficient Storage",
 }  # fmt: skip
@@ -77,6 +78,15 @@ class Transport:
     stall_seconds: float = 0.0
     bytes_per_second: int | None = None
 
+    @property
+    def leaves_body_alone(self) -> bool:
+        """Whether the body may be sent in one piece."""
+        return replace(self, withhold_seconds=0.0) == Transport()
+
+
+def _nothing() -> None:
+    """Nobody needs to know."""
+
 
 @dataclass(slots=True)
 class Response:
@@ -86,6 +96,7 @@ class Response:
     :param stream: the body in pieces, when it is not; `length_bytes` then says how long it is.
     :param length_bytes: the declared length, when it differs from that of `body`.
     :param verdict: a word for the recorder on why the answer is what it is.
+    :param leaves: called once, when the answer begins to leave or never will.
     """
 
     status: int
@@ -95,6 +106,7 @@ class Response:
     length_bytes: int | None = None
     transport: Transport = Transport()
     verdict: str = ""
+    leaves: Callable[[], None] = _nothing
 
     @property
     def declared_length_bytes(self) -> int:

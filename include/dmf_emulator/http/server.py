@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from dmf_emulator.http.body import BLOCK_BYTES, ConnectionEnded, MalformedRequest, Wire
-from dmf_emulator.http.message import Request, Response, Transport, json_response, parse_head
+from dmf_emulator.http.message import Request, Response, json_response, parse_head
 from dmf_emulator.http.pacing import Pacer
 from dmf_emulator.settings import EmulatorError, Pace
 
@@ -145,15 +145,24 @@ class Listener:
                 pacer = Pacer(self.pace.bytes_per_second, self._stop)
                 request = parse_head(head, wire, pacer)
                 response = self._answer(request, connection_id, arrived_seconds)
-                if self.pace.latency_seconds:
-                    self._stop.wait(self.pace.latency_seconds)
-                keep_alive = request.keep_alive and self._finish_body(request)
-                if not self._send(sock, request, response, keep_alive) or not keep_alive:
+                if not self._reply(sock, request, response):
                     return
             except MalformedRequest as error:
                 body = json_response(error.status, {"error": {"code": "BadRequest", "message": str(error)}})
                 sock.sendall(body.head(keep_alive=False) + body.body)
                 return
+
+    def _reply(self, sock: socket.socket, request: Request, response: Response) -> bool:
+        """Send the answer when its time has come; say whether the connection goes on."""
+        try:
+            if self.pace.latency_seconds:
+                self._stop.wait(self.pace.latency_seconds)
+            keep_alive = request.keep_alive and self._finish_body(request)
+            withhold_seconds = response.transport.withhold_seconds
+            withheld = bool(withhold_seconds) and not self._withhold(sock, withhold_seconds)
+        finally:
+            response.leaves()
+        return not withheld and self._send(sock, request, response, keep_alive) and keep_alive
 
     def _finish_body(self, request: Request) -> bool:
         body = request.body
@@ -166,8 +175,6 @@ class Listener:
 
     def _send(self, sock: socket.socket, request: Request, response: Response, keep_alive: bool) -> bool:
         transport = response.transport
-        if transport.withhold_seconds and not self._withhold(sock, transport.withhold_seconds):
-            return False
         if transport.reset:
             reset(sock)
             return False
@@ -175,7 +182,7 @@ class Listener:
         if request.method == "HEAD":
             sock.sendall(head)
             return True
-        if response.stream is None and not self.pace.bytes_per_second and transport == Transport():
+        if response.stream is None and not self.pace.bytes_per_second and transport.leaves_body_alone:
             sock.sendall(head + response.body)
             return True
         sock.sendall(head)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Final
@@ -42,11 +44,13 @@ def build_package(spec: PackageSpec) -> Package:
         natural_size = _size(spec, entries)
         if target != natural_size:
             entries = _padded(spec, data_entries, target, natural_size)
-    segments, directory = lay_out(entries, spec.created)
+    segments, directory = lay_out(entries, spec.archived or spec.created)
     if spec.defect == "truncated":
         directory = directory[: len(directory) // 2]
     infos = [EntryInfo(entry.name, entry.size, entry.compressed_size, entry.crc32, entry.rows) for entry in entries]
-    return Package([*segments, BytesSegment(directory)], infos, spec.created.astimezone(UTC).isoformat())
+    return Package(
+        [*segments, BytesSegment(directory)], infos, (spec.archived or spec.created).astimezone(UTC).isoformat()
+    )
 
 
 def _data_entries(spec: PackageSpec) -> list[Entry]:
@@ -57,6 +61,26 @@ def _data_entries(spec: PackageSpec) -> list[Entry]:
         content, rows = (b"", 0) if spec.delta == "zero-byte" else data_file(entity, spec)
         make = corrupted_entry if spec.defect == "corrupt" and index == 0 else small_entry
         entries.append(make(_entry_name(spec, entity), content, rows))
+    return [*entries, *_attachments(spec), *([small_entry(spec.stray_entry, b"?")] if spec.stray_entry else [])]
+
+
+def _attachments(spec: PackageSpec) -> list[Entry]:
+    """Files of entities with images or documents, below ``Resources/<entity>/{GUID}``.
+
+    The layout is that of shashisadasivan/MyScripts, ``FileUpload_ExcelResourceCreator.ps1``, seen on the import side.
+    """
+    separator = spec.attachment_separator
+    entries: list[Entry] = []
+    for entity in spec.entities if spec.attachments else ():
+        folder = f"Resources{separator}{entity.file_name.rpartition('.')[0]}{separator}"
+        if spec.attachment_folders:
+            entries.append(small_entry(folder, b""))
+        for number in range(spec.attachments):
+            source = random.Random(f"{spec.seed}|{folder}|{number}")
+            name = f"{{{str(uuid.UUID(int=source.getrandbits(128), version=4)).upper()}}}"
+            entries.append(small_entry(folder + name, b"\x89PNG\r\n\x1a\n" + source.randbytes(2000)))
+    if spec.attachment_folders and entries:
+        entries.insert(0, small_entry(f"Resources{separator}", b""))
     return entries
 
 
@@ -112,5 +136,5 @@ def _padded(spec: PackageSpec, data_entries: Sequence[Entry], target: int, natur
 
 
 def _size(spec: PackageSpec, entries: Sequence[Entry]) -> int:
-    segments, directory = lay_out(entries, spec.created)
+    segments, directory = lay_out(entries, spec.archived or spec.created)
     return sum(segment.length for segment in segments) + len(directory)

@@ -105,13 +105,19 @@ class PackageSpec:
     :param target_size_bytes: exact size of the package; reached by the rows of an additional entity, see
         :mod:`dmf_emulator.packages.padding`. For ``defect="truncated"`` the size before the cut.
     :param seed: other seeds give other people.
-    :param created: moment of the export, aware; becomes the date of the zip entries.
+    :param created: moment of the export, aware; becomes the date of the data files and of the zip entries.
+    :param archived: moment at which the same data files were put into an archive again; that of the export when None.
     :param defect: what is wrong with the archive, none by default. ``truncated``: ends in the middle of its central
         directory. ``corrupt``: one byte of the first data file is not the one its CRC-32 was taken of. ``zip-slip``:
         the first data file is called ``../<name>``. ``missing-manifest``: no ``Manifest.xml``.
     :param delta: an incremental export instead of a full one. ``header-only``: no rows. ``zero-byte``: data files
         of no bytes. ``missing-entry``: the manifest names data files that are not there. ``some``: about one row
         in ten, and at least one, of those of the full export.
+    :param attachments: files of each entity below ``Resources/<entity>/``, as packages of entities with images or
+        documents carry them; the manifest does not name them.
+    :param attachment_separator: ``/``, or ``\\`` as some writers of Windows put it.
+    :param attachment_folders: whether the folders have entries of their own.
+    :param stray_entry: name of a further entry that belongs to no entity; none when empty.
     :raises ValueError: a value, or a combination of values, of which no package can be made.
     """
 
@@ -123,6 +129,11 @@ class PackageSpec:
     created: datetime = _DEFAULT_CREATED
     defect: str | None = None
     delta: str | None = None
+    archived: datetime | None = None
+    attachments: int = 0
+    attachment_separator: str = "/"
+    attachment_folders: bool = False
+    stray_entry: str = ""
 
     def __post_init__(self) -> None:
         _check_label("definition group", self.definition_group)

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from dmf_emulator.clock import VirtualClock, iso_utc
 from dmf_emulator.packages import EntitySpec, Package, PackageSpec, build_package
 from dmf_emulator.settings import Settings
-from dmf_emulator.state.executions import Execution
+from dmf_emulator.state.executions import Edition, Execution
 
 CONTAINER = "temporary-file"
 _ACCOUNT = "emulatorstorage"
@@ -32,7 +32,7 @@ class BlobStore:
         self._clock = clock
         self._key = hashlib.sha256(f"emulator-account-key|{settings.seed}".encode()).digest()
         self._lock = threading.Lock()
-        self._packages: OrderedDict[str, Package] = OrderedDict()
+        self._packages: OrderedDict[tuple[str, Edition], Package] = OrderedDict()
 
     def blob_name(self, execution: Execution, blob_id: str) -> str:
         """Return the name in the container: `{GUID}/<package>_<GUID>_DMFPackage.zip`
@@ -44,7 +44,7 @@ class BlobStore:
 
     def etag(self, execution: Execution, blob_id: str) -> str:
         """Return the entity tag of a copy: every blob has one of its own, whatever it holds."""
-        own = self.package(execution).etag
+        own = self.package(execution, blob_id).etag
         if blob_id == execution.blob_id:
             return own
         return f'"0x{hashlib.sha256(f"{own}{blob_id}".encode()).hexdigest()[:15].upper()}"'
@@ -80,20 +80,25 @@ class BlobStore:
         # Both are ISO times of one form that we have signed ourselves, so their order is that of their text.
         return None if start <= iso_utc(self._clock.timestamp()) < expiry else "time"
 
-    def package(self, execution: Execution) -> Package:
-        """Return the package of an execution; the same bytes each time."""
+    def package(self, execution: Execution, blob_id: str) -> Package:
+        """Return the package that a blob holds; the same bytes each time, unless it is made anew.
+
+        :param blob_id: which copy.
+        """
+        edition = execution.editions.get(blob_id, Edition())
+        key = (execution.blob_id, edition)
         with self._lock:
-            package = self._packages.get(execution.blob_id)
+            package = self._packages.get(key)
             if package is None:
-                package = self._build(execution)
-                self._packages[execution.blob_id] = package
+                package = self._build(execution, edition)
+                self._packages[key] = package
                 if len(self._packages) > _KEPT_PACKAGES:
                     self._packages.popitem(last=False)
             else:
-                self._packages.move_to_end(execution.blob_id)
+                self._packages.move_to_end(key)
         return package
 
-    def _build(self, execution: Execution) -> Package:
+    def _build(self, execution: Execution, edition: Edition) -> Package:
         plan = execution.plan
         entities = tuple(
             EntitySpec(entity.name, entity.target_entity, entity.source_format, execution.rows[entity.name])
@@ -103,9 +108,14 @@ class BlobStore:
             "definition_group": execution.project.name,
             "legal_entity": execution.company,
             "entities": entities,
-            "seed": self._settings.seed,
+            "seed": self._settings.seed + 1000 * edition.content_seed,
             "created": datetime.fromtimestamp(execution.created_seconds, UTC),
+            "archived": datetime.fromtimestamp(execution.created_seconds + 60 * edition.number, UTC),
             "delta": plan.delta,
+            "attachments": plan.attachments,
+            "attachment_separator": plan.attachment_separator,
+            "attachment_folders": plan.attachment_folders,
+            "stray_entry": plan.stray_entry,
             # An entry that is not there cannot be broken as well.
             "defect": plan.package_defect if plan.delta not in {"zero-byte", "missing-entry"} else None,
         }

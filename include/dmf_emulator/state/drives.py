@@ -100,8 +100,11 @@ class DriveStore:
         self._items: dict[str, Item] = {}
         user = settings.user_principal_name.replace("@", "_").replace(".", "_")
         self.user_drive = self._create("OneDrive", "business", f"/personal/{user}", folder)
-        self.site_drive = self._create("Documents", "documentLibrary", "/sites/Exports", folder)
-        self.drives = (self.user_drive, self.site_drive)
+        self.libraries = tuple(
+            self._create(name, "documentLibrary", "/sites/Exports", folder) for name in settings.libraries
+        )
+        self.site_drive = self.libraries[0]
+        self.drives = (self.user_drive, *self.libraries)
 
     def find_drive(self, drive_id: str) -> Drive | None:
         """Return a drive by id."""

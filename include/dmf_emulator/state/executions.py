@@ -37,6 +37,9 @@ class ExecutionPlan:
     :param error_rows: rows that failed.
     :param broken_errors: the list of errors is no valid JSON.
     :param package_defect: `truncated`, `corrupt`, `zip-slip` or `missing-manifest`.
+    :param details_delay_seconds: how much later than the execution its job details appear.
+    :param attachments: files of each entity below `Resources/` in the package, and how they are written there.
+    :param stray_entry: name of an entry of the package that belongs to no entity.
     :param delta: how an empty delta looks: `header-only`, `zero-byte` or `missing-entry`; None for a full export.
     """
 
@@ -56,6 +59,23 @@ class ExecutionPlan:
     package_exists: bool = True
     package_defect: str | None = None
     delta: str | None = None
+    details_delay_seconds: float = 0.0
+    attachments: int = 0
+    attachment_separator: str = "/"
+    attachment_folders: bool = False
+    stray_entry: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Which making of a package a blob holds.
+
+    :param number: 0 for the first; each later one has the time stamps of its own making.
+    :param content_seed: 0 for the rows of the first; others have other rows.
+    """
+
+    number: int = 0
+    content_seed: int = 0
 
 
 @dataclass(slots=True)
@@ -65,6 +85,8 @@ class Execution:
     :param created_seconds: virtual time of the call in seconds since 1970.
     :param blob_id: GUID in the package's blob name.
     :param rows: rows by entity name.
+    :param link_blob_id: GUID of the blob that the next link names; that of the package's own blob when empty.
+    :param editions: by the GUID of a blob; the first edition where there is none.
     """
 
     execution_id: str
@@ -75,6 +97,8 @@ class Execution:
     plan: ExecutionPlan
     blob_id: str
     rows: dict[str, int]
+    link_blob_id: str = ""
+    editions: dict[str, Edition] = field(default_factory=dict)
     status_polls: int = 0
     url_polls: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -187,7 +211,22 @@ class ExecutionStore:
         blob_id = self.new_guid()
         with self._lock:
             self._blobs[blob_id] = execution
+            latest = execution.editions.get(execution.link_blob_id or execution.blob_id)
+            if latest is not None:
+                execution.editions[blob_id] = latest
+            execution.link_blob_id = blob_id
         return blob_id
+
+    def remake_package(self, execution: Execution, blob_id: str, *, other_content: bool) -> None:
+        """Let a blob hold the package as it is made anew, now or in a moment.
+
+        :param blob_id: which copy.
+        :param other_content: whether its rows differ, as they do when people have changed meanwhile.
+        """
+        with self._lock:
+            number = 1 + max((each.number for each in execution.editions.values()), default=0)
+            before = execution.editions.get(blob_id, Edition())
+            execution.editions[blob_id] = Edition(number, number if other_content else before.content_seed)
 
     def find_by_blob(self, blob_id: str) -> Execution | None:
         """Return the execution whose package has this GUID; blobs go with it.
@@ -228,6 +267,7 @@ class ExecutionStore:
             executing_seconds=settings.executing_seconds,
             url_delay_seconds=settings.url_delay_seconds,
             sas_lifetime_seconds=settings.sas_lifetime_seconds,
+            details_delay_seconds=settings.job_details_delay_seconds,
         )
 
     def _expired(self, execution: Execution) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -19,6 +20,23 @@ _OPEN_PARAMETERS = frozenset({
 })  # fmt: skip
 
 
+_LONGEST_WINDOW_SECONDS = 3600
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What quotas count of a request.
+
+    :param sequence: its number among all requests, from 1.
+    :param timestamp: virtual arrival time in seconds since 1970.
+    :param execution_seconds: how long it took the service, once it is answered; a quota may add more to it.
+    """
+
+    sequence: int
+    timestamp: float
+    execution_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One request as it was received and answered.
@@ -29,6 +47,7 @@ class Record:
     :param path: path and query with secret values masked.
     :param header_names: names as sent; values are never kept but for `range` and `content_range`.
     :param received_bytes: bytes of the body that were read before the answer.
+    :param declared_bytes: bytes of the body that the request announced; -1 for chunked coding.
     :param status: the answer's status; for a reset or withheld answer, the status the client did not see.
     :param verdict: why the answer is what it is: `ok`, `refused`, or the service's own word.
     :param faults: names of the faults applied.
@@ -47,6 +66,7 @@ class Record:
     range: str
     content_range: str
     received_bytes: int
+    declared_bytes: int
     execution_id: str
     session_id: str
     connection_id: int
@@ -73,18 +93,42 @@ class Recorder:
         self._records: deque[Record] = deque(maxlen=limit)
         self._sequence = 0
         self._in_flight: Counter[str] = Counter()
+        self._arrivals: dict[str, deque[Arrival]] = defaultdict(deque)
 
-    def begin(self, origin: str) -> int:
-        """Return the number of a request that has just arrived, and count it as in flight."""
+    def begin(self, origin: str, timestamp: float) -> Arrival:
+        """Take note of a request that has just arrived, and count it as in flight.
+
+        :param timestamp: virtual time in seconds since 1970.
+        """
         with self._lock:
             self._sequence += 1
             self._in_flight[origin] += 1
-            return self._sequence
+            arrival = Arrival(self._sequence, timestamp)
+            arrivals = self._arrivals[origin]
+            arrivals.append(arrival)
+            while arrivals[0].timestamp < timestamp - _LONGEST_WINDOW_SECONDS:
+                arrivals.popleft()
+            return arrival
 
-    def end(self, origin: str) -> None:
-        """Count a request as answered."""
+    def end(self, origin: str, arrival: Arrival, execution_seconds: float) -> None:
+        """Count a request as answered.
+
+        :param execution_seconds: real time from its arrival to the first byte of its answer.
+        """
         with self._lock:
             self._in_flight[origin] -= 1
+            arrival.execution_seconds += execution_seconds
+
+    def window(self, origin: str, since: float) -> list[Arrival]:
+        """Return the requests of an origin that arrived after a moment, the newest last.
+
+        They are kept for an hour, whatever the limit of the recorder and whether they were answered already.
+
+        :param since: virtual time in seconds since 1970.
+        """
+        with self._lock:
+            found = list(takewhile(lambda each: each.timestamp > since, reversed(self._arrivals[origin])))
+        return found[::-1]
 
     def in_flight(self, origin: str) -> int:
         """Return how many requests of an origin are being answered now."""
@@ -111,6 +155,7 @@ class Recorder:
             range=request.headers.get("x-ms-range") or request.headers.get("range", ""),
             content_range=request.headers.get("content-range", ""),
             received_bytes=request.body.received_bytes,
+            declared_bytes=-1 if request.body.length_bytes is None else request.body.length_bytes,
             execution_id=exchange.execution_id,
             session_id=exchange.session_id,
             connection_id=exchange.connection_id,

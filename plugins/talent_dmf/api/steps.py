@@ -10,7 +10,6 @@ driven by a synchronous and by an asynchronous driver, so no decision is ever wr
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
 from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.api.parsing import read_json
 from talent_dmf.api.redaction import redact_url
 
 T = TypeVar("T")
@@ -98,13 +98,13 @@ class Response:
         return {name: self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers}
 
     def json(self) -> Any:
-        """The body as JSON, or ``None`` if it is empty or something else.
+        """The body as JSON, or ``None`` if it is empty, nested by more than 64, or something else.
 
         Gateways answer HTML in the place of the service (docs/wire/graph-onedrive.md#errors), so nobody may assume
         JSON.
         """
         try:
-            return jsonlib.loads(self.body)
+            return read_json(self.body)
         except ValueError:
             return None
 

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,6})\s*(s|min|h|d)", re.I)
+from talent_dmf.api.durations import parse_duration
+from talent_dmf.api.errors import ConfigurationError
 
 
-def parse_duration(value: Any) -> Any:
-    """A duration such as ``45 s``, ``30 min``, ``2 h`` or ``1 d``.
+def read_duration(value: Any) -> Any:
+    """A duration of the catalogue, such as ``45 s``, ``30 min``, ``2 h`` or ``1 d``.
 
     :param value: the text; a ``timedelta`` is returned as it is.
     :raises ValueError: not a positive number with a unit.
     """
     if isinstance(value, timedelta):
         return value
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or int(match[1]) == 0:
-        raise ValueError(f"is {value!r}, but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2].lower()])
+    try:
+        return parse_duration(str(value))
+    except ConfigurationError as error:
+        raise ValueError(f"is {value!r}, but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d") from error
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-def in_words(duration: timedelta) -> str:
-    """A duration as the catalogue writes it, in the largest unit that fits.
-
-    :param duration: whole seconds.
-    """
-    seconds = int(duration.total_seconds())
-    unit = next(unit for unit in ("d", "h", "min", "s") if seconds % _UNITS[unit] == 0)
-    return f"{seconds // _UNITS[unit]} {unit}"
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 
 
 def check_cron(expression: str) -> str:

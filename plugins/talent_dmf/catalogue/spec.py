@@ -15,8 +15,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, OnEmpty, PartialSuccess, Unpack
+from talent_dmf.api.choices import (
+    LONGEST_TIME_LIMIT,
+    MAX_KEEP_DAYS,
+    SHORTEST_TIME_LIMIT,
+    ConflictBehavior,
+    OnEmpty,
+    PartialSuccess,
+    Unpack,
+)
 from talent_dmf.api.dmf.execution_ids import check_legal_entity
+from talent_dmf.api.durations import in_words
 from talent_dmf.api.naming.drive_names import check_name, check_path
 from talent_dmf.api.naming.file_names import (
     DEFAULT_FILE_NAME,
@@ -123,6 +132,16 @@ class ExportSpec(BaseModel):
         if not name.lower().endswith(".zip"):
             raise ValueError("must end in .zip, because the package is a zip archive")
         return checked(check_name, name)
+
+    @field_validator("time_limit")
+    @classmethod
+    def _time_limit(cls, limit: timedelta) -> timedelta:
+        if not SHORTEST_TIME_LIMIT <= limit <= LONGEST_TIME_LIMIT or limit % timedelta(minutes=1):
+            raise ValueError(
+                f"is {in_words(limit)}, but must be whole minutes from {in_words(SHORTEST_TIME_LIMIT)} to "
+                f"{in_words(LONGEST_TIME_LIMIT)}, as in the trigger form"
+            )
+        return limit
 
     @field_validator("file_name")
     @classmethod

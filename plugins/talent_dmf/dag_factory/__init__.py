@@ -1,1 +1,5 @@
-"""What a catalogue entry means for Airflow."""
+"""What a catalogue entry means for Airflow: a DAG of four tasks, its timetable, deadline, trigger form and page."""
+
+from talent_dmf.dag_factory.exports import check_exports, export_dag, export_dags
+
+__all__ = ["check_exports", "export_dag", "export_dags"]

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from talent_dmf.api.errors import NameConflictError, TalentDmfError
-from talent_dmf.api.naming.drive_names import numbered_name
+from talent_dmf.api.naming.drive_names import no_name_left, numbered_names
 from talent_dmf.api.retention.plan import Retention, RetentionReport
 from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile, parse_receipt, write_receipt
 from talent_dmf.destinations.base import Place
 
-_MAX_NUMBERED = 100
 _SHOWN_NAMES = 5
 
 
@@ -43,8 +42,8 @@ class ReceiptKeeper:
         :param file_name: name of the file that it stands beside.
         :raises NameConflictError: the name is taken and the policy says fail.
         """
-        for number in range(_MAX_NUMBERED):
-            self.name = numbered_name(file_name, number) + RECEIPT_SUFFIX
+        for name in (file_name, *numbered_names(file_name)):
+            self.name = name + RECEIPT_SUFFIX
             content = self._place.read_text(self.name)
             found = parse_receipt(self.name, content) if content is not None else None
             mine = found is not None and (found.series, found.execution_id) == (self._series, self._execution_id)
@@ -56,9 +55,7 @@ class ReceiptKeeper:
                     f"{self.name!r} exists already and is no receipt of this export. Remove or rename it, give each "
                     "export a file name of its own, or set the conflict behaviour to replace or rename."
                 )
-        raise NameConflictError(
-            f"{file_name!r} and {_MAX_NUMBERED} numbered names beside it have receipts. Clean the folder up."
-        )
+        raise no_name_left(file_name + RECEIPT_SUFFIX)
 
     def write(self, package: WrittenFile | None, files: Sequence[WrittenFile], facts: Mapping[str, Any]) -> None:
         """Save the receipt.

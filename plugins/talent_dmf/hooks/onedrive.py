@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
-from talent_dmf.api.graph.models import Destination, Drive, DriveItem
+from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.auth.tokens import tokens_for
 from talent_dmf.hooks.service import ServiceHook
 from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
@@ -53,20 +53,19 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         """The file or folder at a path below the drive's root, or ``None``."""
         return self.run(get_item(drive_id, path))
 
-    def save_text(self, drive_id: str, destination: Destination, text: str) -> DriveItem:
+    def save_text(self, drive_id: str, target: UploadTarget, text: str) -> DriveItem:
         """Save a short text as a file, in UTF-8.
 
         :param drive_id: the drive.
-        :param destination: folder, name and conflict policy.
+        :param target: folder, name and conflict policy.
         :param text: a few kilobytes at most.
         :raises TransferMismatchError: the service kept something else than the text.
         """
         content = text.encode()
-        item = self.run(put_small(drive_id, destination, content))
+        item = self.run(put_small(drive_id, target, content))
         if item.size_bytes != len(content):
             raise TransferMismatchError(
-                f"OneDrive holds {item.size_bytes} bytes of {destination.path!r}, and {len(content)} were sent. "
-                "Try again."
+                f"OneDrive holds {item.size_bytes} bytes of {target.path!r}, and {len(content)} were sent. Try again."
             )
         return item
 

@@ -11,8 +11,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.dmf.execution_ids import check_legal_entity, mint_execution_id
+from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportBusyError, ProtocolError, WaitTimeoutError
-from talent_dmf.links import TalentDmfJobPageLink
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, TalentDmfJobPageLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 CONN_ID = "talent_dmf_default"
-JOB_PAGE_KEY = "job_page_url"
 
 
 def _hook(conn_id: str) -> TalentDmfHook:
@@ -46,7 +46,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     :param execution_id: an id of your own; minted if ``None``.
     :param re_execute: the API's ``reExecute``.
     :param busy: ``wait`` or ``fail`` while another execution of the project is running.
-    :param busy_timeout: longest wait for other executions.
+    :param busy_timeout: longest wait for other executions; as text, a number and a unit such as ``30 min``, so that it
+        may be a template.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether a wait for another execution leaves the worker.
     :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365.
@@ -58,6 +59,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         "package_name",
         "legal_entity_id",
         "execution_id",
+        "busy_timeout",
         "talent_dmf_conn_id",
     )
     operator_extra_links = (TalentDmfJobPageLink(),)
@@ -72,7 +74,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         execution_id: str | None = None,
         re_execute: bool = False,
         busy: Literal["wait", "fail"] = "wait",
-        busy_timeout: timedelta = timedelta(hours=6),
+        busy_timeout: timedelta | str = timedelta(hours=6),
         talent_dmf_conn_id: str = CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -90,7 +92,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Start the export, or find the one that an earlier try has started."""
-        return self._start(context, busy_deadline=datetime.now(UTC) + self.busy_timeout)
+        with verdicts(self.log):
+            deadline = datetime.now(UTC) + as_duration(self.busy_timeout)
+        return self._start(context, busy_deadline=deadline)
 
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on after a wait for another execution."""
@@ -127,7 +131,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
                     break
                 except ExportBusyError as busy:
                     self._wait_for_other(hook, busy, busy_deadline)
-            context["ti"].xcom_push(key=JOB_PAGE_KEY, value=hook.execution_page_url(started.execution_id))
+            context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=hook.execution_page_url(started.execution_id))
         self.log.info(
             "Export of data project %r for legal entity %s %s as execution %s.",
             request.definition_group_id,
@@ -174,8 +178,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         if moment >= deadline:
             raise WaitTimeoutError(
                 f"Data project {self.definition_group_id!r} has been busy with other executions for longer "
-                f"than {self.busy_timeout}, the last one {busy.execution_id}. Look at it under Data "
-                "management > Job history."
+                f"than {in_words(as_duration(self.busy_timeout))}, the last one {busy.execution_id}. Look at it under "
+                "Data management > Job history."
             )
         self.log.info("%s The task waits for it.", busy.message)
         if self.deferrable:

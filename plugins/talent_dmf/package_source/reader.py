@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.package.directory import PackageEntry
 from talent_dmf.api.package.download_range import Source, read_range
+from talent_dmf.api.package.unpacking import EntryDecoder, find_data
 from talent_dmf.transport.drivers import SyncDriver
 
+# zlib copies what it has not consumed yet, so it gets small pieces.
+_PIECE_BYTES = 64 * 1024
 # One is filled and one is sent; the third keeps either leg from waiting for a moment of the other (docs/adr/0009).
 BUFFERS = 3
 _POLL_SECONDS = 0.5
@@ -79,28 +83,97 @@ class Chunk:
         return self.offset + len(self.data)
 
 
-class Reader:
-    """Reads a source ahead in a thread of its own.
+class Content(Protocol):
+    """The bytes that a reader reads, wherever they come from."""
 
-    :param driver: runs the requests; used by this thread only until :meth:`stop`.
-    :param source: what to read.
+    size_bytes: int
+
+    def fill(self, offset: int, data: memoryview) -> None:
+        """Read a range.
+
+        :param offset: position of its first byte; not before the end of the range that was read last.
+        :param data: buffer to fill completely.
+        :raises PackageLinkExpiredError: the storage does not accept the link any more.
+        :raises SourceChangedError: the package is another one.
+        """
+        ...
+
+
+class PackageContent:
+    """A whole package.
+
+    :param driver: runs the requests; used by nobody else meanwhile.
+    :param package: the copy that is read.
+    """
+
+    def __init__(self, driver: SyncDriver, package: Source) -> None:
+        self._driver, self._package = driver, package
+        self.size_bytes = package.size_bytes
+
+    def fill(self, offset: int, data: memoryview) -> None:
+        """Read a range of it."""
+        self._driver.run(read_range(self._package, offset, data))
+
+
+class EntryContent:
+    """A file inside of a package, unpacked, and checked before its last byte is given out.
+
+    Wherever the reading begins, the file is unpacked from its own beginning: its checksum is over all of it.
+
+    :param driver: runs the requests; used by nobody else meanwhile.
+    :param package: the copy that is read.
+    :param entry: the file.
+    :param piece_bytes: how much of the package is read at a time.
+    """
+
+    def __init__(self, driver: SyncDriver, package: Source, entry: PackageEntry, piece_bytes: int) -> None:
+        self._driver, self._package, self._entry = driver, package, entry
+        self.size_bytes = entry.size_bytes
+        self._decoder = EntryDecoder(entry)
+        self._packed = bytearray(min(piece_bytes, max(entry.compressed_bytes, 1)))
+        self._left = memoryview(b"")
+        self._data_offset, self._taken_bytes = -1, 0
+
+    def fill(self, offset: int, data: memoryview) -> None:
+        """Unpack a range of it.
+
+        :raises PackageInvalidError: it is damaged.
+        """
+        while self._decoder.position < offset:
+            # What was read before: its bytes are of no use, its checksum is.
+            self._decoder.fill(data[: min(len(data), offset - self._decoder.position)], self._more)
+        self._decoder.fill(data, self._more)
+
+    def _more(self) -> memoryview:
+        if not self._left:
+            self._left = self._fetch()
+        piece, self._left = self._left[:_PIECE_BYTES], self._left[_PIECE_BYTES:]
+        return piece
+
+    def _fetch(self) -> memoryview:
+        length = min(len(self._packed), self._entry.compressed_bytes - self._taken_bytes)
+        if not length:
+            return memoryview(b"")
+        if self._data_offset < 0:
+            self._data_offset = self._driver.run(find_data(self._package, self._entry))
+        into = memoryview(self._packed)[:length]
+        self._driver.run(read_range(self._package, self._data_offset + self._taken_bytes, into))
+        self._taken_bytes += length
+        return into
+
+
+class Reader:
+    """Reads a content ahead in a thread of its own.
+
+    :param content: what to read; used by this thread only until :meth:`stop`.
     :param digests: take note of every byte; not to be touched by others until :meth:`stop`.
     :param buffers: memory, all of one length.
     :param start: position to read from.
     :param align: position that a chunk shall begin at, at ``start`` or behind it.
     """
 
-    def __init__(
-        self,
-        driver: SyncDriver,
-        source: Source,
-        digests: Digests,
-        buffers: list[bytearray],
-        *,
-        start: int,
-        align: int,
-    ) -> None:
-        self._driver, self._source, self._digests = driver, source, digests
+    def __init__(self, content: Content, digests: Digests, buffers: list[bytearray], *, start: int, align: int) -> None:
+        self._content, self._digests = content, digests
         self._chunk_bytes = len(buffers[0])
         self._start, self._first_bytes = start, (align - start) % self._chunk_bytes or self._chunk_bytes
         self._free: queue.SimpleQueue[bytearray | None] = queue.SimpleQueue()
@@ -144,39 +217,19 @@ class Reader:
     def _run(self) -> None:
         try:
             offset, wanted = self._start, self._first_bytes
-            while offset < self._source.size_bytes and not self._stopped.is_set():
+            while offset < self._content.size_bytes and not self._stopped.is_set():
                 buffer = self._free.get()
                 if buffer is None or self._stopped.is_set():
                     return
-                data = memoryview(buffer)[: min(wanted, self._source.size_bytes - offset)]
-                self._fill(offset, data)
+                data = memoryview(buffer)[: min(wanted, self._content.size_bytes - offset)]
+                self._content.fill(offset, data)
                 self._digests.fold(offset, data)
                 self._filled.put(self._chunk(offset, data, buffer))
                 offset, wanted = offset + len(data), self._chunk_bytes
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for the chunk
             self._filled.put(error)
 
-    def _fill(self, offset: int, data: memoryview) -> None:
-        self._driver.run(read_range(self._source, offset, data))
-
     def _chunk(self, offset: int, data: memoryview, buffer: bytearray) -> Chunk:
         quick_xor = self._digests.quick_xor
-        whole = quick_xor.base64() if quick_xor.length_bytes == self._source.size_bytes else None
+        whole = quick_xor.base64() if quick_xor.length_bytes == self._content.size_bytes else None
         return Chunk(offset, data, quick_xor.state(), whole, buffer)
-
-
-class OpenReader(Protocol):
-    """Makes a reader; :class:`Reader` itself is one. Another one may read a file inside of the source."""
-
-    def __call__(
-        self,
-        driver: SyncDriver,
-        source: Source,
-        digests: Digests,
-        buffers: list[bytearray],
-        *,
-        start: int,
-        align: int,
-    ) -> Reader:
-        """Begin to read; the parameters are those of :class:`Reader`."""
-        ...

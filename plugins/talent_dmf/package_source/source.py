@@ -1,32 +1,49 @@
 """A package, or a file inside of one, as a stream of chunks that outlives its link.
 
-A thread reads ahead (:mod:`.reader`) in a few buffers, however long it is. When the storage does not accept the link
-any more, a fresh one is fetched and the stream goes on at the same byte. A fresh link may name another copy of the
-package, with another entity tag, so copies are told by the fingerprint of their content.
+A thread reads ahead (:mod:`.reader`) in a few buffers, however long the package is. When the storage does not accept
+the link any more, a fresh one is fetched and the stream goes on at the same byte. A fresh link may name another copy of
+the package, with another entity tag, so two copies are compared by the fingerprint of their content.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from talent_dmf.api.errors import PackageLinkExpiredError, SourceChangedError
+from talent_dmf.api.errors import PackageLinkExpiredError, SourceChangedError, TransferStoppedError
+from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.directory import PackageContents, PackageEntry, read_package
-from talent_dmf.api.package.download_range import Source, pin, read_range
-from talent_dmf.api.package.unpacking import EntryDecoder, find_data
+from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.package_source.links import run_with_link
-from talent_dmf.package_source.reader import BUFFERS, Chunk, Digests, OpenReader, Reader
+from talent_dmf.package_source.reader import BUFFERS, Chunk, Content, Digests, EntryContent, PackageContent, Reader
 from talent_dmf.transport.drivers import SyncDriver
 
 log = logging.getLogger(__name__)
 
+# Links in a row that the storage does not accept: then it is not a matter of age.
 _MAX_REFUSED_LINKS = 3
-# zlib copies what it has not consumed yet, so it gets small bites.
-_BITE_BYTES = 64 * 1024
+
+
+class StopSignal:
+    """The wish that a transfer ends between two ranges."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def set(self) -> None:
+        """Wish it."""
+        self.is_set = True
+
+    def check(self) -> None:
+        """Go on, unless somebody wishes otherwise.
+
+        :raises TransferStoppedError: somebody does.
+        """
+        if self.is_set:
+            raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +52,8 @@ class PackageFile:
 
     :param name: name that it shall have.
     :param size_bytes: its length.
-    :param version: what its content is told by: the package's fingerprint, and for a file in it, which one.
-    :param slot: tells the files of one task apart, the same in each of its tries.
+    :param version: identifies its content: the package's fingerprint, and for a file in it, which one.
+    :param slot: keeps the files of one task apart, the same in each of its tries.
     :param entity: label of the entity, for a file in a package.
     :param entry: where it lies in the package, for a file in it.
     """
@@ -54,8 +71,8 @@ class PackageSource:
 
     :param driver: for the storage; used by nobody else meanwhile.
     :param mint_url: gives a fresh signed URL of it, perhaps of another copy.
-    :param chunk_bytes: length of a chunk; two are kept in memory, three while a file is unpacked.
-    :param stop_if_cancelled: called between chunks; may raise.
+    :param chunk_bytes: length of a chunk; three are kept in memory, four while a file is unpacked.
+    :param stop: asked between chunks.
     """
 
     def __init__(
@@ -64,22 +81,33 @@ class PackageSource:
         mint_url: Callable[[], SecretUrl],
         *,
         chunk_bytes: int,
-        stop_if_cancelled: Callable[[], None] = lambda: None,
+        stop: StopSignal | None = None,
     ) -> None:
-        self.driver, self.mint_url, self.chunk_bytes = driver, mint_url, chunk_bytes
-        self.stop_if_cancelled = stop_if_cancelled
+        self.driver, self.chunk_bytes = driver, chunk_bytes
+        self.stop = stop or StopSignal()
+        self._mint_url = mint_url
         self._pinned: Source | None = None
 
     @property
     def version(self) -> Source:
         """The copy that is read at present. All copies that are read have one content."""
-        return self._pinned or self._pin_afresh()
+        return self._pinned or self.begin_anew()
 
-    def _pin_afresh(self) -> Source:
-        fresh = run_with_link(self.driver, self.mint_url, pin)
-        if self._pinned is not None and fresh.version != self._pinned.version:
+    def begin_anew(self) -> Source:
+        """Pin whatever copy a fresh link leads to, whether or not it is like the one that was read."""
+        self._pinned = run_with_link(self.driver, self._mint_url, pin)
+        return self._pinned
+
+    def renew(self) -> Source:
+        """Go on with a fresh link to the same content.
+
+        :raises SourceChangedError: it leads to another content.
+        """
+        known, self._pinned = self._pinned, None
+        fresh = self.begin_anew()
+        if known is not None and fresh.version != known.version:
+            self._pinned = known
             raise SourceChangedError("The package is another one under its fresh link.")
-        self._pinned = fresh
         return fresh
 
     def contents(self) -> PackageContents:
@@ -90,67 +118,23 @@ class PackageSource:
         try:
             return self.driver.run(read_package(self.version))
         except PackageLinkExpiredError:
-            return self.driver.run(read_package(self._pin_afresh()))
+            return self.driver.run(read_package(self.renew()))
 
-    def links(self) -> Callable[[], SecretUrl]:
-        """Gives the link at hand when it is first called, and fresh ones from then on: many files share one."""
-        used: list[Source] = []
+    def whole(self, name: str) -> PackageFile:
+        """The package itself as something to be saved.
 
-        def link() -> SecretUrl:
-            used.append(self._pin_afresh() if used else self.version)
-            return used[-1].url
+        :param name: name that it shall have.
+        """
+        return PackageFile(name, self.version.size_bytes, self.version.version)
 
-        return link
-
-    def opener(self, file: PackageFile) -> OpenReader:
-        """Opens readers of a file, which read the present copy.
+    def open(self, file: PackageFile) -> Content:
+        """The bytes of a file, in the present copy.
 
         :param file: which.
         """
-        entry = file.entry
-        if entry is None:
-            return Reader
-
-        def open_reader(*arguments: Any, **options: Any) -> Reader:
-            return EntryReader(*arguments, package=self.version, entry=entry, **options)
-
-        return open_reader
-
-    def chunks(self, file: PackageFile, digests: Digests) -> Generator[Chunk, None, None]:
-        """The bytes of a file, in order; a chunk is valid until the next one is asked for.
-
-        Close the generator: a thread reads behind it.
-
-        :param file: which.
-        :param digests: take note of every byte.
-        :raises PackageLinkExpiredError: the storage does not accept fresh links either.
-        :raises SourceChangedError: the package is not the same any more.
-        """
-        link, open_reader = self.links(), self.opener(file)
-        size = min(self.chunk_bytes, max(file.size_bytes, 1))
-        buffers = [bytearray(size) for _ in range(BUFFERS if size < file.size_bytes else 1)]
-        position, refused = 0, 0
-        while position < file.size_bytes:
-            link()
-            source = self.version
-            if file.entry is not None:
-                source = replace(source, size_bytes=file.size_bytes)
-            reader = open_reader(self.driver, source, digests, buffers, start=position, align=position)
-            try:
-                while position < file.size_bytes:
-                    chunk = reader.next(self.stop_if_cancelled)
-                    self.stop_if_cancelled()
-                    refused = 0
-                    yield chunk
-                    position = chunk.end
-                    reader.release(chunk)
-            except PackageLinkExpiredError:
-                refused += 1
-                if refused >= _MAX_REFUSED_LINKS:
-                    raise
-                log.info("The package link is not accepted any more: fetching a fresh one.")
-            finally:
-                reader.stop()
+        if file.entry is None:
+            return PackageContent(self.driver, self.version)
+        return EntryContent(self.driver, self.version, file.entry, min(self.chunk_bytes, max(file.size_bytes, 1)))
 
     def digests(self, file: PackageFile, *, sha256: bool = False) -> Digests:
         """The hashes of a file; it is read for that.
@@ -158,61 +142,123 @@ class PackageSource:
         :param file: which.
         :param sha256: whether that hash is wanted as well.
         """
-        digests = Digests(sha256=sha256)
-        with closing(self.chunks(file, digests)) as chunks:
-            for _ in chunks:
-                pass
-        return digests
+        with closing(FileReading(self, file, sha256=sha256)) as reading:
+            reading.whole_hash(self.stop.check)
+        return reading.digests
 
 
-class EntryReader(Reader):
-    """Reads a file inside of a package ahead, unpacks it, and checks it before its last byte is given out.
+class FileReading:
+    """The reading of one file, from wherever it is wanted, by one reader at a time, through as many links as it takes.
 
-    Wherever the reading begins, the file is unpacked from its own beginning: its checksum is over all of it. The
-    parameters are those of :class:`Reader`, where ``source`` has the length of the file, and these two:
-
-    :param package: the copy of the package that the link leads to.
-    :param entry: the file.
+    :param package: where it lies.
+    :param file: which.
+    :param sha256: whether that hash is wanted as well.
     """
 
-    def __init__(
-        self,
-        driver: SyncDriver,
-        source: Source,
-        digests: Digests,
-        buffers: list[bytearray],
-        *,
-        start: int,
-        align: int,
-        package: Source,
-        entry: PackageEntry,
-    ) -> None:
-        self._package, self._entry = package, entry
-        self._decoder = EntryDecoder(entry)
-        self._packed = bytearray(min(len(buffers[0]), max(entry.compressed_bytes, 1)))
-        self._bites_left = memoryview(b"")
-        self._data_offset, self._taken = -1, 0
-        super().__init__(driver, source, digests, buffers, start=start, align=align)
+    def __init__(self, package: PackageSource, file: PackageFile, *, sha256: bool = False) -> None:
+        self._package, self._file = package, file
+        self.digests = Digests(sha256=sha256)
+        size = min(package.chunk_bytes, max(file.size_bytes, 1))
+        self._buffers = [bytearray(size) for _ in range(BUFFERS if size < file.size_bytes else 1)]
+        self._reader: Reader | None = None
+        self._refused_links = 0
+        self.renewed_links = 0
+        self.hash_state = self.digests.quick_xor.state()
 
-    def _fill(self, offset: int, data: memoryview) -> None:
-        while self._decoder.position < offset:
-            # What was read before: its bytes are of no use, its checksum is.
-            self._decoder.fill(data[: min(len(data), offset - self._decoder.position)], self._more)
-        self._decoder.fill(data, self._more)
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the file, if it was wanted and all of it was read."""
+        return self.digests.sha256 if self.digests.folded_bytes == self._file.size_bytes else None
 
-    def _more(self) -> memoryview:
-        if not self._bites_left:
-            self._bites_left = self._fetch()
-        bite, self._bites_left = self._bites_left[:_BITE_BYTES], self._bites_left[_BITE_BYTES:]
-        return bite
+    def know(self, hash_state: tuple[int, str]) -> None:
+        """Take over what an earlier try has hashed; a SHA-256 cannot be continued.
 
-    def _fetch(self) -> memoryview:
-        length = min(len(self._packed), self._entry.compressed_bytes - self._taken)
-        if not length:
-            return memoryview(b"")
-        if self._data_offset < 0:
-            self._data_offset = self._driver.run(find_data(self._package, self._entry))
-        into = memoryview(self._packed)[:length]
-        self._driver.run(read_range(self._package, self._data_offset + self._taken, into))
-        self._taken += length
-        return into
+        :param hash_state: state of the quickXorHash of the file's first bytes.
+        """
+        if self.digests.sha256 is None:
+            self.digests = Digests(QuickXor.from_state(hash_state))
+            self.hash_state = hash_state
+
+    def seek(self, position: int) -> None:
+        """Begin to read for a position; what lies before it and is not hashed yet is read as well.
+
+        :param position: the position in the file.
+        """
+        self.close()
+        self.hash_state = self.digests.quick_xor.state()
+        start = min(position, self.digests.folded_bytes)
+        content = self._package.open(self._file)
+        self._reader = Reader(content, self.digests, self._buffers, start=start, align=position)
+
+    def next(self, position: int) -> Chunk:
+        """The next chunk; a link that has expired is renewed.
+
+        :param position: what the reading is for, should it have to begin anew.
+        :raises PackageLinkExpiredError: fresh links are not accepted either.
+        :raises SourceChangedError: a fresh link leads to another content.
+        :raises TransferStoppedError: somebody wishes that the transfer ends.
+        """
+        while True:
+            if self._reader is None:
+                self.seek(position)
+            assert self._reader is not None
+            try:
+                chunk = self._reader.next(self._package.stop.check)
+            except PackageLinkExpiredError:
+                self._refused_links += 1
+                if self._refused_links >= _MAX_REFUSED_LINKS:
+                    raise
+                self.close()
+                log.info("The package link is not accepted any more: fetching a fresh one.")
+                self.renewed_links += 1
+                self._package.renew()
+            else:
+                self._refused_links = 0
+                self.hash_state = chunk.hash_state
+                return chunk
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The whole file, in order; a chunk is valid until the next one is asked for.
+
+        :raises PackageLinkExpiredError: the storage does not accept fresh links either.
+        :raises SourceChangedError: the package is not the same any more.
+        :raises TransferStoppedError: somebody wishes that the transfer ends.
+        """
+        position = 0
+        while position < self._file.size_bytes:
+            chunk = self.next(position)
+            self._package.stop.check()
+            yield chunk
+            position = chunk.end
+            self.release(chunk)
+
+    def whole_hash(self, on_chunk: Callable[[], None]) -> str:
+        """Read what is not hashed yet, for its hash only: the quickXorHash of the whole file in base64.
+
+        :param on_chunk: called after each chunk.
+        """
+        self.close()
+        # Only the reader's thread may look at the digests while it runs, so the state that it hands over counts.
+        read_bytes = self.digests.folded_bytes
+        while read_bytes < self._file.size_bytes:
+            chunk = self.next(self._file.size_bytes)
+            read_bytes = chunk.hash_state[0]
+            self.release(chunk)
+            on_chunk()
+        self.close()
+        self.hash_state = self.digests.quick_xor.state()
+        return self.digests.quick_xor.base64()
+
+    def release(self, chunk: Chunk) -> None:
+        """Give the memory of a chunk back."""
+        if self._reader is not None:
+            self._reader.release(chunk)
+
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """End the reader, if there is one.
+
+        :param timeout_seconds: how long to wait for it at most.
+        """
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.stop(timeout_seconds)

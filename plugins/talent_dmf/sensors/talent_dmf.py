@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, A
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.choices import OnEmpty, PartialSuccess
 from talent_dmf.api.dmf.status import DmfExecutionStatus
+from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportEmptyError, TransportError
 from talent_dmf.notifications import notify_sla_missed
 
@@ -36,6 +37,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     :param execution_id: the execution to wait for.
     :param partial_success: whether ``PartiallySucceeded`` is a failure (``fail``) or counts (``accept``).
     :param on_empty: what to do with an export without rows: ``save`` it, ``skip`` the rest of the run, or ``fail``.
+    :param time_limit: in the place of ``timeout``, where that is to be a template: a number and a unit, such as
+        ``30 min``, or a ``timedelta``.
     :param sla: after this time one warning is given (see :mod:`talent_dmf.notifications`), and the wait goes on.
     :param short_export_seconds: how long the worker itself waits before the task defers.
     :param grace_seconds: how long "execution details were not found" and ``Unknown`` are borne.
@@ -46,7 +49,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     :raises AirflowSensorTimeout: not finished within ``timeout``.
     """
 
-    template_fields: Sequence[str] = ("execution_id", "talent_dmf_conn_id")
+    template_fields: Sequence[str] = ("execution_id", "time_limit", "talent_dmf_conn_id")
     ui_color = "#fdf3e0"
 
     def __init__(
@@ -55,6 +58,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         execution_id: str,
         partial_success: PartialSuccess = "fail",
         on_empty: OnEmpty = "save",
+        time_limit: timedelta | str | None = None,
         sla: timedelta | None = None,
         short_export_seconds: float = 15.0,
         grace_seconds: float = 300.0,
@@ -66,6 +70,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         self.execution_id = execution_id
         self.partial_success = partial_success
         self.on_empty = on_empty
+        self.time_limit = time_limit
         self.sla_after = sla
         self.short_export_seconds = short_export_seconds
         self.grace_seconds = grace_seconds
@@ -82,6 +87,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask, wait on the worker for a while, then defer or go on asking."""
+        self._apply_time_limit()
         if self.reschedule:
             return super().execute(context)
         from talent_dmf.api.dmf.models import WaitState
@@ -124,6 +130,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.models import ExecutionEvent, WaitState
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled
 
+        self._apply_time_limit()
         with verdicts(self.log):
             seen = ExecutionEvent.from_json(event, self.execution_id)
             hook = self._hook()
@@ -146,6 +153,12 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             else:
                 result = Unsettled(status)
             return self._judge(context, hook, result)
+
+    def _apply_time_limit(self) -> None:
+        # `timeout` is a number, which a template cannot be, and BaseSensorOperator reads it too.
+        if self.time_limit is not None:
+            with verdicts(self.log):
+                self.timeout = as_duration(self.time_limit).total_seconds()
 
     def _hook(self) -> TalentDmfHook:
         from talent_dmf.hooks.talent_dmf import TalentDmfHook
@@ -198,9 +211,10 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime
 
         if isinstance(result, OutOfTime):
+            limit = in_words(timedelta(seconds=max(1, round(self.timeout))))
             raise AirflowSensorTimeout(
-                f"Export {self.execution_id} is not finished after {self.timeout:.0f} seconds; it may still be running "
-                "in Dynamics 365. Raise the time limit and clear this task: it goes on waiting for the same export."
+                f"Export {self.execution_id} is not finished after {limit}; it may still be running in Dynamics 365. "
+                "Raise the time limit and clear this task: it goes on waiting for the same export."
             )
         status = result.status
         if isinstance(result, Finished) and status is DmfExecutionStatus.SUCCEEDED:

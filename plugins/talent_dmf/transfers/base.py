@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator
 
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.choices import ConflictBehavior, Unpack
-from talent_dmf.api.errors import ConfigurationError, PackageReplacedError, TransferStoppedError
+from talent_dmf.api.errors import ConfigurationError, PackageReplacedError
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from talent_dmf.api.retention.plan import Retention
     from talent_dmf.destinations.base import Place, SavedFile
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
-    from talent_dmf.package_source.source import PackageFile, PackageSource
+    from talent_dmf.package_source.source import PackageFile, PackageSource, StopSignal
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
 
@@ -102,7 +102,7 @@ class SavePackageOperator(BaseOperator):
         self.keep_last = keep_last
         self.keep_days = keep_days
         self.talent_dmf_conn_id = talent_dmf_conn_id
-        self._killed = False
+        self._stop: StopSignal | None = None
 
     def place(self, context: Context) -> AbstractContextManager[Place]:
         """Where the package goes."""
@@ -114,6 +114,7 @@ class SavePackageOperator(BaseOperator):
         from talent_dmf.api.package.reference import PackageReference
         from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Series
         from talent_dmf.destinations.receipts import ReceiptKeeper
+        from talent_dmf.destinations.saving import save_files
         from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
         with verdicts(self.log):
@@ -136,7 +137,11 @@ class SavePackageOperator(BaseOperator):
                     place.check(name)
                 if self.receipt:
                     receipts.find_name(package_name)
-                saved = [self._save(place, source, file) for file in files]
+                saved = save_files(
+                    source,
+                    lambda: self._files(source, reference, facts, package_name),
+                    lambda file: self._save(place, source, file),
+                )
                 described = self._described(place, saved)
                 if self.receipt:
                     if self.unpack != "instead" and saved[0].written.name != package_name:
@@ -151,7 +156,8 @@ class SavePackageOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Stop between two ranges, so that no thread or session is left behind."""
-        self._killed = True
+        if self._stop is not None:
+            self._stop.set()
 
     def _checked(self) -> Retention:
         for name, allowed in (("conflict_behavior", get_args(ConflictBehavior)), ("unpack", get_args(Unpack))):
@@ -201,20 +207,17 @@ class SavePackageOperator(BaseOperator):
             extracted_at=datetime.fromisoformat(reference.extracted_at),
         )
 
-    def _stop_if_killed(self) -> None:
-        if self._killed:
-            raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
-
     @contextmanager
     def _package(self, environment: TalentDmfHook, reference: PackageReference) -> Iterator[PackageSource]:
-        from talent_dmf.package_source.source import PackageSource
+        from talent_dmf.package_source.source import PackageSource, StopSignal
 
+        self._stop = StopSignal()
         with environment.blob_driver() as blob:
             yield PackageSource(
                 blob,
                 lambda: environment.fresh_package_url(reference.execution_id),
                 chunk_bytes=self.chunk_bytes,
-                stop_if_cancelled=self._stop_if_killed,
+                stop=self._stop,
             )
 
     def _save(self, place: Place, source: PackageSource, file: PackageFile) -> SavedFile:
@@ -232,7 +235,7 @@ class SavePackageOperator(BaseOperator):
         version = source.version
         if version.size_bytes != reference.size_bytes or reference.version not in {"", version.version}:
             raise PackageReplacedError.told_by(version.size_bytes, reference.size_bytes)
-        whole = PackageFile(package_name, version.size_bytes, version.version)
+        whole = source.whole(package_name)
         if self.unpack == "no":
             return [whole]
         taken = (package_name, package_name + RECEIPT_SUFFIX)

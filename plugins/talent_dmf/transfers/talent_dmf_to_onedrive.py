@@ -91,7 +91,6 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
             stores=lambda slot: self._session_store(context, graph, slot),
             sha256=self.receipt,
             progress=ProgressLog(self.log),
-            cancelled=lambda: self._killed,
         )
 
     def _session_store(self, context: Context, graph: OneDriveHook, slot: str) -> SessionStore | None:

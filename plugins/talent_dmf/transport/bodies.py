@@ -1,44 +1,195 @@
-"""Reading an answer of requests, into memory that is already there if the protocol gave some."""
+"""Reading an answer: into memory that is already there if the protocol gave some, else within bounds.
+
+Neither library unpacks anything itself: 400 KB of gzip would become 300 MB before anybody could say no. Both hand over
+the bytes of the wire, and :class:`Body` unpacks them piece by piece, the same for worker and triggerer.
+"""
 
 from __future__ import annotations
 
 import http.client
+import time
+import zlib
+from collections.abc import Mapping
+from typing import Protocol
 
 import requests
 import urllib3
 
-from talent_dmf.api.steps import Response
+from talent_dmf.api.errors import ProtocolError, TransportError
+from talent_dmf.api.parsing import MAX_ANSWER_BYTES, MAX_REFUSAL_BYTES
+from talent_dmf.api.steps import Request, Response
+
+# What is asked for; what comes in another coding is left as it is, and understood by nobody.
+ACCEPTED_CODINGS = "gzip, deflate"
+# From the first byte to the last, however slowly they drip; a silence has its own limit.
+ANSWER_SECONDS = 900.0
+_PIECE_BYTES = 64 * 1024
 
 
-def read_answer(raw: requests.Response, into: memoryview | None) -> Response:
+class Body:
+    """The body of one answer, unpacked as it comes.
+
+    A refusal is cut at 256 KiB: it is read for its sentence. Any other answer may have 16 MiB.
+
+    :param operation: the request in words.
+    :param status: HTTP status.
+    :param headers: headers with lower-case names.
+    """
+
+    def __init__(self, operation: str, status: int, headers: Mapping[str, str]) -> None:
+        self._operation, self._status = operation, status
+        self._is_refusal = not 200 <= status < 300
+        self._limit = MAX_REFUSAL_BYTES if self._is_refusal else MAX_ANSWER_BYTES
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._unpacker = _unpacker(headers.get("content-encoding", ""))
+        self._ends = time.monotonic() + ANSWER_SECONDS
+
+    def feed(self, piece: bytes) -> bool:
+        """Take bytes from the wire; whether more are wanted.
+
+        :raises ProtocolError: the answer is too long.
+        :raises TransportError: it takes too long, or cannot be unpacked.
+        """
+        if time.monotonic() > self._ends:
+            raise TransportError(
+                f"{self._operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes.",
+                status_code=self._status,
+            )
+        if self._unpacker is None:
+            return self._keep(piece)
+        try:
+            while piece:
+                if not self._keep(self._unpacker.decompress(piece, _PIECE_BYTES)):
+                    return False
+                piece = self._unpacker.unconsumed_tail
+                if self._unpacker.eof:
+                    piece = self._unpacker.unused_data
+                    self._unpacker = zlib.decompressobj(31)
+        except zlib.error as error:
+            # Announced as packed, and sent as it is; or the rest behind a packed one.
+            if self._length:
+                return True
+            raise TransportError(
+                f"{self._operation}: the answer is announced as compressed and cannot be unpacked.",
+                status_code=self._status,
+                detail=str(error),
+            ) from None
+        return True
+
+    def _keep(self, piece: bytes) -> bool:
+        left = self._limit - self._length
+        if len(piece) > left and not self._is_refusal:
+            raise ProtocolError(
+                f"{self._operation}: the answer is longer than {self._limit // 1024**2} MiB, unpacked; it was not read "
+                "further. Please report it.",
+                status_code=self._status,
+            )
+        self._pieces.append(piece[:left])
+        self._length += len(self._pieces[-1])
+        return len(piece) <= left
+
+    @property
+    def content(self) -> bytes:
+        """What was read."""
+        return b"".join(self._pieces)
+
+
+class _Unpacker(Protocol):
+    """What :func:`zlib.decompressobj` gives."""
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
+class _Deflate:
+    """``deflate`` is a zlib stream by the standard, and a bare one from servers that read it otherwise."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj()
+        self._began = False
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes:
+        try:
+            unpacked = self._inner.decompress(data, max_length)
+        except zlib.error:
+            if self._began:
+                raise
+            self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
+            unpacked = self._inner.decompress(data, max_length)
+        self._began = True
+        return unpacked
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        return self._inner.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return b""
+
+
+def _unpacker(coding: str) -> _Unpacker | None:
+    match coding.strip().lower():
+        case "gzip" | "x-gzip":
+            return zlib.decompressobj(31)
+        case "deflate":
+            return _Deflate()
+        case _:
+            return None
+
+
+def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers with lower-case names."""
+    return {name.lower(): text for name, text in headers.items()}
+
+
+def read_answer(request: Request, raw: requests.Response) -> Response:
     """Read an answer to its end.
 
+    :param request: what was asked for. Its buffer receives the body of a 2xx answer as it came over the wire: it must
+        be as long as the service says, so it is not unpacked.
     :param raw: the answer, none of whose body was read yet.
-    :param into: receives the body of a 2xx answer, as it came over the wire: it must be as long as the service says,
-        so it is not unpacked.
     :raises urllib3.exceptions.HTTPError: the body ends too early, or makes no sense.
     :raises OSError: the connection broke.
+    :raises ProtocolError: it is too long.
+    :raises TransportError: it takes too long, or cannot be unpacked.
     """
-    headers = {name.lower(): value for name, value in raw.headers.items()}
-    if into is None or not 200 <= raw.status_code < 300:
-        body = raw.content
-        return Response(raw.status_code, headers, body, len(body))
-    return Response(raw.status_code, headers, b"", _fill(raw.raw, into))
+    headers = lower_names(raw.headers)
+    if request.into is None or not 200 <= raw.status_code < 300:
+        body = Body(request.operation, raw.status_code, headers)
+        for piece in raw.raw.stream(_PIECE_BYTES, decode_content=False):
+            if not body.feed(piece):
+                break
+        return Response(raw.status_code, headers, body.content, len(body.content))
+    return Response(raw.status_code, headers, b"", _fill(raw.raw, request.into, request.operation))
 
 
-def _fill(raw: urllib3.HTTPResponse, into: memoryview) -> int:
+def _fill(raw: urllib3.HTTPResponse, into: memoryview, operation: str) -> int:
     """Read a body into memory; the bytes read, with one more if there are more than fit.
 
     urllib3's ``readinto`` reads into a new object of that size and copies it. The answer of ``http.client`` that it
-    wraps reads from the socket into the memory itself, which saves a third of what the reading costs.
+    wraps reads from the socket into the memory itself, which saves a third of what the reading costs. A urllib3 that
+    wraps another one is read by its public means; a test tells when that begins.
     """
-    body = raw._fp
+    body = getattr(raw, "_fp", None)
     if not isinstance(body, http.client.HTTPResponse):
-        raise TypeError("This urllib3 reads its answers by other means than http.client.")
+        return _copy(raw, into, operation)
+    ends = time.monotonic() + ANSWER_SECONDS
     filled = 0
     try:
         while filled < len(into) and (count := body.readinto(into[filled:])):
             filled += count
+            _check_time(ends, operation)
         surplus = len(body.read(1)) if filled == len(into) else 0
     except TimeoutError as error:
         raise urllib3.exceptions.TimeoutError(str(error)) from error
@@ -50,3 +201,21 @@ def _fill(raw: urllib3.HTTPResponse, into: memoryview) -> int:
         # Read to its end: urllib3 did not see that, and would close the connection rather than use it again.
         raw.release_conn()
     return filled + surplus
+
+
+def _copy(raw: urllib3.HTTPResponse, into: memoryview, operation: str) -> int:
+    ends = time.monotonic() + ANSWER_SECONDS
+    filled = 0
+    for piece in raw.stream(_PIECE_BYTES, decode_content=False):
+        fitting = piece[: len(into) - filled]
+        into[filled : filled + len(fitting)] = fitting
+        filled += len(fitting)
+        if len(fitting) < len(piece):
+            return filled + 1
+        _check_time(ends, operation)
+    return filled
+
+
+def _check_time(ends: float, operation: str) -> None:
+    if time.monotonic() > ends:
+        raise TransportError(f"{operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes.")

@@ -22,6 +22,7 @@ from talent_dmf.api.errors import ConfigurationError, TalentDmfError, TransportE
 from talent_dmf.api.redaction import redact, redact_url
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, Response
+from talent_dmf.transport.bodies import ACCEPTED_CODINGS
 
 log = logging.getLogger("talent_dmf.transport.drivers")
 
@@ -152,8 +153,7 @@ class Wire:
             "x-ms-client-request-id": call_id,
             "client-request-id": call_id,
         }
-        if request.into is not None:
-            headers["Accept-Encoding"] = "identity"
+        headers["Accept-Encoding"] = ACCEPTED_CODINGS if request.into is None else "identity"
         headers.update(request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"

@@ -136,7 +136,7 @@ class SyncDriver:
                 allow_redirects=False,
                 stream=True,
             ) as raw:
-                response = read_answer(raw, request.into)
+                response = read_answer(request, raw)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._wire.failure(request, url, error, call_id, before) from None
         if response.status == 401:

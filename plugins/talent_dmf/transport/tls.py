@@ -107,6 +107,14 @@ class TlsSession(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Nowhere, whoever sends the request and whatever they ask for: msal would let a 307 of the token service carry
+        the client secret to any other host.
+
+        :param resp: an answer.
+        """
+        return None
+
     def merge_environment_settings(  # type: ignore[override]
         self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph import drive
 from talent_dmf.api.graph.drive import DriveTarget
-from talent_dmf.api.graph.models import Destination
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.api.steps import Response
 
 RAW_DRIVE = {"id": "b!1", "name": "OneDrive", "webUrl": "https://x/", "quota": {"remaining": 5}}
@@ -151,14 +151,14 @@ def test_delete_refused() -> None:
 
 
 def test_small_upload() -> None:
-    played = play(drive.put_small("d", Destination("A", "r.json", "fail"), b"{ }"), [answer(201, json=RAW_ITEM)])
+    played = play(drive.put_small("d", UploadTarget("A", "r.json", "fail"), b"{ }"), [answer(201, json=RAW_ITEM)])
     request = played.requests[0]
     assert request.url == "/drives/d/root:/A/r.json:/content?%40microsoft.graph.conflictBehavior=fail"
     assert (request.method, request.content, request.idempotent) == ("PUT", b"{ }", False)
 
 
 def test_a_small_upload_that_was_cut_short_is_noticed() -> None:
-    played = play(drive.put_small("d", Destination("A", "r.json"), b"four"), [answer(201, json=RAW_ITEM)])
+    played = play(drive.put_small("d", UploadTarget("A", "r.json"), b"four"), [answer(201, json=RAW_ITEM)])
     assert type(played.error) is TransferMismatchError
     assert "holds 3 bytes of 'A/r.json', and 4 were sent" in str(played.error)
 

@@ -6,7 +6,7 @@ import pytest
 
 from talent_dmf.api.dmf.models import ExecutionEvent
 from talent_dmf.api.errors import ConfigurationError, ProtocolError
-from talent_dmf.api.graph.models import Destination, DriveItem
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.package.reference import PackageReference
 
 FINISHED = ExecutionEvent("e-1", "finished", "2026-03-01T06:00:00+00:00", status="Succeeded")
@@ -51,7 +51,7 @@ def test_a_resume_without_proof_is_refused(raw, words):
 
 @pytest.mark.parametrize(("folder", "path"), [("", "a.zip"), ("/", "a.zip"), ("x/y", "x/y/a.zip"), ("/x/", "x/a.zip")])
 def test_path_of_a_destination(folder, path):
-    assert Destination(folder, "a.zip").path == path
+    assert UploadTarget(folder, "a.zip").path == path
 
 
 def test_a_drive_item_speaks_the_readers_words():

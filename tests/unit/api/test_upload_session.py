@@ -18,7 +18,7 @@ from talent_dmf.api.errors import (
     TransportError,
     UploadSessionLostError,
 )
-from talent_dmf.api.graph.models import Destination
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.api.graph.upload.session import (
     FRAGMENT_UNIT_BYTES,
     MAX_FRAGMENT_BYTES,
@@ -55,7 +55,7 @@ def refusal(status: int, code: str = "x", **headers: str) -> Response:
 
 def test_create_sends_exactly_what_business_accepts() -> None:
     body = {"uploadUrl": URL, "expirationDateTime": "2026-03-01T06:15:00Z", "nextExpectedRanges": ["0-"]}
-    steps = create_session("b!1", Destination("A b", "a.zip", "rename"), SIZE)
+    steps = create_session("b!1", UploadTarget("A b", "a.zip", "rename"), SIZE)
     played = play(steps, [answer(json=body)])
     request = played.requests[0]
     assert (request.method, request.url) == ("POST", "/drives/b!1/root:/A%20b/a.zip:/createUploadSession")
@@ -68,7 +68,7 @@ def test_create_sends_exactly_what_business_accepts() -> None:
 
 @pytest.mark.parametrize("ranges", [{}, {"nextExpectedRanges": []}, {"nextExpectedRanges": ["0-299"]}])
 def test_create_in_all_its_forms(ranges: dict[str, Any]) -> None:
-    steps = create_session("d", Destination("", "a.zip"), SIZE)
+    steps = create_session("d", UploadTarget("", "a.zip"), SIZE)
     played = play(steps, [answer(json={"uploadUrl": URL, **ranges})])
     assert played.result is not None
     assert played.result.next_offset == 0
@@ -87,7 +87,7 @@ def test_create_in_all_its_forms(ranges: dict[str, Any]) -> None:
     ],
 )
 def test_create_refused(given: Response, kind: type[Exception]) -> None:
-    steps = create_session("d", Destination("", "a.zip"), SIZE)
+    steps = create_session("d", UploadTarget("", "a.zip"), SIZE)
     assert type(play(steps, [given]).error) is kind
 
 

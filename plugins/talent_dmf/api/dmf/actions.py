@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from talent_dmf.api.dmf.odata import (
 )
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ProtocolError
+from talent_dmf.api.parsing import read_json, whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Request, Response, Steps, send
 
@@ -210,12 +210,9 @@ def _rows_url(entity_set: str, key: str, value: str) -> str:
 
 
 def _rows_of(row: Mapping[str, Any]) -> int | None:
-    counts = [row.get("TargetRecordsCreatedCount"), row.get("TargetRecordsUpdatedCount")]
-    numbers = [int(count) for count in counts if isinstance(count, int | str) and str(count).lstrip("-").isdigit()]
-    if not numbers:
-        staged = row.get("StagingRecordsToBeProcessedCount")
-        return int(staged) if isinstance(staged, int | str) and str(staged).isdigit() else None
-    return sum(numbers)
+    counts = (row.get("TargetRecordsCreatedCount"), row.get("TargetRecordsUpdatedCount"))
+    numbers = [number for count in counts if (number := whole_number(count)) is not None]
+    return sum(numbers) if numbers else whole_number(row.get("StagingRecordsToBeProcessedCount"))
 
 
 _RECORD = re.compile(
@@ -238,7 +235,7 @@ def parse_error_rows(raw: str) -> list[ExecutionErrorRow]:
     if not text or text == "[]":
         return []
     try:
-        rows = json.loads(text)
+        rows = read_json(text)
     except ValueError:
         rows = None
     if isinstance(rows, list):

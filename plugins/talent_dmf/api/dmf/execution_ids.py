@@ -40,7 +40,8 @@ def successor(execution_id: str, number: int) -> str:
     return f"{execution_id}-{number}"
 
 
-_COMPANY = re.compile(r"[A-Za-z0-9]{1,4}")
+# As a regular expression, which the trigger form knows too.
+COMPANY_CODE = "[A-Za-z0-9]{1,4}"
 
 
 def check_legal_entity(legal_entity_id: str) -> str:
@@ -52,7 +53,7 @@ def check_legal_entity(legal_entity_id: str) -> str:
     :raises ConfigurationError: not a company code.
     """
     code = legal_entity_id.strip()
-    if not _COMPANY.fullmatch(code):
+    if not re.fullmatch(COMPANY_CODE, code):
         raise ConfigurationError(
             f"Legal entity {legal_entity_id!r} is not a company code: give one to four letters or digits, such as USMF."
         )

@@ -15,8 +15,9 @@ from talent_dmf.api.addresses import link_for_people
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
 from talent_dmf.api.graph.errors import graph_error
-from talent_dmf.api.graph.models import Destination, Drive, DriveItem
+from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.naming.drive_names import folder_segments
+from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.steps import Request, Response, Steps, send
 
 CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
@@ -194,7 +195,7 @@ def delete_item(drive_id: str, item_id: str, *, etag: str = "") -> Steps[None]:
         raise graph_error("delete", response, item_id)
 
 
-def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> Steps[DriveItem]:
+def put_small(drive_id: str, target: UploadTarget, content: bytes = b"") -> Steps[DriveItem]:
     """Store a small file in one request.
 
     Only for what a session cannot carry (0 bytes) and for texts of a few kilobytes: Business has stored a truncated
@@ -203,21 +204,21 @@ def put_small(drive_id: str, destination: Destination, content: bytes = b"") -> 
     :raises NameConflictError: the name is taken and the policy says fail.
     :raises TransferMismatchError: the service holds something else.
     """
-    url = item_url(drive_id, destination.path, "content")
+    url = item_url(drive_id, target.path, "content")
     request = Request(
         "PUT",
-        f"{url}?{quote(CONFLICT_KEY)}={destination.conflict_behavior}",
+        f"{url}?{quote(CONFLICT_KEY)}={target.conflict_behavior}",
         operation="upload small file",
         content=content,
         headers={"Content-Type": "application/octet-stream"},
         # A second copy or a refusal of our own first one would follow from blind repetition.
-        idempotent=destination.conflict_behavior == "replace",
+        idempotent=target.conflict_behavior == "replace",
     )
     response = yield from send(request)
-    item = read_item(_object("save", response, destination.path))
+    item = read_item(_object("save", response, target.path))
     if item.size_bytes != len(content):
         raise TransferMismatchError(
-            f"OneDrive holds {item.size_bytes} bytes of {destination.path!r}, and {len(content)} were sent. Remove the "
+            f"OneDrive holds {item.size_bytes} bytes of {target.path!r}, and {len(content)} were sent. Remove the "
             "file there and try again."
         )
     return item
@@ -244,11 +245,11 @@ def read_item(raw: Mapping[str, Any]) -> DriveItem:
     """
     file = raw.get("file")
     hashes = file.get("hashes") if isinstance(file, dict) else None
-    size = raw.get("size")
+    size = whole_number(raw.get("size"))
     return DriveItem(
         id=str(raw.get("id", "")),
         name=str(raw.get("name", "")),
-        size_bytes=int(size) if isinstance(size, (int, str)) and str(size).isdigit() else -1,
+        size_bytes=-1 if size is None else size,
         web_url=link_for_people(raw.get("webUrl")) or "",
         etag=str(raw.get("eTag", "")),
         quick_xor_hash=(hashes.get("quickXorHash") or None) if isinstance(hashes, dict) else None,
@@ -263,7 +264,7 @@ def _drive(raw: Mapping[str, Any]) -> Drive:
         id=str(raw.get("id", "")),
         name=str(raw.get("name", "")),
         web_url=link_for_people(raw.get("webUrl")) or "",
-        remaining_bytes=remaining if isinstance(remaining, int) and remaining >= 0 else None,
+        remaining_bytes=whole_number(remaining),
         drive_type=str(raw.get("driveType", "")),
     )
 

@@ -9,7 +9,7 @@ from talent_dmf.api.choices import ConflictBehavior
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class UploadTarget:
     """Where a file goes in a drive.
 
     :param folder: path of the folder below the drive's root, segments separated by ``/``; ``""`` is the root.

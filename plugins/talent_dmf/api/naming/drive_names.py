@@ -6,11 +6,13 @@ Rules: docs/wire/graph-onedrive.md#names. ``#`` and ``%`` are left to the servic
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.errors import DestinationError, NameConflictError
 
 MAX_PATH_CHARACTERS = 400
-_FORBIDDEN = '"*:<>?/\\|'
+FORBIDDEN_CHARACTERS = '"*:<>?/\\|'
+MAX_NUMBERED_NAMES = 99
 _FORBIDDEN_OR_CONTROL = re.compile(r'["*:<>?/\\|\x00-\x1f\x7f\ud800-\udfff]')
 _RESERVED = frozenset(
     {".lock", "desktop.ini", "con", "prn", "aux", "nul", ".", ".."}
@@ -38,8 +40,8 @@ def _broken_rule(name: str, *, folder: bool, at_root: bool) -> str:
     rules = (
         (not name, "it is empty"),
         (name != name.strip(), "it begins or ends with a space"),
-        (found is not None, f"it contains {found[0]!r}; none of {' '.join(_FORBIDDEN)} nor control characters may occur"
-         if found else ""),
+        (found is not None, f"it contains {found[0]!r}; none of {' '.join(FORBIDDEN_CHARACTERS)} nor control "
+         "characters may occur" if found else ""),
         (name.startswith("~"), "it begins with '~'"),
         (lowered in _RESERVED, "this name is reserved"),
         ("_vti_" in lowered, "it contains '_vti_', which SharePoint keeps for itself"),
@@ -92,13 +94,23 @@ def safe_name(text: str) -> str:
     return name or "_"
 
 
-def numbered_name(name: str, number: int) -> str:
-    """The name beside a name that is taken: ``a 1.zip`` for ``a.zip``.
+def numbered_names(name: str) -> Iterator[str]:
+    """The names beside a name that is taken, as many as are tried: ``a 1.zip``, ``a 2.zip``, … for ``a.zip``.
 
     :param name: the name.
-    :param number: which; 0 is the name itself.
     """
     stem, dot, extension = name.rpartition(".")
     if not dot:
         stem, extension = name, ""
-    return f"{stem} {number}{dot}{extension}" if number else name
+    for number in range(1, MAX_NUMBERED_NAMES + 1):
+        yield f"{stem} {number}{dot}{extension}"
+
+
+def no_name_left(path: str) -> NameConflictError:
+    """The error for a name that is taken together with all numbered ones.
+
+    :param path: the name, or where it is.
+    """
+    return NameConflictError(
+        f"{path!r} and the {MAX_NUMBERED_NAMES} numbered names beside it are taken. Clean the folder up."
+    )

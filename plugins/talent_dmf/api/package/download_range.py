@@ -20,11 +20,12 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
+from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import patience
 from talent_dmf.api.steps import Request, Response, Steps, send
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)\Z")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _FINGERPRINT_BYTES = 64 * 1024
 _XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
 
@@ -60,10 +61,10 @@ def probe(url: SecretUrl) -> Steps[Source]:
     :raises PackageNotAvailableError: the blob does not exist (any more).
     """
     response = yield from send(Request("HEAD", url.reveal(), operation="look at package", authorize=False))
-    length = response.headers.get("content-length", "")
-    if response.status != 200 or not length.isdigit():
+    length = whole_number(response.headers.get("content-length"))
+    if response.status != 200 or length is None:
         raise _refusal(response)
-    return Source(url, int(length), response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+    return Source(url, length, response.headers.get("etag", ""), response.headers.get("last-modified", ""))
 
 
 def pin(url: SecretUrl) -> Steps[Source]:
@@ -122,7 +123,7 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
     if response.status == 200:
         # It ignored the range and sends all from the beginning: useful at the beginning only.
         return min(response.received_bytes, len(into)) if start == 0 else 0
-    match = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:
         raise ProtocolError("The storage answered a range without saying which.", status_code=206)
     first, last, total = (int(number) for number in match.groups())

@@ -19,21 +19,19 @@ from typing import Any, Protocol
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TransferError, TransferMismatchError
-from talent_dmf.api.naming.drive_names import numbered_name
+from talent_dmf.api.naming.drive_names import MAX_NUMBERED_NAMES, no_name_left, numbered_names
 from talent_dmf.destinations.object_storage.errors import name_taken
 from talent_dmf.destinations.object_storage.moving import Move, take_back
 from talent_dmf.destinations.object_storage.store import ObjectFolder
 from talent_dmf.destinations.object_storage.writers import Writer, begin_file, partial_name
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.reader import Digests
-from talent_dmf.package_source.source import PackageFile, PackageSource
+from talent_dmf.package_source.source import FileReading, PackageFile, PackageSource
 
 log = logging.getLogger(__name__)
 
-_MAX_MISMATCHES = 2
 _MAX_CONFLICTS = 5
-_MAX_NUMBERED = 100
-_TOLD_FROM_BYTES = 256 * 1024 * 1024
+_LOG_FROM_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class ObjectStoragePump:
         :param conflict_behavior: what to do if its name is taken: ``fail``, ``replace`` or ``rename``. Where the store
             has no conditional write, another writer may win the moment between the look and the write.
         :raises NameConflictError: the name is taken and the policy says fail.
-        :raises TransferMismatchError: what is stored is not what was sent, twice. It was deleted.
+        :raises TransferMismatchError: what is stored is not what was sent. It was deleted.
         :raises TransferError: it cannot be done.
         """
         began = self._clock()
@@ -118,17 +116,12 @@ class ObjectStoragePump:
             log.info("%s is there already, with the same content: nothing is sent.", self._folder.url(name))
             stored = self._stored(file, name, digests, began)
             return replace(stored, already_there=True, found=ours is None)
-        mismatches = conflicts = 0
+        conflicts = 0
         while True:
             name = self._free_name(file.name, conflict_behavior)
             try:
                 name, digests = self._send(file, name, conflict_behavior)
                 return self._stored(file, name, digests, began)
-            except TransferMismatchError as mismatch:
-                mismatches += 1
-                if mismatches == _MAX_MISMATCHES:
-                    raise
-                log.warning("%s Sending it once more.", mismatch.message)
             except NameConflictError:
                 conflicts += 1
                 if conflict_behavior != "rename":
@@ -179,7 +172,7 @@ class ObjectStoragePump:
         if self._folder.size(name) != file.size_bytes:
             return None
         digests = self._package.digests(file, sha256=True)
-        same = digests.sha256 == self._folder.sha256(name, self._package.stop_if_cancelled)
+        same = digests.sha256 == self._folder.sha256(name, self._package.stop.check)
         return (name, digests) if same else None
 
     def _send(self, file: PackageFile, name: str, conflict_behavior: ConflictBehavior) -> tuple[str, Digests]:
@@ -187,14 +180,13 @@ class ObjectStoragePump:
         partial = partial_name(file.name)
         facts = {"folder": folder.url(), "wished": file.name, "version": file.version, "partial": partial}
         self._facts.save(file.slot, facts)
-        digests = Digests(sha256=True)
         writer = begin_file(folder, name, partial, replace=replace, block_bytes=self._package.chunk_bytes)
         try:
-            self._write(file, writer, digests)
+            digests = self._write(file, writer)
             writer.complete()
             if writer.staged is not None:
                 self._compare(writer.staged, file, digests)
-            self._package.stop_if_cancelled()
+            self._package.stop.check()
             name = self._publish(file, writer, name, conflict_behavior, facts, digests)
         except BaseException:
             writer.abandon()
@@ -220,16 +212,17 @@ class ObjectStoragePump:
             raise
         writer.settle()
 
-    def _write(self, file: PackageFile, writer: Writer, digests: Digests) -> None:
+    def _write(self, file: PackageFile, writer: Writer) -> Digests:
         began = self._clock()
-        with closing(self._package.chunks(file, digests)) as chunks:
-            for chunk in chunks:
+        with closing(FileReading(self._package, file, sha256=True)) as reading:
+            for chunk in reading.chunks():
                 writer.write(chunk.data)
                 if self._progress is not None:
                     elapsed = self._clock() - began
                     speed = chunk.end / elapsed if elapsed > 0 else 0.0
                     left = (file.size_bytes - chunk.end) / speed if speed else None
-                    self._progress(Progress(chunk.end, file.size_bytes, speed, left, 0))
+                    self._progress(Progress(chunk.end, file.size_bytes, speed, left, reading.renewed_links))
+        return reading.digests
 
     def _holds(self, name: str, file: PackageFile, digests: Digests) -> bool:
         stored_bytes = self._folder.size(name)
@@ -242,10 +235,10 @@ class ObjectStoragePump:
                 f"The store holds {size} bytes of {self._folder.url(name)}, and {file.size_bytes} were sent. "
                 "It was deleted there."
             )
-        if size >= _TOLD_FROM_BYTES:
+        if size >= _LOG_FROM_BYTES:
             # It takes about as long as the sending, and without a line the task would seem to hang.
             log.info("Reading %s back to compare it: %.0f MB.", self._folder.url(name), size / 1e6)
-        stored = self._folder.sha256(name, self._package.stop_if_cancelled)
+        stored = self._folder.sha256(name, self._package.stop.check)
         if stored != digests.sha256:
             raise TransferMismatchError(
                 f"The SHA-256 of {self._folder.url(name)} in the store is {stored}, and that of the package "
@@ -261,7 +254,7 @@ class ObjectStoragePump:
         facts: dict[str, Any],
         digests: Digests,
     ) -> str:
-        for _ in range(_MAX_NUMBERED):
+        for _ in range(MAX_NUMBERED_NAMES):
             # From here on a try that dies may have stored it, so the next one has to know under which name.
             self._facts.save(file.slot, {**facts, "name": name, **writer.prepare(name, digests.sha256 or "")})
             try:
@@ -283,10 +276,7 @@ class ObjectStoragePump:
             return wished
         if conflict_behavior == "fail":
             raise name_taken(self._folder.url(wished))
-        for number in range(1, _MAX_NUMBERED):
-            name = numbered_name(wished, number)
+        for name in numbered_names(wished):
             if self._folder.size(name) is None:
                 return name
-        raise NameConflictError(
-            f"{self._folder.url(wished)} and {_MAX_NUMBERED} numbered names beside it are taken. Clean the folder up."
-        )
+        raise no_name_left(self._folder.url(wished))

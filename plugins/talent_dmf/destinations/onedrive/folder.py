@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.graph.drive import ensure_folder
-from talent_dmf.api.graph.models import Destination, Drive, DriveItem
-from talent_dmf.api.graph.upload.result import candidates
+from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
+from talent_dmf.api.graph.upload.upload import candidates
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.retention.plan import Retention, RetentionReport
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, Series, WrittenFile
 from talent_dmf.destinations.base import SavedFile
-from talent_dmf.destinations.onedrive.pump import PackagePump, Progress
+from talent_dmf.destinations.onedrive.pump import PackagePump
 from talent_dmf.destinations.onedrive.retention import apply_retention, read_small
+from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.source import PackageFile, PackageSource
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ class OneDriveFolder:
     :param stores: keeps the session of a file for a later try of the task, by slot; or ``None``.
     :param sha256: whether that hash is wanted as well, for a receipt.
     :param progress: is told after each range.
-    :param cancelled: asked between ranges.
     """
 
     def __init__(
@@ -53,10 +53,9 @@ class OneDriveFolder:
         stores: Callable[[str], SessionStore | None],
         sha256: bool,
         progress: Callable[[Progress], None],
-        cancelled: Callable[[], bool],
     ) -> None:
         self._graph, self._drive, self._folder, self._conflict = graph, drive, folder, conflict_behavior
-        self._stores, self._sha256, self._progress, self._cancelled = stores, sha256, progress, cancelled
+        self._stores, self._sha256, self._progress = stores, sha256, progress
 
     def check(self, name: str) -> None:
         """Check a name before a byte moves."""
@@ -67,29 +66,23 @@ class OneDriveFolder:
 
         :raises TransferError: it cannot be done.
         """
-        destination = Destination(self._folder, file.name, self._conflict)
-        check_path(destination.folder, destination.name)
+        target = UploadTarget(self._folder, file.name, self._conflict)
+        check_path(target.folder, target.name)
         store = self._stores(file.slot)
         record = store.load() if store is not None else None
-        if record is None or not record.fits(self._drive.id, destination, file.version, file.size_bytes):
-            found = self._same_content(source, file, destination)
+        if record is None or not record.fits(self._drive.id, target, file.version, file.size_bytes):
+            found = self._same_content(source, file, target)
             if found is not None:
                 return found
         pump = PackagePump(
-            source.driver,
+            source,
+            file,
             self._graph.get_conn(),
-            mint_url=source.mint_url if file.entry is None else source.links(),
             drive_id=self._drive.id,
-            destination=destination,
-            version=source.version if file.entry is None else None,
-            size_bytes=file.size_bytes,
-            etag=file.version,
-            chunk_bytes=source.chunk_bytes,
+            target=target,
             progress=self._progress,
             session_store=store,
             sha256=self._sha256,
-            cancelled=self._cancelled,
-            open_reader=source.opener(file),
         )
         try:
             result = pump.run()
@@ -110,11 +103,11 @@ class OneDriveFolder:
 
     def save_text(self, name: str, text: str) -> None:
         """Save a short text, in the place of one that has the name."""
-        self._graph.save_text(self._drive.id, Destination(self._folder, name, "replace"), text)
+        self._graph.save_text(self._drive.id, UploadTarget(self._folder, name, "replace"), text)
 
     def read_text(self, name: str) -> bytes | None:
         """The content of a short text, or ``None`` if nothing has the name."""
-        item = self._graph.get_item(self._drive.id, Destination(self._folder, name).path)
+        item = self._graph.get_item(self._drive.id, UploadTarget(self._folder, name).path)
         if item is None:
             return None
         if item.is_folder or item.size_bytes > MAX_RECEIPT_BYTES:
@@ -136,11 +129,11 @@ class OneDriveFolder:
         """Delete outdated exports, to the recycle bin."""
         self._graph.run(apply_retention(self._drive.id, self._folder, series, retention, current, report))
 
-    def _same_content(self, source: PackageSource, file: PackageFile, destination: Destination) -> SavedFile | None:
+    def _same_content(self, source: PackageSource, file: PackageFile, target: UploadTarget) -> SavedFile | None:
         """The file, if it is there: a try of which nothing is known any more, or a task that was cleared."""
         alike = [
             item
-            for item in self._graph.run(candidates(self._drive.id, destination))
+            for item in self._graph.run(candidates(self._drive.id, target))
             if item.size_bytes == file.size_bytes and not item.is_folder
         ]
         if not alike:

@@ -1,7 +1,7 @@
-"""The pump: a package goes from its signed URL to OneDrive while it is being read, in constant memory.
+"""The pump: a file of a package goes to OneDrive while it is being read, in constant memory.
 
 One thread reads ahead (:mod:`talent_dmf.package_source.reader`), the caller's thread uploads; three buffers go round
-between them. The reading leg is pinned to one version of the source, the writing leg follows the server's truth
+between them. The reading leg is pinned to one content, the writing leg follows the server's truth
 (:mod:`talent_dmf.api.graph.upload.upload`), and whenever the two disagree the reader starts at the byte that the server
 misses. A file is therefore never a mixture, and no byte is believed to be there that the server did not confirm.
 
@@ -15,30 +15,44 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from talent_dmf.api.errors import PackageReplacedError, SourceChangedError, TransferMismatchError
-from talent_dmf.api.graph.models import Destination, DriveItem
-from talent_dmf.api.graph.upload.session import DEFAULT_FRAGMENT_BYTES, check_fragment_bytes
+from talent_dmf.api.errors import (
+    NameConflictError,
+    SourceChangedError,
+    TalentDmfError,
+    TransferError,
+    TransferMismatchError,
+)
+from talent_dmf.api.graph.drive import get_item_by_id
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.graph.upload.session import Completed, cancel_session, check_fragment_bytes
+from talent_dmf.api.graph.upload.upload import (
+    HashNeeded,
+    ResumableUpload,
+    UploadRecord,
+    store_empty,
+    unverified,
+    with_hash,
+)
 from talent_dmf.api.naming.drive_names import check_path
-from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.destinations.onedrive.attempt import Attempt
-from talent_dmf.destinations.onedrive.job import Job, Tally
+from talent_dmf.api.steps import Steps
 from talent_dmf.destinations.onedrive.session_store import SessionStore
-from talent_dmf.destinations.progress import Progress, ProgressLog
-from talent_dmf.package_source.links import run_with_link
-from talent_dmf.package_source.reader import OpenReader, Reader
+from talent_dmf.destinations.progress import Progress
+from talent_dmf.package_source.source import FileReading, PackageFile, PackageSource
 from talent_dmf.transport.drivers import SyncDriver
-
-__all__ = ["PackagePump", "Progress", "ProgressLog", "TransferResult"]
 
 log = logging.getLogger(__name__)
 
-# Versions of the source that are begun, and uploads of a version that are compared with it.
-_MAX_VERSIONS = 3
-_MAX_UPLOADS = 2
+# The session is the truth, so what is kept may be some seconds old: the bytes in between are read again for the
+# hash, and not sent.
+_SAVE_SECONDS = 5.0
+# Whoever kills the task waits about a minute.
+_STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,7 @@ class TransferResult:
     :param quick_xor_hash: quickXorHash of what was read, in base64; equal to that of the file.
     :param sha256: SHA-256 of what was read, in hexadecimal, if it was wanted.
     :param size_bytes: length of the file.
-    :param source_version: fingerprint of the content that was read, or its entity tag.
+    :param source_version: fingerprint of the content that was read.
     :param bytes_sent: bytes sent in this try, repetitions included.
     :param resumed_from_bytes: where this try took up the session of an earlier one; 0 if it did not.
     :param resumes: how often this try had to find its place again.
@@ -70,116 +84,233 @@ class TransferResult:
 
 
 class PackagePump:
-    """Brings one package to its destination. For one use.
+    """Brings one file of a package to its destination. For one use.
 
-    :param source: driver for the storage; nobody else uses it meanwhile.
-    :param target: driver for Microsoft Graph.
-    :param mint_url: gives a fresh signed URL of the package; called in the caller's thread.
+    :param source: the package.
+    :param file: the package itself, or a file in it.
+    :param graph: driver for Microsoft Graph.
     :param drive_id: the drive.
-    :param destination: folder, name and conflict policy.
-    :param size_bytes: length of the package, if known.
-    :param etag: its version, if known; otherwise whatever version there is now.
-    :param version: the package as it was checked, in the place of both; its link is used first, and another package is
-        not taken.
-    :param chunk_bytes: length of one range, a multiple of 320 KiB; three of them are kept in memory.
-    :param progress: is told after each range, in the caller's thread.
+    :param target: folder, name and conflict policy.
+    :param progress: receives how far it is, after each range, in the caller's thread.
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
     :param sha256: whether to compute that hash as well, for a receipt.
-    :param cancelled: asked between ranges; ends the transfer when it says yes.
     :param clock: monotonic seconds.
-    :param open_reader: reads a file inside of the package instead of the package; ``size_bytes`` and ``etag`` are then
-        those of this file, and a package that changes ends the transfer.
     :raises DestinationError: OneDrive does not accept the folder or the name.
     :raises ConfigurationError: the chunk size cannot work.
     """
 
     def __init__(
         self,
-        source: SyncDriver,
-        target: SyncDriver,
+        source: PackageSource,
+        file: PackageFile,
+        graph: SyncDriver,
         *,
-        mint_url: Callable[[], SecretUrl],
         drive_id: str,
-        destination: Destination,
-        size_bytes: int | None = None,
-        etag: str | None = None,
-        version: Source | None = None,
-        chunk_bytes: int = DEFAULT_FRAGMENT_BYTES,
+        target: UploadTarget,
         progress: Callable[[Progress], None] | None = None,
         session_store: SessionStore | None = None,
         sha256: bool = False,
-        cancelled: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
-        open_reader: OpenReader = Reader,
     ) -> None:
-        check_path(destination.folder, destination.name)
-        self._size_bytes, self._etag, self._version = size_bytes, etag, version
-        self._job = Job(
-            source=source,
-            target=target,
-            mint_url=mint_url,
-            drive_id=drive_id,
-            destination=destination,
-            chunk_bytes=check_fragment_bytes(chunk_bytes),
-            progress=progress,
-            store=session_store,
-            sha256=sha256,
-            cancelled=cancelled,
-            clock=clock,
-            open_reader=open_reader,
-        )
+        check_path(target.folder, target.name)
+        check_fragment_bytes(source.chunk_bytes)
+        self._file, self._stop = file, source.stop
+        self._run, self._drive_id, self._target = graph.run, drive_id, target
+        self._progress, self._store, self._sha256, self._clock = progress, session_store, sha256, clock
+        self._reading = FileReading(source, file, sha256=sha256)
+        self._upload = ResumableUpload(drive_id, target, file.size_bytes, unique=uuid.uuid4().hex[:8])
+        self._saved_url, self._saved_at = "", 0.0
+        self._bytes_sent = self._resumes = self._resumed_from_bytes = 0
+        self._already_there, self._quick_xor_hash = False, ""
+        self._began = clock()
 
     def run(self) -> TransferResult:
-        """Transfer the package.
+        """Transfer the file.
 
-        :raises PackageReplacedError: the package is not the one that was given as checked.
+        :raises SourceChangedError: the package is not there any more, but another one is.
+        :raises TransferMismatchError: what arrived is not what was sent.
         :raises TransferError: it cannot be done; ``retryable`` says whether a later try may succeed.
         :raises TransportError: a service did not answer for longer than our patience.
         """
-        job = self._job
-        tally = Tally(job.clock)
-        source = self._first_version()
-        versions = uploads = 1
+        item = self._save_file()
+        return TransferResult(
+            item=item,
+            quick_xor_hash=self._quick_xor_hash,
+            sha256=self._reading.sha256,
+            size_bytes=self._file.size_bytes,
+            source_version=self._file.version,
+            bytes_sent=self._bytes_sent,
+            resumed_from_bytes=self._resumed_from_bytes,
+            resumes=self._resumes + self._reading.renewed_links,
+            duration_seconds=self._clock() - self._began,
+            already_there=self._already_there,
+        )
+
+    def _save_file(self) -> DriveItem:
+        if self._file.size_bytes == 0:
+            self._quick_xor_hash = QuickXor().base64()
+            return self._run(store_empty(self._drive_id, self._target))
+        try:
+            item = self._earlier_try() or self._new()
+        except BaseException as error:
+            self._reading.close(_STOP_SECONDS)
+            self._leave(error)
+            raise
+        if self._store is not None:
+            record = self._upload.record(self._file.version, self._reading.hash_state)
+            self._store.save(record.finished(item, self._quick_xor_hash))
+        return item
+
+    def _earlier_try(self) -> DriveItem | None:
+        """The file, if an earlier try had completed it or left a session to go on with."""
+        record = self._store.load() if self._store is not None else None
+        if record is None:
+            return None
+        if not record.fits(self._drive_id, self._target, self._file.version, self._file.size_bytes):
+            self._forget(record)
+            return None
+        if record.item_id:
+            return self._complete_already(record)
+        self._reading.know(record.hash_state)
+        offset = self._run(self._upload.resume(record))
+        if offset is None:
+            # The session is gone: either it expired, or only the news of its completion was lost.
+            return self._completed_by_another()
+        self._resumed_from_bytes = offset
+        log.info("Going on at byte %s of %s, where an earlier try stopped.", offset, self._file.size_bytes)
+        return self._pump(offset)
+
+    def _complete_already(self, record: UploadRecord) -> DriveItem | None:
+        item = self._run(get_item_by_id(self._drive_id, record.item_id))
+        if item is None:
+            return None
+        item = self._run(with_hash(self._drive_id, item, record.size_bytes))
+        if item.size_bytes != record.size_bytes:
+            return None
+        if item.quick_xor_hash is None:
+            raise unverified(self._target.path)
+        if item.quick_xor_hash != record.quick_xor_hash:
+            return None
+        if self._sha256:
+            self._whole_hash()
+        self._already_there, self._quick_xor_hash = True, record.quick_xor_hash
+        log.info("An earlier try has saved %r already.", item.name)
+        return item
+
+    def _completed_by_another(self) -> DriveItem | None:
+        """The file, if somebody's session for it has completed without our knowledge."""
+        if self._run(self._upload.find_finished(None)) is None:
+            return None
+        whole_hash = self._whole_hash()
+        found = self._run(self._upload.find_finished(whole_hash))
+        if found is None:
+            return None
+        item = self._finish(found, whole_hash)
+        self._already_there = True
+        return item
+
+    def _forget(self, record: UploadRecord) -> None:
+        """Cancel a session that nobody will go on with, so that it does not block its name."""
+        if record.upload_url:
+            self._run_quietly(cancel_session(SecretUrl(record.upload_url)))
+
+    def _new(self) -> DriveItem:
+        """Upload from the first byte; it is read while the session is being opened."""
+        self._reading.seek(0)
+        try:
+            position = self._run(self._upload.begin())
+        except NameConflictError:
+            if not self._upload.begun:
+                raise
+            # What has the name may be what an earlier session of ours became, visible only now.
+            item = self._completed_by_another()
+            if item is None:
+                raise
+            return item
+        return self._pump(position)
+
+    def _pump(self, position: int) -> DriveItem:
+        """Read and upload from the first missing byte to the verified file.
+
+        :param position: the first missing byte.
+        """
+        reading = self._reading
+        self._save(force=True)
         while True:
-            attempt = Attempt(job, source, tally)
-            try:
-                item = attempt.run()
-            except SourceChangedError:
-                versions += 1
-                if versions > _MAX_VERSIONS or job.open_reader is not Reader:
-                    raise
-                log.warning("The package changed while it was read: starting over with its present version.")
-                source = self._present_version()
-                checked = self._version
-                if checked is not None and source.version != checked.version:
-                    raise PackageReplacedError.told_by(source.size_bytes, checked.size_bytes) from None
-            except TransferMismatchError as mismatch:
-                uploads += 1
-                if uploads > _MAX_UPLOADS or not mismatch.retryable:
-                    raise
-                log.warning("%s Uploading once more.", mismatch.message)
+            chunk = reading.next(position)
+            while chunk.offset == position:
+                self._stop.check()
+                self._bytes_sent += len(chunk.data)
+                outcome = self._run(self._upload.feed(position, chunk.data, chunk.whole_hash))
+                if isinstance(outcome, Completed):
+                    reading.close()
+                    return self._finish(outcome.item, chunk.whole_hash)
+                if isinstance(outcome, HashNeeded):
+                    return self._completed_by_another() or self._new()
+                self._resumes += outcome.next_offset != chunk.end
+                position = outcome.next_offset
+            self._save()
+            if self._progress is not None:
+                self._progress(self._present(position))
+            if chunk.end <= position and chunk.end < self._file.size_bytes:
+                reading.release(chunk)
             else:
-                return TransferResult(
-                    item=item,
-                    quick_xor_hash=attempt.quick_xor_hash,
-                    sha256=attempt.sha256,
-                    size_bytes=source.size_bytes,
-                    source_version=source.version,
-                    bytes_sent=tally.bytes_sent,
-                    resumed_from_bytes=tally.resumed_from_bytes,
-                    resumes=tally.resumes,
-                    duration_seconds=tally.elapsed_seconds,
-                    already_there=attempt.already_there,
-                )
+                reading.seek(position)
 
-    def _present_version(self) -> Source:
-        job = self._job
-        return run_with_link(job.source, job.mint_url, pin)
+    def _present(self, position: int) -> Progress:
+        elapsed = self._clock() - self._began
+        speed = max(0, position - self._resumed_from_bytes) / elapsed if elapsed > 0 else 0.0
+        rest = self._file.size_bytes - position
+        return Progress(
+            position,
+            self._file.size_bytes,
+            speed,
+            rest / speed if speed else None,
+            self._resumes + self._reading.renewed_links,
+        )
 
-    def _first_version(self) -> Source:
-        job = self._job
-        if self._version is not None:
-            return self._version
-        if self._size_bytes is None or not self._etag:
-            return self._present_version()
-        return Source(job.mint_url(), self._size_bytes, self._etag)
+    def _finish(self, item: DriveItem | None, whole_hash: str | None) -> DriveItem:
+        if whole_hash is None:
+            raise TransferError(f"OneDrive completed {self._target.path!r} before all of it was sent.")
+        self._quick_xor_hash = whole_hash
+        # Whoever is killed while the service still computes its hash must not send all of it again.
+        self._save(force=True)
+        return self._run(self._upload.finish(item, whole_hash))
+
+    def _whole_hash(self) -> str:
+        def after_chunk() -> None:
+            self._stop.check()
+            self._save()
+
+        return self._reading.whole_hash(after_chunk)
+
+    def _save(self, *, force: bool = False) -> None:
+        store = self._store
+        if store is None or not self._upload.begun:
+            return
+        session = self._upload.session
+        moment, url = self._clock(), session.url.reveal() if session is not None else ""
+        if force or url != self._saved_url or moment - self._saved_at >= _SAVE_SECONDS:
+            store.save(self._upload.record(self._file.version, self._reading.hash_state))
+            self._saved_url, self._saved_at = url, moment
+
+    def _leave(self, error: BaseException) -> None:
+        """Keep the session for the next try if there will be one, and cancel it otherwise."""
+        store = self._store
+        verdict = isinstance(error, TalentDmfError) and not error.retryable and not self._stop.is_set
+        useless = isinstance(error, (SourceChangedError, TransferMismatchError))
+        if store is not None and not verdict and not useless:
+            self._save(force=True)
+            return
+        if store is not None:
+            store.clear()
+        self._run_quietly(self._upload.cancel())
+
+    def _run_quietly(self, steps: Steps[bool]) -> None:
+        try:
+            gone = self._run(steps)
+        except TalentDmfError as error:
+            log.warning("An upload session could not be cancelled; it expires by itself within a day. %s", error)
+        else:
+            if not gone:
+                log.warning("An upload session could not be cancelled; it expires by itself within a day.")

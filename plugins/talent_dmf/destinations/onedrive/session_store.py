@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.graph.upload.record import UploadRecord
+from talent_dmf.api.graph.upload.upload import UploadRecord
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph.drive import CONFLICT_KEY, item_url, read_item
 from talent_dmf.api.graph.errors import graph_error
-from talent_dmf.api.graph.models import Destination, DriveItem
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
@@ -80,14 +81,14 @@ class Completed:
     is_new: bool = False
 
 
-def create_session(drive_id: str, destination: Destination, size_bytes: int) -> Steps[UploadSession]:
+def create_session(drive_id: str, target: UploadTarget, size_bytes: int) -> Steps[UploadSession]:
     """Open a session for a file.
 
     The policy goes nested in ``item`` and first; ``fileSize`` and ``@odata.type`` are refused by Business
     (docs/wire/graph-onedrive.md#opening-a-session).
 
     :param drive_id: the drive.
-    :param destination: where, and what to do if the name is taken.
+    :param target: where, and what to do if the name is taken.
     :param size_bytes: length of the file, more than 0.
     :raises NameConflictError: the name is taken, or another session for it is open: the answer is the same (409).
     :raises DestinationError: the folder is missing (status code 404), the file locked (423) or the storage full.
@@ -96,21 +97,21 @@ def create_session(drive_id: str, destination: Destination, size_bytes: int) -> 
     response = yield from send(
         Request(
             "POST",
-            item_url(drive_id, destination.path, "createUploadSession"),
+            item_url(drive_id, target.path, "createUploadSession"),
             operation="create upload session",
-            json={"item": {CONFLICT_KEY: destination.conflict_behavior}},
+            json={"item": {CONFLICT_KEY: target.conflict_behavior}},
             # A repetition would meet the session that a lost answer had opened: the caller looks before it repeats.
             idempotent=False,
         )
     )
     body = response.json() if response.ok else None
     if not isinstance(body, dict) or not isinstance(body.get("uploadUrl"), str):
-        raise graph_error("start the upload of", response, destination.path)
+        raise graph_error("start the upload of", response, target.path)
     session = UploadSession(
         SecretUrl(body["uploadUrl"]),
         size_bytes,
         (yield from patience()),
-        subject=destination.path,
+        subject=target.path,
         expires_at=_expiry(body),
     )
     session.next_offset = _first_missing(body, size_bytes) or 0
@@ -307,11 +308,11 @@ def _first_missing(body: Mapping[str, Any], size_bytes: int) -> int | None:
     ranges = body.get("nextExpectedRanges")
     if not isinstance(ranges, list) or not ranges:
         return None
-    try:
-        first = min(int(str(each).partition("-")[0]) for each in ranges)
-    except ValueError:
-        raise ProtocolError(f"The upload session misses {ranges!r}, which is no list of byte ranges.") from None
-    return first if 0 <= first < size_bytes else None
+    firsts = [whole_number(str(each).partition("-")[0]) for each in ranges]
+    known = [first for first in firsts if first is not None]
+    if len(known) < len(firsts):
+        raise ProtocolError(f"The upload session misses {str(ranges)[:200]!r}, which is no list of byte ranges.")
+    return min(known) if min(known) < size_bytes else None
 
 
 def _expiry(body: Mapping[str, Any]) -> str:

@@ -4,48 +4,196 @@
 last byte is there (learn.microsoft.com ``driveItem: createUploadSession``), so the session is opened on the final
 name and the service applies the conflict policy itself: ``fail`` refuses, ``replace`` adds a version, ``rename``
 chooses a free name. ``fail`` is checked by a look at the name before the first byte as well, because the service has
-been seen to overwrite (docs/wire/graph-onedrive.md#opening-a-session).
+been seen to overwrite (microsoft-graph-docs#3276).
+
+*A session left open by somebody who died* blocks its name for 15 minutes or more with the same 409 as a taken name
+(onedrive-api-docs#747, microsoft-graph-docs#17631), and so does a session of our own of which the answer was lost.
+One that is known is resumed. Otherwise the upload goes to a unique name beside it, is verified there, and is then
+renamed by the policy; but a file that is to be replaced is waited for, because only a session on it keeps its history.
 
 *A lost session* may mean a complete file, if the answer to the last range was lost or another try of the task finished
 it: what is there is compared by size and hash before anything is sent again, and before a taken name is believed.
-What an item is, and what may be deleted, is judged in :mod:`.verification`; how a session comes about although the name
-is blocked, in :mod:`.opening`.
+
+*A path proves nothing.* Between two requests anybody may save, replace or rename a file. An item is ours if the
+service named it in answer to our own session (:class:`Claim`), or if its size and quickXorHash are those of what was
+sent. An item of which that is not known yet, because its hash is late, is neither ours nor somebody else's: the
+question is left to a later try, and nothing is sent again meanwhile.
+
+*Nothing of somebody else is deleted or overwritten.* Only what our session made is deleted, and only in the version
+that it made: not an item of before that got a version, whose history would go with it, and not one that somebody has
+changed since. For a name, Microsoft Graph would replace a file by a renamed one, but the file that was there would go
+to the recycle bin with all its versions: a file that appeared under the name meanwhile sends the upload back to its
+beginning.
+
+The wire of one session is in :mod:`.session`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
+from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     DestinationError,
+    ItemChangedError,
     NameConflictError,
+    ProtocolError,
     TalentDmfError,
     ThrottledError,
+    TransferMismatchError,
     TransportError,
     UploadSessionLostError,
 )
-from talent_dmf.api.graph.drive import get_drive, get_item, get_item_by_id
-from talent_dmf.api.graph.models import Destination, DriveItem
-from talent_dmf.api.graph.upload.naming import delete_patiently, take_name
-from talent_dmf.api.graph.upload.opening import SessionOpener
-from talent_dmf.api.graph.upload.record import UploadRecord
-from talent_dmf.api.graph.upload.result import refuse_if_taken
-from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession
-from talent_dmf.api.graph.upload.verification import Claim, Doubtful, find_by_content, verified
+from talent_dmf.api.graph.drive import (
+    delete_item,
+    ensure_folder,
+    get_drive,
+    get_item,
+    get_item_by_id,
+    list_children,
+    put_small,
+    rename_item,
+)
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession, create_session, locked
+from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS, no_name_left, numbered_names
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import patience
-from talent_dmf.api.steps import Steps, now
+from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
+from talent_dmf.api.steps import Sleep, Steps, now
 
 # Beginnings anew without the upload getting further than ever before.
 _MAX_RESTARTS = 5
+# A name may stay blocked for a moment after its session was cancelled (onedrive-api-docs#989).
+_AFTER_CANCEL_SECONDS = (2.0, 5.0)
+# A file may be visible a moment later than the end of its session.
+_LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0)
+# The hash of a large file may appear later than the file (docs/wire/graph-onedrive.md#hashes).
+_HASH_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+# A wrong size is not waited out for as long: a file appears complete, and only its description may be late.
+_WRONG_SIZE_LOOKS = 3
+# Of one name: learn.microsoft.com, "Restrictions and limitations in OneDrive and SharePoint".
+_MAX_NAME_CHARACTERS = 255
+_RECORD_VERSION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRecord:
+    """An upload that was begun or completed. It holds the upload URL, a secret: keep it sealed only.
+
+    :param drive_id: the drive.
+    :param folder: folder of the destination.
+    :param name: name wished for.
+    :param conflict_behavior: the policy.
+    :param source_version: fingerprint or entity tag of the source.
+    :param size_bytes: its length.
+    :param upload_url: upload URL of the open session; ``""`` once the file is complete.
+    :param expires_at: when the service drops the session, as it wrote it.
+    :param session_name: name that the session writes to, if it is not ``name``.
+    :param prior_id: item that had the name before the upload began.
+    :param prior_etag: its version.
+    :param hash_state: state of the quickXorHash of the source's first bytes.
+    :param unverified_id: the complete item, while it is not verified.
+    :param unverified_etag: its version when the service named it.
+    :param unverified_is_new: whether the upload made it, and not only a version of it.
+    :param item_id: the complete and verified item.
+    :param quick_xor_hash: its hash.
+    """
+
+    drive_id: str
+    folder: str
+    name: str
+    conflict_behavior: str
+    source_version: str
+    size_bytes: int
+    upload_url: str = ""
+    expires_at: str = ""
+    session_name: str = ""
+    prior_id: str = ""
+    prior_etag: str = ""
+    hash_state: tuple[int, str] = (0, "0")
+    unverified_id: str = ""
+    unverified_etag: str = ""
+    unverified_is_new: bool = False
+    item_id: str = ""
+    quick_xor_hash: str = ""
+
+    def __repr__(self) -> str:
+        return f"<UploadRecord of {self.name!r}, hashed {self.hash_state[0]} of {self.size_bytes} bytes>"
+
+    def fits(self, drive_id: str, target: UploadTarget, source_version: str, size_bytes: int) -> bool:
+        """Whether it is about the same version of the same source and the same destination."""
+        mine = (self.drive_id, self.folder, self.name, self.conflict_behavior, self.source_version, self.size_bytes)
+        wanted = (drive_id, target.folder, target.name, target.conflict_behavior)
+        return bool(self.source_version) and mine == (*wanted, source_version, size_bytes)
+
+    def is_over(self, moment: datetime) -> bool:
+        """Whether the session has expired; one that has never said when is not waited for.
+
+        :param moment: present time, aware.
+        """
+        try:
+            expires = datetime.fromisoformat(self.expires_at)
+        except ValueError:
+            return True
+        return moment >= (expires if expires.tzinfo else expires.replace(tzinfo=UTC))
+
+    def finished(self, item: DriveItem, quick_xor_hash: str) -> UploadRecord:
+        """The record of the completed upload: nothing secret is left in it."""
+        return replace(
+            self, upload_url="", expires_at="", unverified_id="", item_id=item.id, quick_xor_hash=quick_xor_hash
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON, to be sealed."""
+        return {**asdict(self), "hash_state": list(self.hash_state), "version": _RECORD_VERSION}
+
+    @classmethod
+    def from_json(cls, raw: object) -> UploadRecord | None:
+        """The record that was stored, or ``None`` if this release cannot read it: the upload then begins anew.
+
+        :param raw: what :meth:`to_json` gave.
+        """
+        if not isinstance(raw, dict) or raw.get("version") != _RECORD_VERSION:
+            return None
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        try:
+            length, folded = known.pop("hash_state", (0, "0"))
+            return cls(**known, hash_state=(int(length), str(folded)))
+        except (TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The item that the service named in answer to our own session.
+
+    :param item_id: the item.
+    :param etag: its version then.
+    :param is_new: whether it did not exist before.
+    """
+
+    item_id: str
+    etag: str = ""
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HashNeeded:
+    """The session is gone and a file of the right length is there: whoever can hash the rest of the source compares it
+    by ``ResumableUpload.find_finished``.
+    """
 
 
 class ResumableUpload:
     """An upload.
 
     :param drive_id: the drive.
-    :param destination: where, and what to do if the name is taken. Check it with ``drive_names`` before.
+    :param target: where, and what to do if the name is taken. Check it with ``drive_names`` before.
     :param size_bytes: length of the file, more than 0.
     :param unique: a word that no other upload uses, for names beside.
     """
@@ -53,19 +201,19 @@ class ResumableUpload:
     def __init__(
         self,
         drive_id: str,
-        destination: Destination,
+        target: UploadTarget,
         size_bytes: int,
         *,
         unique: str,
     ) -> None:
         self.drive_id = drive_id
-        self.destination = destination
+        self.target = target
         self.size_bytes = size_bytes
         self.session: UploadSession | None = None
-        self.placed = destination
+        self.session_target = target
         self.begun = False
         self.restarts = 0
-        self._opener = SessionOpener(drive_id, destination, size_bytes, unique=unique)
+        self._opener = SessionOpener(drive_id, target, size_bytes, unique=unique)
         self._prior: tuple[str, str] = ("", "")
         self._claim: Claim | None = None
         self._cancelled = self._may_be_complete = False
@@ -79,19 +227,19 @@ class ResumableUpload:
             file by :meth:`find_finished`.
         :raises TransportError: the session does not answer, and has not expired.
         """
-        if record.placed_name:
-            self.placed = replace(self.destination, name=record.placed_name, conflict_behavior="replace")
+        if record.session_name:
+            self.session_target = replace(self.target, name=record.session_name, conflict_behavior="replace")
         self._prior = (record.prior_id, record.prior_etag)
         self.begun = self._may_be_complete = True
-        if record.unproven_id:
-            self._claim = Claim(record.unproven_id, record.unproven_etag, record.unproven_is_new)
+        if record.unverified_id:
+            self._claim = Claim(record.unverified_id, record.unverified_etag, record.unverified_is_new)
         if not record.upload_url:
             return None
         self.session = session = UploadSession(
             SecretUrl(record.upload_url),
             self.size_bytes,
             (yield from patience()),
-            subject=self.placed.path,
+            subject=self.session_target.path,
             expires_at=record.expires_at,
         )
         try:
@@ -121,9 +269,9 @@ class ResumableUpload:
         # What cannot be cancelled expires by itself; if it blocks our name until then, that is noticed.
         with suppress(TransportError):
             yield from self.cancel()
-        self.placed, self._claim, self._may_be_complete = self.destination, None, False
-        existing = yield from get_item(self.drive_id, self.destination.path)
-        refuse_if_taken(self.destination, existing)
+        self.session_target, self._claim, self._may_be_complete = self.target, None, False
+        existing = yield from get_item(self.drive_id, self.target.path)
+        refuse_if_taken(self.target, existing)
         self._prior = (existing.id, existing.etag) if existing else ("", "")
         drive = yield from get_drive(self.drive_id)
         if drive.remaining_bytes is not None and drive.remaining_bytes < self.size_bytes:
@@ -131,20 +279,20 @@ class ResumableUpload:
                 f"The drive {drive.name!r} has {drive.remaining_bytes} bytes left and the file has {self.size_bytes}. "
                 "Free space or raise the quota."
             )
-        self.session, self.placed = yield from self._opener.open(after_cancel=self._cancelled)
+        self.session, self.session_target = yield from self._opener.open(after_cancel=self._cancelled)
         self.begun = True
         return self.session.next_offset
 
     def feed(
         self, offset: int, data: bytes | bytearray | memoryview, whole_hash: str | None = None
-    ) -> Steps[Accepted | Completed | Doubtful]:
+    ) -> Steps[Accepted | Completed | HashNeeded]:
         """Send a range, once; then know how the upload stands.
 
         :param offset: position of the first byte: what the last call named as missing.
         :param data: the bytes.
         :param whole_hash: quickXorHash of the whole file in base64, with its last range.
         :raises NameConflictError: the name was taken meanwhile and the policy says fail; nothing is left behind.
-        :raises ProtocolError: a file is there of which it cannot be told yet whether it is this one.
+        :raises ProtocolError: a file is there of which it is not known yet whether it is this one.
         :raises UploadSessionLostError: sessions are lost again and again.
         :raises TransportError: our patience is exhausted; a later try may go on.
         """
@@ -185,37 +333,39 @@ class ResumableUpload:
             item = yield from self.find_finished(whole_hash)
         if item is None:
             raise UploadSessionLostError(
-                f"OneDrive reported {self.placed.path!r} as complete, but it does not show it. Try again."
+                f"OneDrive reported {self.session_target.path!r} as complete, but it does not show it. Try again."
             )
         claim = self._claim or Claim("")
         locks = yield from patience()
         try:
-            item = yield from verified(self.drive_id, item, claim, self.size_bytes, whole_hash, self.placed.path, locks)
-            if self.placed != self.destination:
-                item = yield from take_name(self.drive_id, item, self.destination)
+            item = yield from verified(
+                self.drive_id, item, claim, self.size_bytes, whole_hash, self.session_target.path, locks
+            )
+            if self.session_target != self.target:
+                item = yield from take_name(self.drive_id, item, self.target)
         except TalentDmfError as error:
-            if self.placed != self.destination and not error.retryable:
+            if self.session_target != self.target and not error.retryable:
                 yield from self._clear_away(item)
             raise
         return item
 
     def find_finished(self, whole_hash: str | None) -> Steps[DriveItem | None]:
-        """The file, if it is complete although nobody told us: to be verified by :meth:`finish`.
+        """The file, if it is complete although no answer said so: to be verified by :meth:`finish`.
 
         :param whole_hash: its quickXorHash in base64; ``None`` to compare the size only.
-        :raises ProtocolError: a file is there of which it cannot be told yet whether it is this one.
+        :raises ProtocolError: a file is there of which it is not known yet whether it is this one.
         """
         if self._claim is not None:
             item = yield from get_item_by_id(self.drive_id, self._claim.item_id)
             if item is not None:
-                if item.name.casefold() != self.placed.name.casefold():
-                    self.placed = self.destination
+                if item.name.casefold() != self.session_target.name.casefold():
+                    self.session_target = self.target
                 return item
             self._claim = None
         # An earlier try may have been killed after it had taken the name and before it could say so.
         found = yield from find_by_content(
             self.drive_id,
-            (self.placed, self.destination),
+            (self.session_target, self.target),
             self.size_bytes,
             whole_hash,
             self._prior,
@@ -223,9 +373,9 @@ class ResumableUpload:
         )
         if found is None:
             return None
-        item, place = found
+        item, where = found
         if whole_hash is not None:
-            self.placed = place
+            self.session_target = where
         return item
 
     def cancel(self) -> Steps[bool]:
@@ -248,25 +398,25 @@ class ResumableUpload:
         claim = self._claim or Claim("")
         return UploadRecord(
             drive_id=self.drive_id,
-            folder=self.destination.folder,
-            name=self.destination.name,
-            conflict_behavior=self.destination.conflict_behavior,
+            folder=self.target.folder,
+            name=self.target.name,
+            conflict_behavior=self.target.conflict_behavior,
             source_version=source_version,
             size_bytes=self.size_bytes,
             upload_url=self.session.url.reveal() if self.session else "",
             expires_at=self.session.expires_at if self.session else "",
-            placed_name=self.placed.name if self.placed != self.destination else "",
+            session_name=self.session_target.name if self.session_target != self.target else "",
             prior_id=self._prior[0],
             prior_etag=self._prior[1],
             hash_state=hash_state,
-            unproven_id=claim.item_id,
-            unproven_etag=claim.etag,
-            unproven_is_new=claim.is_new,
+            unverified_id=claim.item_id,
+            unverified_etag=claim.etag,
+            unverified_is_new=claim.is_new,
         )
 
     def _begin_again(
         self, lost: UploadSessionLostError, whole_hash: str | None
-    ) -> Steps[Accepted | Completed | Doubtful]:
+    ) -> Steps[Accepted | Completed | HashNeeded]:
         ours = yield from self._look(whole_hash)
         if isinstance(ours, Completed):
             return ours
@@ -283,11 +433,11 @@ class ResumableUpload:
                 raise
             return ours
 
-    def _look(self, whole_hash: str | None) -> Steps[Completed | Doubtful | None]:
+    def _look(self, whole_hash: str | None) -> Steps[Completed | HashNeeded | None]:
         found = yield from self.find_finished(whole_hash)
         if found is None:
             return None
-        return Doubtful() if whole_hash is None else Completed(found)
+        return HashNeeded() if whole_hash is None else Completed(found)
 
     def _lose(self, error: TalentDmfError) -> None:
         """Forget a session that does not exist any more; another one is cancelled when its successor begins."""
@@ -300,12 +450,12 @@ class ResumableUpload:
         if self.restarts > _MAX_RESTARTS:
             raise lost
 
-    def _name_taken(self, taken: NameConflictError, whole_hash: str | None) -> Steps[Accepted | Completed | Doubtful]:
+    def _name_taken(self, taken: NameConflictError, whole_hash: str | None) -> Steps[Accepted | Completed | HashNeeded]:
         # Another try of this task may have finished the file: then the name is taken by ourselves.
         ours = yield from self._look(whole_hash)
         if ours is not None:
             return ours
-        if self.destination.conflict_behavior == "fail" and self.placed == self.destination:
+        if self.target.conflict_behavior == "fail" and self.session_target == self.target:
             yield from self.cancel()
             raise taken
         # The service applies replace and rename when it assembles the file, so this name was taken in between. Its
@@ -319,3 +469,398 @@ class ResumableUpload:
         # What went wrong before is what has to be told.
         with suppress(TalentDmfError):
             yield from delete_patiently(self.drive_id, item, (yield from patience()))
+
+
+class SessionOpener:
+    """Opens the sessions of one upload.
+
+    :param drive_id: the drive.
+    :param target: where, and what to do if the name is taken.
+    :param size_bytes: length of the file, more than 0.
+    :param unique: a word that no other upload uses, for names beside.
+    """
+
+    def __init__(
+        self,
+        drive_id: str,
+        target: UploadTarget,
+        size_bytes: int,
+        *,
+        unique: str,
+    ) -> None:
+        self._drive_id, self._target, self._size_bytes = drive_id, target, size_bytes
+        self._unique, self._besides = unique, 0
+
+    def open(self, *, after_cancel: bool) -> Steps[tuple[UploadSession, UploadTarget]]:
+        """Open a session, on the name or beside it.
+
+        :param after_cancel: whether a session of ours was cancelled before, which may block the name for a moment.
+        :returns: the session, and where it writes to.
+        :raises NameConflictError: the name is taken and the policy says fail.
+        :raises DestinationError: the folder cannot take the file.
+        :raises UploadSessionLostError: the name is blocked for longer than our patience.
+        :raises TransportError: it stays locked, or no answer comes.
+        """
+        blocks, locks = (yield from patience()), (yield from patience())
+        pauses = list(_AFTER_CANCEL_SECONDS if after_cancel else ())
+        made_folder, target = False, self._target
+        while True:
+            try:
+                session = yield from create_session(self._drive_id, target, self._size_bytes)
+            except TransportError as failure:
+                if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
+                    raise
+                # A session may be open nevertheless: a refusal of the next one is then our own doing.
+                yield blocks.pause_after(failure, "create upload session")
+            except NameConflictError as taken:
+                target = yield from self._around(target, taken, pauses, blocks)
+            except DestinationError as error:
+                if error.status_code == 404 and self._target.folder and not made_folder:
+                    made_folder = True
+                    yield from ensure_folder(self._drive_id, self._target.folder)
+                else:
+                    yield from wait_while_locked(target.path, error, locks, "create upload session")
+            else:
+                return session, target
+
+    def _around(
+        self, target: UploadTarget, taken: NameConflictError, pauses: list[float], blocks: Patience
+    ) -> Steps[UploadTarget]:
+        if target != self._target:
+            # Nobody else uses that name: a lost answer to our own request, or a session of ours that was given up.
+            yield from wait_while_blocked(target.path, taken, blocks)
+            return self._beside(taken)
+        existing = yield from get_item(self._drive_id, target.path)
+        refuse_if_taken(target, existing)
+        if pauses:
+            yield Sleep(pauses.pop(0), f"The cancelled upload of {target.path!r} still blocks it.")
+        elif existing is not None and target.conflict_behavior == "replace":
+            yield from wait_while_blocked(target.path, taken, blocks)
+        else:
+            return self._beside(taken)
+        return target
+
+    def _beside(self, taken: NameConflictError) -> UploadTarget:
+        self._besides += 1
+        word = self._unique if self._besides == 1 else f"{self._unique}-{self._besides}"
+        target = name_beside(self._target, word)
+        if len(target.path) > MAX_PATH_CHARACTERS:
+            raise blocked(self._target.path, taken)
+        return target
+
+
+def name_beside(target: UploadTarget, unique: str) -> UploadTarget:
+    """The place beside a name for an upload that cannot be opened on the name itself.
+
+    :param target: the place wished for.
+    :param unique: a word that no other upload uses.
+    """
+    suffix = f".{unique}.partial"
+    folder_characters = len(target.path) - len(target.name)
+    room = min(MAX_PATH_CHARACTERS - folder_characters, _MAX_NAME_CHARACTERS) - len(suffix)
+    name = f"{target.name[: max(room, 0)]}{suffix}".lstrip(".")
+    return replace(target, name=name, conflict_behavior="replace")
+
+
+def blocked(path: str, cause: TransportError | NameConflictError) -> UploadSessionLostError:
+    """The error for a name that an unfinished upload or an open document blocks for longer than our patience.
+
+    :param path: the name.
+    :param cause: the answer behind it.
+    """
+    return UploadSessionLostError(
+        f"The name {path!r} is blocked by an unfinished upload, which expires within about 15 minutes, or because "
+        "somebody has the file open. Try again then.",
+        status_code=cause.status_code,
+        request_ids=cause.request_ids,
+    )
+
+
+def wait_while_blocked(path: str, taken: NameConflictError, waiting: Patience) -> Steps[None]:
+    """Pause for a name that is refused although the policy allows it.
+
+    :param path: the name.
+    :param taken: the refusal.
+    :param waiting: how long.
+    :raises UploadSessionLostError: patience is exhausted; a later try may succeed.
+    """
+    try:
+        pause = waiting.pause_after(TransportError(f"The name {path!r} is blocked."), "upload")
+    except TransportError:
+        raise blocked(path, taken) from None
+    yield pause
+
+
+def wait_while_locked(path: str, error: DestinationError, waiting: Patience, operation: str) -> Steps[None]:
+    """Pause for a file that somebody has open; raise whatever else is the matter.
+
+    :param path: the file.
+    :param error: the refusal.
+    :param waiting: how long.
+    :param operation: what is tried, in words.
+    :raises DestinationError: the refusal is about something else.
+    :raises TransportError: it stays locked.
+    """
+    if error.status_code != 423:
+        raise error
+    yield waiting.pause_after(locked(path, error.request_ids), operation)
+
+
+def delete_patiently(drive_id: str, item: DriveItem, waiting: Patience) -> Steps[None]:
+    """Delete exactly this version of an item, also if it is locked for a while.
+
+    :param drive_id: the drive.
+    :param item: the item, in the version that may be deleted.
+    :param waiting: how long.
+    :raises DestinationError: it is another version by now (412).
+    :raises TransportError: it stays locked.
+    """
+    while True:
+        try:
+            return (yield from delete_item(drive_id, item.id, etag=item.etag))
+        except DestinationError as error:
+            yield from wait_while_locked(item.name, error, waiting, "delete")
+
+
+def take_name(drive_id: str, item: DriveItem, target: UploadTarget) -> Steps[DriveItem]:
+    """Give a file that was uploaded beside its name that name, by the conflict policy.
+
+    :param drive_id: the drive.
+    :param item: the file, complete and verified.
+    :param target: the name, and the policy.
+    :raises NameConflictError: the name is taken and the policy says fail.
+    :raises UploadSessionLostError: the name stays blocked, and the file is still there for a later try. Or another
+        file has the name by now, which must get a version: then ours is gone.
+    :raises TransportError: the file stays locked.
+    """
+    blocks, locks = (yield from patience()), (yield from patience())
+    wanted: ConflictBehavior = "rename" if target.conflict_behavior == "rename" else "fail"
+    while True:
+        try:
+            return (yield from _renamed(drive_id, item, target.name, wanted, locks))
+        except NameConflictError as taken:
+            if wanted == "rename":
+                return (yield from _numbered(drive_id, item, target, locks))
+            existing = yield from get_item(drive_id, target.path)
+            if existing is not None and existing.id == item.id:
+                return existing
+            if existing is not None and (target.conflict_behavior == "fail" or existing.is_folder):
+                raise
+            if existing is None:
+                yield from wait_while_blocked(target.path, taken, blocks)
+                continue
+        yield from delete_patiently(drive_id, item, locks)
+        raise UploadSessionLostError(
+            f"Somebody saved {target.path!r} meanwhile. Try again: the package then becomes a new version of it."
+        )
+
+
+def _renamed(
+    drive_id: str, item: DriveItem, name: str, conflict_behavior: ConflictBehavior, locks: Patience
+) -> Steps[DriveItem]:
+    while True:
+        try:
+            return (yield from rename_item(drive_id, item.id, name, conflict_behavior))
+        except NameConflictError:
+            raise
+        except DestinationError as error:
+            yield from wait_while_locked(item.name, error, locks, "rename")
+
+
+def _numbered(drive_id: str, item: DriveItem, target: UploadTarget, locks: Patience) -> Steps[DriveItem]:
+    taken = {child.name.casefold() for child in (yield from list_children(drive_id, target.folder))}
+    for name in numbered_names(target.name):
+        if name.casefold() in taken:
+            continue
+        try:
+            return (yield from _renamed(drive_id, item, name, "fail", locks))
+        except NameConflictError:
+            # Somebody was faster, or it is blocked as well: the next one is as good.
+            continue
+    raise no_name_left(target.path)
+
+
+def refuse_if_taken(target: UploadTarget, existing: DriveItem | None) -> None:
+    """Refuse a name that the conflict policy does not allow to be used.
+
+    :param target: the name, and the policy.
+    :param existing: what has the name.
+    :raises NameConflictError: a file has it and the policy says fail.
+    :raises DestinationError: a folder has it.
+    """
+    if existing is None or target.conflict_behavior == "rename":
+        return
+    if existing.is_folder:
+        raise DestinationError(f"{target.path!r} is a folder in OneDrive. Choose another file name.")
+    if target.conflict_behavior == "fail":
+        raise NameConflictError(
+            f"{target.path!r} exists in OneDrive already. Remove or rename it there, or set the conflict "
+            "behaviour to replace or rename."
+        )
+
+
+def candidates(drive_id: str, target: UploadTarget) -> Steps[list[DriveItem]]:
+    """The items that an upload may have become.
+
+    :param drive_id: the drive.
+    :param target: where it went.
+    """
+    if target.conflict_behavior != "rename":
+        item = yield from get_item(drive_id, target.path)
+        return [item] if item is not None else []
+    stem, dot, extension = target.name.rpartition(".")
+    if not dot:
+        stem, extension = target.name, ""
+    numbered = re.compile(rf"{re.escape(stem)}(?: \d+)?{re.escape(dot + extension)}", re.I)
+    listed = yield from list_children(drive_id, target.folder)
+    return [item for item in listed if numbered.fullmatch(item.name)]
+
+
+def with_hash(drive_id: str, item: DriveItem, size_bytes: int) -> Steps[DriveItem]:
+    """An item with its hash, as far as the service gives it within two minutes.
+
+    :param drive_id: the drive.
+    :param item: what is known of it.
+    :param size_bytes: the length that it should have.
+    """
+    for look, seconds in enumerate(_HASH_SECONDS):
+        right_size = item.size_bytes == size_bytes
+        if right_size and item.quick_xor_hash is not None:
+            break
+        if not right_size and look >= _WRONG_SIZE_LOOKS:
+            break
+        if look:
+            yield Sleep(seconds, f"OneDrive has not described {item.name!r} completely yet.")
+        item = (yield from get_item_by_id(drive_id, item.id)) or item
+    return item
+
+
+def store_empty(drive_id: str, target: UploadTarget) -> Steps[DriveItem]:
+    """Store a file of no bytes, which an upload session cannot carry.
+
+    :param drive_id: the drive.
+    :param target: where, and what to do if the name is taken.
+    :raises NameConflictError: the name is taken and the policy says fail.
+    :raises TransferMismatchError: the service holds something else.
+    """
+    prior = yield from get_item(drive_id, target.path)
+    # The service has been seen to overwrite where it should have failed
+    # (docs/wire/graph-onedrive.md#opening-a-session).
+    refuse_if_taken(target, prior)
+    try:
+        item: DriveItem | None
+        try:
+            item = yield from put_small(drive_id, target)
+        except DestinationError as error:
+            if error.status_code != 404:
+                raise
+            yield from ensure_folder(drive_id, target.folder)
+            item = yield from put_small(drive_id, target)
+    except TransportError:
+        # The answer was lost: is the file there nevertheless?
+        item = yield from get_item(drive_id, target.path)
+        if item is None or item == prior or item.size_bytes != 0:
+            raise
+    return item
+
+
+def find_by_content(
+    drive_id: str,
+    targets: Iterable[UploadTarget],
+    size_bytes: int,
+    whole_hash: str | None,
+    prior: tuple[str, str],
+    *,
+    patient: bool,
+) -> Steps[tuple[DriveItem, UploadTarget] | None]:
+    """The item that an upload became, and where.
+
+    :param drive_id: the drive.
+    :param targets: where it may be.
+    :param size_bytes: length of what was sent.
+    :param whole_hash: quickXorHash of what was sent, in base64; ``None`` to compare the length only.
+    :param prior: id and version of the item that had the name before; a new version of it may be ours.
+    :param patient: whether to look again if it is not there.
+    :raises ProtocolError: an item of this length has no hash yet.
+    """
+    looked_at = list(dict.fromkeys(targets))
+    for seconds in (*(_LOOK_AGAIN_SECONDS if patient else ()), 0.0):
+        without_hash = ""
+        for target in looked_at:
+            for item in (yield from candidates(drive_id, target)):
+                if (item.id, item.etag) == prior or item.is_folder or item.size_bytes != size_bytes:
+                    continue
+                if whole_hash is None:
+                    return item, target
+                found = yield from with_hash(drive_id, item, size_bytes)
+                if (found.size_bytes, found.quick_xor_hash) == (size_bytes, whole_hash):
+                    return found, target
+                if found.quick_xor_hash is None:
+                    without_hash = without_hash or item.name
+        if without_hash:
+            raise unverified(without_hash)
+        if seconds:
+            yield Sleep(seconds, f"OneDrive does not show {looked_at[0].path!r} yet.")
+    return None
+
+
+def unverified(path: str) -> ProtocolError:
+    """The error for a file of which the service gives no hash yet: it is left there for a later try.
+
+    :param path: the file.
+    """
+    return ProtocolError(
+        f"OneDrive gives no quickXorHash for {path!r} yet, so it is not verified; its size is right. Try again later: "
+        "nothing will be sent again."
+    )
+
+
+def verified(
+    drive_id: str, item: DriveItem, claim: Claim, size_bytes: int, whole_hash: str, path: str, locks: Patience
+) -> Steps[DriveItem]:
+    """An item, once it is proved to be what was sent.
+
+    :param drive_id: the drive.
+    :param item: the item.
+    :param claim: what our session was answered with.
+    :param size_bytes: length of what was sent.
+    :param whole_hash: its quickXorHash in base64.
+    :param path: where it is, for messages.
+    :param locks: how patient with a wrong item that is locked.
+    :raises ProtocolError: the service gives no hash yet; the file is left there.
+    :raises ItemChangedError: somebody changed it; it is left there.
+    :raises TransferMismatchError: it is wrong. It is gone, unless it is a version of somebody's file.
+    :raises TransportError: it is wrong, and could not be deleted yet.
+    """
+    found = yield from with_hash(drive_id, item, size_bytes)
+    if found.size_bytes == size_bytes:
+        if found.quick_xor_hash == whole_hash:
+            return found
+        if found.quick_xor_hash is None:
+            raise unverified(path)
+        wrong = (
+            f"The quickXorHash of {path!r} in OneDrive is {found.quick_xor_hash}, and that of the package {whole_hash}."
+        )
+    else:
+        wrong = f"OneDrive holds {found.size_bytes} bytes of {path!r}, and {size_bytes} were sent."
+    if found.id != claim.item_id or found.etag != claim.etag or not claim.etag:
+        raise _changed(wrong)
+    if not claim.is_new:
+        raise TransferMismatchError(
+            f"{wrong} This is the current version there now. The file as it was before is in its version history: "
+            "restore it, if the package is not saved again."
+        )
+    try:
+        yield from delete_patiently(drive_id, found, locks)
+    except DestinationError as error:
+        if error.status_code != 412:
+            raise
+        raise _changed(wrong) from error
+    raise TransferMismatchError(f"{wrong} It was deleted there.")
+
+
+def _changed(wrong: str) -> ItemChangedError:
+    return ItemChangedError(
+        f"{wrong} Somebody changed it after it had arrived, so it was left there. Look at it and its version history; "
+        "then clear the task to save the package by the conflict behaviour."
+    )

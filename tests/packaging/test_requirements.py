@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 PROJECT = Path(__file__).parents[2]
-PIN = re.compile(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==[^ ;]+( ; .+)?")
+PROJECT_TABLE = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PIN = re.compile(r"[a-z0-9.-]+(\[[a-z0-9,-]+\])?==[^ ;]+( ; .+)?")
 
 
 def requirement_lines(name: str) -> list[str]:
@@ -36,19 +37,46 @@ def unmet(wanted: list[str], pinned: dict[str, set[Version]]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-cluster.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-cluster.txt", ".ci/oldest.txt"])
 def test_every_line_is_a_pin(name: str) -> None:
     assert [line for line in requirement_lines(name) if not PIN.fullmatch(line)] == []
 
 
-@pytest.mark.parametrize("stem", ["requirements", "requirements-dev", "requirements-cluster"])
+@pytest.mark.parametrize("stem", ["requirements", "requirements-dev", "requirements-cluster", ".ci/oldest"])
 def test_what_is_asked_for_is_pinned(stem: str) -> None:
     assert unmet(requirement_lines(f"{stem}.in"), pins(f"{stem}.txt")) == []
 
 
-def test_the_package_asks_for_nothing_that_is_not_pinned() -> None:
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert unmet(project["dependencies"], pins("requirements.txt")) == []
+@pytest.mark.parametrize("name", ["requirements.txt", ".ci/oldest.txt"])
+def test_the_package_asks_for_nothing_that_is_not_pinned(name: str) -> None:
+    assert unmet(PROJECT_TABLE["dependencies"], pins(name)) == []
+
+
+def test_the_oldest_row_has_the_lower_bounds() -> None:
+    oldest = pins(".ci/oldest.txt")
+    for requirement in map(Requirement, PROJECT_TABLE["dependencies"]):
+        (lower,) = [Version(each.version) for each in requirement.specifier if each.operator == ">="]
+        (found,) = oldest[canonicalize_name(requirement.name)]
+        # A bound may name a release that was never made or has been withdrawn; the next one is taken then.
+        assert found.release[: min(2, len(lower.release))] == lower.release[:2], requirement
+
+
+# Each version of these is a security release of the one before; Airflow's providers keep what they promise across
+# majors as far as this package uses it, and croniter is Airflow's own choice.
+WITHOUT_UPPER_BOUND = {"certifi", "croniter", "cryptography", "apache-airflow-providers-microsoft-azure"}
+
+
+def test_dependencies_are_bounded() -> None:
+    for requirement in map(Requirement, PROJECT_TABLE["dependencies"]):
+        operators = {each.operator for each in requirement.specifier}
+        assert operators == ({">="} if requirement.name in WITHOUT_UPPER_BOUND else {">=", "<"}), requirement
+
+
+def test_the_pythons_that_are_claimed_are_those_that_setup_takes() -> None:
+    claimed = {each.rpartition(" ")[2] for each in PROJECT_TABLE["classifiers"] if " :: 3." in each}
+    taken = re.search(r'^versions="(.+)"$', (PROJECT / ".ci/setup").read_text(encoding="utf-8"), re.MULTILINE)
+    assert taken is not None
+    assert claimed <= set(taken[1].split())
 
 
 @pytest.mark.parametrize("name", ["requirements-dev.txt", "requirements-cluster.txt"])

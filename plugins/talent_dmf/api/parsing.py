@@ -1,0 +1,56 @@
+"""Reading what others wrote: every parser of an answer ends in a value or in ``ValueError``, within bounds (R15)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# The services' own answers nest by ten at most; beyond this a text is no answer but an attack or an accident.
+MAX_DEPTH = 64
+# What a page of a list or the messages of an export may weigh, unpacked.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+# A refusal is read for its code and its sentence.
+MAX_REFUSAL_BYTES = 256 * 1024
+MAX_DIGITS = 18
+
+
+def read_json(text: str | bytes | bytearray) -> Any:
+    """A JSON text as plain values, nested by 64 at most.
+
+    :param text: the text; bytes in UTF-8, UTF-16 or UTF-32, with or without a mark.
+    :raises ValueError: it is none, or nested deeper.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+    if level:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def whole_number(raw: object) -> int | None:
+    """A number from 0 of at most 18 digits, as JSON or as text; ``None`` for anything else: ``"²"``, ``"--5"``, true,
+    5.5, null.
+
+    :param raw: a value of an answer, or a header.
+    """
+    if isinstance(raw, bool):
+        return None
+    if isinstance(raw, int):
+        return raw if 0 <= raw < 10**MAX_DIGITS else None
+    if isinstance(raw, float):
+        return int(raw) if raw.is_integer() and 0 <= raw < 10**MAX_DIGITS else None
+    if isinstance(raw, str):
+        digits = raw.strip()
+        # isdigit alone is true of superscripts, which int() refuses.
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS else None
+    return None

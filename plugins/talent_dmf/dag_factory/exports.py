@@ -1,0 +1,80 @@
+"""One DAG per file of a catalogue.
+
+A file that cannot be used harms no other export: :func:`export_dags` passes over it, and :func:`check_exports` says
+what is wrong with it. They belong into two DAG files, because an import error takes all DAGs of its file away.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+from airflow.sdk import DAG, get_parsing_context
+
+from talent_dmf.catalogue.located_yaml import CatalogueError, shown
+from talent_dmf.catalogue.spec import ExportSpec, load_catalogue
+from talent_dmf.dag_factory.deadline import deadline
+from talent_dmf.dag_factory.form import trigger_form
+from talent_dmf.dag_factory.page import page
+from talent_dmf.dag_factory.tasks import add_tasks, default_args
+from talent_dmf.dag_factory.timetable import timetable
+
+log = logging.getLogger(__name__)
+
+
+def export_dag(spec: ExportSpec) -> DAG:
+    """The DAG of one export; Airflow finds it when a DAG file assigns it to a name.
+
+    :param spec: the catalogue's entry.
+    """
+    with DAG(
+        spec.dag_id,
+        description=spec.description,
+        doc_md=page(spec),
+        schedule=timetable(spec),
+        start_date=datetime.combine(spec.start_date, time(), UTC),
+        catchup=False,
+        max_active_runs=1,
+        tags=["talent-dmf", *spec.tags],
+        params=trigger_form(spec),
+        deadline=deadline(spec),
+        default_args=default_args(spec),
+        # Airflow finds a DAG in the file that assigns it, and not what was only tried or is half made.
+        auto_register=False,
+    ) as dag:
+        add_tasks(spec)
+    return dag
+
+
+def export_dags(folder: str | Path) -> dict[str, DAG]:
+    """The DAGs of a folder of export files, by DAG id; give them to ``globals().update`` of a DAG file.
+
+    Before a task, Airflow says which DAG it wants: the other files are not read then.
+
+    :param folder: usually ``include/exports``.
+    """
+    dags: dict[str, DAG] = {}
+    for spec in load_catalogue(Path(folder), only=get_parsing_context().dag_id).exports:
+        try:
+            dags[spec.dag_id] = export_dag(spec)
+        except Exception as error:  # noqa: BLE001 - one mistake harms one export; check_exports raises it
+            log.warning("No DAG could be made of export %s: %s", spec.name, error)
+    return dags
+
+
+def check_exports(folder: str | Path) -> None:
+    """Say what is wrong with the files of a catalogue, as an import error of the DAG file that calls this.
+
+    :param folder: the folder that :func:`export_dags` is given.
+    :raises CatalogueError: one sentence per mistake, each with its file.
+    """
+    catalogue = load_catalogue(Path(folder))
+    problems = [problem.message for problem in catalogue.problems]
+    for spec in catalogue.exports:
+        try:
+            export_dag(spec)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file
+            problems.append(f"{shown(Path(folder) / spec.name)}.yaml: Airflow makes no DAG of it: {error}")
+    if problems:
+        raise CatalogueError("\n".join(problems))

@@ -1,0 +1,134 @@
+"""The trigger form: what can be chosen for one run, in the UI and in the REST API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import get_args
+
+from airflow.sdk import Param
+
+from talent_dmf.api.choices import LONGEST_TIME_LIMIT, SHORTEST_TIME_LIMIT, ConflictBehavior
+from talent_dmf.api.dmf.execution_ids import COMPANY_CODE
+from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS
+from talent_dmf.api.naming.file_names import OF_ONE_COMPANY, PLACEHOLDERS
+from talent_dmf.catalogue.spec import ExportSpec
+
+# What is exported has no section: Airflow shows such fields opened, and folds sections.
+_WHERE, _HOW = "Destination", "Waiting"
+_MINUTE = timedelta(minutes=1)
+_COMPANY_CODE = f"^{COMPANY_CODE}$"
+
+
+def _free_of(characters: str) -> str:
+    return "[^" + characters.replace("\\", "\\\\") + "]*"
+
+
+def trigger_form(spec: ExportSpec) -> dict[str, Param]:
+    """The parameters of an export's DAG; Airflow checks them against their schema, in the UI and in the REST API.
+
+    :param spec: the catalogue's entry, which gives the defaults.
+    """
+    return {
+        "data_project": Param(
+            spec.data_project,
+            type="string",
+            minLength=1,
+            title="Data project",
+            description="Name of the export project in Dynamics 365 (Data management), exactly as it is there.",
+        ),
+        **_companies(spec),
+        "package_name": Param(
+            spec.package_name,
+            type="string",
+            minLength=5,
+            pattern=r"\.[zZ][iI][pP]$",
+            title="Package name",
+            description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
+        ),
+        **_place(spec),
+        "file_name": _file_name(spec),
+        "conflict_behavior": Param(
+            spec.conflict_behavior,
+            type="string",
+            enum=list(get_args(ConflictBehavior)),
+            title="If the name is taken",
+            description="fail, replace (the file gets a new version) or rename (the new file gets a number).",
+            section=_WHERE,
+        ),
+        "time_limit_minutes": Param(
+            spec.time_limit // _MINUTE,
+            type="integer",
+            minimum=SHORTEST_TIME_LIMIT // _MINUTE,
+            maximum=LONGEST_TIME_LIMIT // _MINUTE,
+            title="Time limit in minutes",
+            description="How long the export may take in Dynamics 365 before the run gives up waiting for it.",
+            section=_HOW,
+        ),
+    }
+
+
+def _file_name(spec: ExportSpec) -> Param:
+    needed, hint = "", ""
+    known = ", ".join("{" + name + "}" for name in PLACEHOLDERS)
+    if len(spec.legal_entities) > 1:
+        needed, hint = f"(?=.*{OF_ONE_COMPANY})", " {legal_entity} or {execution_id} is needed."
+    return Param(
+        spec.file_name,
+        type="string",
+        minLength=1,
+        pattern=f"^{needed}{_free_of(FORBIDDEN_CHARACTERS)}$",
+        title="File name",
+        description=f"Placeholders: {known}. They keep runs apart.{hint}",
+        section=_WHERE,
+    )
+
+
+def _place(spec: ExportSpec) -> dict[str, Param]:
+    if spec.destination is not None:
+        return {
+            "destination": Param(
+                spec.destination,
+                type="string",
+                # Shown and not changed: whoever may trigger a run must not write wherever the worker can.
+                enum=[spec.destination],
+                title="Destination",
+                description="Folder in the object store, as the catalogue names it; only there can it be changed.",
+                section=_WHERE,
+            )
+        }
+    return {
+        "folder": Param(
+            spec.folder,
+            # The UI sends null for a field that was emptied.
+            type=["null", "string"],
+            pattern=f"^{_free_of(FORBIDDEN_CHARACTERS.replace('/', ''))}$",
+            title="Destination folder",
+            description="Folder of the drive, such as Exports/Workers; made if missing. Empty: the root.",
+            section=_WHERE,
+        )
+    }
+
+
+def _companies(spec: ExportSpec) -> dict[str, Param]:
+    if len(spec.legal_entities) == 1:
+        return {
+            "legal_entity": Param(
+                spec.legal_entities[0],
+                type="string",
+                pattern=_COMPANY_CODE,
+                title="Legal entity",
+                description="Company code, such as USMF.",
+            )
+        }
+    return {
+        "legal_entities": Param(
+            list(spec.legal_entities),
+            type="array",
+            items={"type": "string", "pattern": _COMPANY_CODE},
+            minItems=1,
+            uniqueItems=True,
+            examples=list(spec.legal_entities),
+            title="Legal entities",
+            description="Company codes. They are exported one after the other, each into a file of its own.",
+        )
+    }

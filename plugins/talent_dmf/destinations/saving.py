@@ -1,0 +1,56 @@
+"""What a saving survives, whatever the destination: a file that arrives wrong, and a package that was made anew."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from talent_dmf.api.errors import SourceChangedError, TransferMismatchError
+from talent_dmf.package_source.source import PackageFile, PackageSource
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# How often a file is sent, and how many packages are begun.
+_MAX_SENDINGS = 2
+_MAX_PACKAGES = 3
+
+
+def save_files(
+    source: PackageSource, plan: Callable[[], Sequence[PackageFile]], save: Callable[[PackageFile], T]
+) -> list[T]:
+    """Save files of a package: once more if one arrived wrong, anew if the package was made anew while it was read.
+
+    :param source: the package.
+    :param plan: which files there are in the package as it is at present, in the same order each time; it checks the
+        package, and is asked again whenever that is another one.
+    :param save: saves one of them and proves that it is there.
+    :raises TransferMismatchError: a file arrived wrong twice.
+    :raises SourceChangedError: the package was made anew again and again.
+    """
+    saved: list[T] = []
+    packages = 1
+    while True:
+        try:
+            for file in plan()[len(saved) :]:
+                saved.append(_sent_right(file, save))
+            return saved
+        except SourceChangedError:
+            packages += 1
+            if packages > _MAX_PACKAGES:
+                raise
+            log.warning("The package changed while it was read: starting over with its present version.")
+            source.begin_anew()
+
+
+def _sent_right(file: PackageFile, save: Callable[[PackageFile], T]) -> T:
+    sendings = 0
+    while True:
+        try:
+            return save(file)
+        except TransferMismatchError as mismatch:
+            sendings += 1
+            if sendings == _MAX_SENDINGS or not mismatch.retryable:
+                raise
+            log.warning("%s Sending it once more.", mismatch.message)

@@ -1,0 +1,60 @@
+"""Every parser of the kernel ends in a value or in ValueError."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talent_dmf.api.parsing import MAX_DEPTH, read_json, whole_number
+
+
+@pytest.mark.parametrize(("depth", "fine"), [(1, True), (MAX_DEPTH, True), (MAX_DEPTH + 1, False), (100_000, False)])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_is_bounded(depth, fine, opening, closing):
+    text = opening * depth + "1" + closing * depth
+    with contextlib.nullcontext() if fine else pytest.raises(ValueError, match="nested too deeply"):
+        read_json(text)
+
+
+@pytest.mark.parametrize("text", ["{", "", b"\xff\xfe\x00", "9" * 5000, b"\x80"])
+def test_what_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r".+"):
+        read_json(text)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(), st.lists, max_leaves=20))
+def test_values_are_kept(value):
+    assert read_json(json.dumps(value)) == value
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+def test_no_input_is_a_crash(data):
+    with contextlib.suppress(ValueError):
+        read_json(data)
+
+
+@pytest.mark.parametrize(
+    ("raw", "number"),
+    [
+        (0, 0),
+        (5, 5),
+        ("5", 5),
+        (" 5 ", 5),
+        ("007", 7),
+        (5.0, 5),
+        (10**18 - 1, 10**18 - 1),
+        *[(raw, None) for raw in (-5, "-5", "--5", "²", "٥", "5.5", 5.5, "", None, True, [], {}, "1e3", "0x5", "5_0")],
+        *[(raw, None) for raw in (10**18, "9" * 5000, float("nan"), float("inf"), "+5")],
+    ],
+)
+def test_whole_numbers(raw, number):
+    assert whole_number(raw) == number
+
+
+@given(st.text() | st.floats() | st.integers())
+def test_no_number_is_a_crash(raw):
+    assert whole_number(raw) is None or whole_number(raw) >= 0
