@@ -186,11 +186,20 @@ def _job_detail_rows(world: World, cross_company: bool) -> list[Row]:
     return rows
 
 
+def _legal_entity_rows(world: World, cross_company: bool) -> list[Row]:
+    """Return the companies. The set is one of finance and operations' own data entities, for all companies."""
+    return [
+        {"@odata.etag": _etag(code), "LegalEntityId": code, "Name": f"Contoso {code}"}
+        for code in world.settings.companies
+    ]
+
+
 ENTITY_SETS: dict[str, Callable[[World, bool], list[Row]]] = {
     "DataManagementDefinitionGroups": _project_rows,
     "DataManagementDefinitionGroupDetails": _detail_rows,
     "DataManagementExecutionJobs": _job_rows,
     "DataManagementExecutionJobDetails": _job_detail_rows,
+    "LegalEntities": _legal_entity_rows,
 }
 FIELDS = {
     "DataManagementDefinitionGroups": {
@@ -201,6 +210,7 @@ FIELDS = {
         "AutoGenerateMapping", "ExecutionUnit", "LevelInExecutionUnit", "SequenceInLevel", "Disable",
     },
     "DataManagementExecutionJobs": {"JobId", "Description"},
+    "LegalEntities": {"LegalEntityId", "Name"},
     "DataManagementExecutionJobDetails": {
         "JobId", "DefinitionGroupId", "EntityName", "StagingStatus", "TargetStatus",
         "StagingRecordsToBeProcessedCount", "StagingRecordsCreatedCount", "TargetRecordsCreatedCount",

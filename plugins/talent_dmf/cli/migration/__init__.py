@@ -1,0 +1,1 @@
+"""Coming from elsewhere: Logic Apps, the Recurring Integrations Scheduler, Data Factory pipelines."""
