@@ -151,7 +151,7 @@ def _zone(recurrence: Mapping[str, Any], notes: list[str]) -> str:
 def _add_what_is_left(export: FoundExport, document: Any) -> None:
     text = json.dumps(document)
     if "/Mail" in text or "office365" in text:
-        export.notes.append("Mails of the workflow are not carried over: see docs/how-to/alerts.md.")
+        export.notes.append("Mails of the workflow are not carried over: add `notify`.")
     others = sorted({
         name
         for each in objects(document)
