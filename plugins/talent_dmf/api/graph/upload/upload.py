@@ -1,23 +1,24 @@
 """One upload from its beginning to the verified file, across as many sessions as it takes.
 
 *Nothing is visible under the final name until it is complete.* A session of SharePoint shows its file only when the
-last byte is there (learn.microsoft.com ``driveItem: createUploadSession``), so the session is opened on the final
-name and the service applies the conflict policy itself: ``fail`` refuses, ``replace`` adds a version, ``rename``
-chooses a free name. ``fail`` is checked by a look at the name before the first byte as well, because the service has
-been seen to overwrite (microsoft-graph-docs#3276).
+last byte is there (learn.microsoft.com ``driveItem: createUploadSession``), so the session is opened on the final name
+and the service applies the conflict policy itself: ``fail`` refuses, ``replace`` adds a version, ``rename`` chooses a
+free name. ``fail`` is checked by a look at the name before the first byte as well, because the service has been seen to
+overwrite (microsoftgraph/microsoft-graph-docs#3276).
 
 *A session left open by somebody who died* blocks its name for 15 minutes or more with the same 409 as a taken name
-(onedrive-api-docs#747, microsoft-graph-docs#17631), and so does a session of our own of which the answer was lost.
-One that is known is resumed. Otherwise the upload goes to a unique name beside it, is verified there, and is then
-renamed by the policy; but a file that is to be replaced is waited for, because only a session on it keeps its history.
+(OneDrive/onedrive-api-docs#747, microsoftgraph/microsoft-graph-docs#17631), and so does a session of our own of which
+the answer was lost. One that is known is resumed. Otherwise the upload goes to a unique name beside it, is verified
+there, and is then renamed by the policy; but a file that is to be replaced is waited for, because only a session on it
+keeps its history.
 
 *A lost session* may mean a complete file, if the answer to the last range was lost or another try of the task finished
 it: what is there is compared by size and hash before anything is sent again, and before a taken name is believed.
 
-*A path proves nothing.* Between two requests anybody may save, replace or rename a file. An item is ours if the
-service named it in answer to our own session (:class:`Claim`), or if its size and quickXorHash are those of what was
-sent. An item of which that is not known yet, because its hash is late, is neither ours nor somebody else's: the
-question is left to a later try, and nothing is sent again meanwhile.
+*A path proves nothing.* Between two requests anybody may save, replace or rename a file. An item is ours if the service
+named it in answer to our own session (:class:`Claim`), or if its size and quickXorHash are those of what was sent. An
+item of which that is not known yet, because its hash is late, is neither ours nor somebody else's: the question is left
+to a later try, and nothing is sent again meanwhile.
 
 *Nothing of somebody else is deleted or overwritten.* Only what our session made is deleted, and only in the version
 that it made: not an item of before that got a version, whose history would go with it, and not one that somebody has
@@ -68,7 +69,7 @@ from talent_dmf.api.steps import Sleep, Steps, now
 
 # Beginnings anew without the upload getting further than ever before.
 _MAX_RESTARTS = 5
-# A name may stay blocked for a moment after its session was cancelled (onedrive-api-docs#989).
+# A name may stay blocked for a moment after its session was cancelled (OneDrive/onedrive-api-docs#989).
 _AFTER_CANCEL_SECONDS = (2.0, 5.0)
 # A file may be visible a moment later than the end of its session.
 _LOOK_AGAIN_SECONDS = (1.0, 2.0, 5.0)
