@@ -37,7 +37,9 @@ def unmet(wanted: list[str], pinned: dict[str, set[Version]]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-cluster.txt", ".ci/oldest.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-cluster.txt", ".ci/oldest.txt"]
+)
 def test_every_line_is_a_pin(name: str) -> None:
     assert [line for line in requirement_lines(name) if not PIN.fullmatch(line)] == []
 
