@@ -31,7 +31,7 @@ down: $(STAMP) ## Stop what `make up` started
 	@$(BIN)/python -m local_stack down
 
 status: $(STAMP) ## Say whether the stack of `make up` runs
-	@$(BIN)/python -m local_stack status || true
+	@$(BIN)/python -m local_stack status
 
 test: $(STAMP) ## Run all tests (minutes)
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster"
@@ -76,7 +76,7 @@ requirements: $(STAMP) ## Pin requirements*.in anew into requirements*.txt (UPGR
 	@$(COMPILE) --no-deps --no-annotate --generate-hashes deploy/requirements-image.in -o deploy/requirements-image.txt
 
 clean: ## Stop the stack; remove .venv, .local and caches
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_stack down --quiet || true; fi
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local_stack down --quiet --delete || true; fi
 	@rm -rf $(VENV) $(CLUSTER_VENV) .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis plugins/*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from types import FrameType
 
 from .airflow_env import ADMIN, write_private
 from .connections import load_connections
+from .database import ADDRESS_VARIABLE, forget
 from .demo import run_demo
 from .processes import StackError
 from .rest import ApiError
-from .stack import DAG_ID, PROJECT, LocalStack, StackOptions, attach, stop_detached
+from .stack import DAG_ID, PROJECT, LocalStack, StackOptions, attach, process_states, stop_detached
 
 UP = "up"
 
@@ -23,7 +26,19 @@ def up() -> int:
     """Start a stack that stays, unless it runs already; print where it is."""
     stack = attach(UP)
     if stack is None:
-        stack = LocalStack(StackOptions(name=UP, keep_state=True, detached=True, scheduled=True))
+        for state in process_states(UP):
+            if not state.running:
+                print(f"{state.name} had died; everything is started again. Its first error:\n{state.trouble}")
+        stack = LocalStack(
+            StackOptions(
+                name=UP,
+                keep_state=True,
+                detached=True,
+                scheduled=True,
+                database=os.environ.get(ADDRESS_VARIABLE, ""),
+                restarts=1,
+            )
+        )
         stack.start(lambda what: print(f"  {what} …", flush=True))
         stack.wait_for_dag()
         stack.airflow.unpause(DAG_ID)
@@ -32,31 +47,48 @@ def up() -> int:
     print(f"Airflow   {stack.site.base_url}   user {ADMIN}   password {stack.site.keys.admin_password}")
     print(f"Emulator  {stack.emulator.facts['admin_url']}   saved files in {stack.emulator.facts['user_drive_dir']}")
     print(f"Shell     . {stack.directory / 'airflow.env'}   makes the airflow command speak to it")
+    database = stack.site.database
+    if database is not None:
+        print(f"Database  {database.limit or database.words}")
     print("Stop it with: make down")
     return 0
 
 
-def down(quiet: bool) -> int:
+def down(quiet: bool, everything: bool = False) -> int:
     """Stop the stack that `up` started.
 
     :param quiet: say nothing.
+    :param everything: delete the databases of all stacks too, wherever they lie.
     """
     stopped = stop_detached(UP)
+    if everything:
+        for kept in (PROJECT / ".local").glob("*.*"):
+            if kept.suffix in {".postgres", ".elsewhere"}:
+                forget(kept.with_suffix(".postgres"))
     if not quiet:
         print("Stopped." if stopped else "Nothing was running.")
     return 0
 
 
 def status() -> int:
-    """Say whether the stack of `up` runs; exit status 0 if so, 3 if not, as service scripts have it."""
-    stack = attach(UP)
-    if stack is None:
+    """Say what runs; exit status 0 if all is well, 4 if something is not, 3 (as of service scripts) if nothing runs."""
+    states = process_states(UP)
+    if not any(state.running for state in states):
         print("Not running. Start it with: make up")
         return 3
-    print(f"Airflow {stack.site.base_url}")
-    for component, state in stack.airflow.health().items():
-        print(f"  {component:14} {state}")
-    return 0
+    for state in states:
+        again = f", started again {state.restarts} time(s)" if state.restarts else ""
+        print(f"  {state.name:24} {'runs' if state.running else 'DEAD'}{again}")
+        if state.trouble:
+            print(textwrap.indent(f"its first error, of {state.log_path}:\n{state.trouble}", "    "))
+    stack = attach(UP)
+    if stack is None:
+        print("Something is dead. Start everything again with: make up")
+        return 4
+    health = stack.airflow.health() or {"api_server": "does not answer"}
+    ill = {name: state for name, state in health.items() if state != "healthy"}
+    print(f"Airflow {stack.site.base_url} " + (f"is not healthy: {ill}" if ill else "is healthy"))
+    return 4 if ill else 0
 
 
 def write_connections(ready_file: Path, output: Path, template: Path) -> int:
@@ -86,7 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
     demo.add_argument("--export-seconds", type=float, default=10.0, help="how long the export takes (default: 10)")
     demo.add_argument("--package-size", help="size of the package, such as 64MiB (default: as small as it comes)")
     commands.add_parser("up", help="start emulator and Airflow and leave them running")
-    commands.add_parser("down", help="stop what up started").add_argument("--quiet", action="store_true")
+    down_parser = commands.add_parser("down", help="stop what up started")
+    down_parser.add_argument("--quiet", action="store_true", help="say nothing")
+    down_parser.add_argument("--delete", action="store_true", help="delete the databases too")
     commands.add_parser("status", help="say whether it runs")
     connections = commands.add_parser("connections", help="write the connections of an emulator that runs elsewhere")
     connections.add_argument("--ready-file", type=Path, required=True)
@@ -101,12 +135,17 @@ def main(arguments: list[str] | None = None) -> int:
         match options.command:
             case "demo":
                 return run_demo(
-                    StackOptions(name="demo", export_seconds=options.export_seconds, package_size=options.package_size)
+                    StackOptions(
+                        name="demo",
+                        export_seconds=options.export_seconds,
+                        package_size=options.package_size,
+                        restarts=1,
+                    )
                 )
             case "up":
                 return up()
             case "down":
-                return down(options.quiet)
+                return down(options.quiet, options.delete)
             case "status":
                 return status()
             case _:

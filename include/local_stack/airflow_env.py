@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .database import Database, sqlite
 from .processes import free_port
 
 ADMIN = "admin"
@@ -38,6 +39,7 @@ class Keys:
     jwt: str = field(repr=False)
     session: str = field(repr=False)
     admin_password: str = field(repr=False)
+    database: str = field(repr=False, default="")
 
     @classmethod
     def load_or_create(cls, path: Path) -> Keys:
@@ -47,15 +49,17 @@ class Keys:
 
         :param path: JSON file, readable by its owner only.
         """
-        if path.exists():
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         values = {
             "fernet": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "jwt": secrets.token_urlsafe(48),
             "session": secrets.token_urlsafe(32),
             "admin_password": secrets.token_urlsafe(12),
+            "database": secrets.token_urlsafe(16),
+            **kept,
         }
-        write_private(path, json.dumps(values))
+        if values != kept:
+            write_private(path, json.dumps(values))
         return cls(**values)
 
 
@@ -68,6 +72,7 @@ class AirflowSite:
     :param keys: its keys.
     :param api_port: port of API and UI.
     :param scheduler_idle_seconds: pause of an idle scheduler; Airflow's own second per hop would rule a short run.
+    :param database: where it keeps its state; an SQLite file in its home when omitted.
     :param settings: further `AIRFLOW__SECTION__KEY` values, which win.
     """
 
@@ -76,6 +81,7 @@ class AirflowSite:
     keys: Keys = field(repr=False)
     api_port: int
     scheduler_idle_seconds: float = 0.1
+    database: Database | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -84,9 +90,9 @@ class AirflowSite:
         return f"http://127.0.0.1:{self.api_port}"
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return self.home / "airflow.db"
+    def database_url(self) -> str:
+        """Address of the metadata database, for SQLAlchemy; it holds a password."""
+        return (self.database or sqlite(self.home / "airflow.db")).url
 
     @property
     def logs_path(self) -> Path:
@@ -119,8 +125,7 @@ class AirflowSite:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_path),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.base_url}/execution/",
-            # Whoever writes locks the whole file, on a busy machine for longer than the five seconds of the default.
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database_path}?timeout=60",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.api_port),
             "AIRFLOW__API__BASE_URL": self.base_url,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
+from urllib.parse import urlsplit
 
 from .processes import StackError
 
@@ -15,13 +16,21 @@ def load_connections(template_path: Path, facts: Mapping[str, Any]) -> dict[str,
     """Return the connections of a template with its placeholders filled.
 
     :param template_path: JSON in the form of `airflow connections import`, with `${name}` placeholders.
-    :param facts: values by name: what the emulator wrote when it was ready.
+    :param facts: values by name: what the emulator wrote when it was ready. For each `…_url` there is a `…_host` too,
+        which is the name of the host alone.
     :raises StackError: when the template cannot be read or asks for an unknown name.
     """
 
+    hosts = {
+        f"{name.removesuffix('_url')}_host": urlsplit(str(value)).hostname
+        for name, value in facts.items()
+        if name.endswith("_url")
+    }
+    values = {**hosts, **facts}
+
     def fill(value: Any) -> Any:
         if isinstance(value, str):
-            return Template(value).substitute(facts)
+            return Template(value).substitute(values)
         if isinstance(value, dict):
             return {name: fill(part) for name, part in value.items()}
         return value

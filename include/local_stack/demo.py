@@ -60,6 +60,7 @@ def run_demo(options: StackOptions, console: Console | None = None) -> int:
             display.step(f"run {run_id} of {DAG_ID}")
 
             def show() -> None:
+                stack.check(display.step)
                 display.tasks(tasks_in_order(stack, run_id), emulator_view(stack.emulator))
 
             run = stack.airflow.wait_for_run(DAG_ID, run_id, timeout_seconds=RUN_TIMEOUT_SECONDS, on_poll=show)
@@ -125,7 +126,7 @@ def failed_task_log(stack: LocalStack, run_id: str, tasks: Sequence[TaskInstance
             )
             end = "\n".join(log.splitlines()[-LOG_LINES:])
             return f"{task_name(task)} failed. The end of its log (all of it: {stack.site.logs_path}):\n{end}"
-    return f"The run failed, though no task did. See {stack.airflow_log}"
+    return f"The run failed, though no task did. See {stack.airflow_logs['scheduler']}"
 
 
 def outcomes_of(stack: LocalStack, run_id: str, tasks: Sequence[TaskInstance]) -> list[Outcome]:

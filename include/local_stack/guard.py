@@ -1,24 +1,30 @@
-"""Runs one command and takes everything that came of it down again: `python guard.py [--detached] COMMAND …`.
+"""Runs one command and takes everything that came of it down again: `python guard.py [OPTION…] -- COMMAND …`.
 
 Airflow puts each task into a process group of its own, and a component that is killed leaves its children behind.
 A group kill therefore leaves orphans. The guard leads a session that all descendants stay in, and ends the session.
 
 It stops on SIGTERM and SIGINT, when the command ends, and when its standard input closes: whoever started it holds the
-other end, so that even a `kill -9` of the starter leaves nothing running. With `--detached` it ignores its input.
+other end, so that even a `kill -9` of the starter leaves nothing running. With `--detached` it ignores its input. With
+`--restarts N` a command that ends by itself is started again, N times in all; `--journal FILE` gets a line of JSON for
+each end. With `--user NAME`, which takes root, the command runs as that user.
 
 Started as a script on purpose: it must not import the package, which is slow and not its business.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
+import json
 import os
+import pwd
 import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import psutil
 
@@ -92,32 +98,65 @@ def _signal(process: psutil.Process, number: int) -> None:
         return
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command until it ends or is told to.
+def as_user(name: str) -> dict[str, Any]:
+    """Return the arguments with which `subprocess` runs a command as a user.
 
-    :param arguments: `--detached` perhaps, and the command.
-    :returns: the command's exit status, or 0 when it was stopped.
+    :param name: of the user.
     """
-    detached = arguments[0] == "--detached"
-    command = arguments[1:] if detached else arguments
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
 
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write)
-    stop_signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    for number in (*stop_signals, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
 
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGINT),
-    )
-    exit_status: int | None = None
+class Guard:
+    """The command, the signals and the end.
 
-    def reap() -> None:
-        nonlocal exit_status
+    :param options: the parsed options.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._child: subprocess.Popen[bytes] | None = None
+        self._exit_status: int | None = None
+        self._wake_read, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write)
+        self._stop_signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        for number in (*self._stop_signals, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+
+    def run(self) -> int:
+        """Run the command until it ends for good or is told to.
+
+        :returns: the command's exit status, or 0 when it was stopped.
+        """
+        for restarts_left in range(self._options.restarts, -1, -1):
+            stopped = self._run_once()
+            end_session(os.getpid(), reap=self._reap)
+            if stopped:
+                return 0
+            self._note(restarts_left > 0)
+        return self._exit_status or 0
+
+    def _run_once(self) -> bool:
+        self._exit_status = None
+        identity = as_user(self._options.user) if self._options.user else {}
+        self._child = subprocess.Popen(
+            self._options.command,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGINT),
+            **identity,
+        )
+        watched = [self._wake_read] if self._options.detached else [self._wake_read, sys.stdin.fileno()]
+        stopped = False
+        while self._exit_status is None and not stopped:
+            readable, _, _ = select.select(watched, [], [])
+            if self._wake_read in readable:
+                stopped = any(number in self._stop_signals for number in os.read(self._wake_read, 256))
+            if not self._options.detached and sys.stdin.fileno() in readable:
+                stopped = not os.read(sys.stdin.fileno(), 256) or stopped
+            self._reap()
+        return stopped
+
+    def _reap(self) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -125,20 +164,31 @@ def main(arguments: list[str]) -> int:
                 return
             if pid == 0:
                 return
-            if pid == child.pid:
-                exit_status = os.waitstatus_to_exitcode(status)
+            if self._child is not None and pid == self._child.pid:
+                self._exit_status = os.waitstatus_to_exitcode(status)
 
-    watched = [wake_read] if detached else [wake_read, sys.stdin.fileno()]
-    stopped = False
-    while exit_status is None and not stopped:
-        readable, _, _ = select.select(watched, [], [])
-        if wake_read in readable:
-            stopped = any(number in stop_signals for number in os.read(wake_read, 256))
-        if not detached and sys.stdin.fileno() in readable:
-            stopped = not os.read(sys.stdin.fileno(), 256) or stopped
-        reap()
-    end_session(os.getpid(), reap=reap)
-    return 0 if stopped else exit_status or 0
+    def _note(self, restarted: bool) -> None:
+        if self._options.journal:
+            line = json.dumps({"ended_at": time.time(), "status": self._exit_status, "restarted": restarted})
+            with open(self._options.journal, "a", encoding="utf-8") as journal:
+                journal.write(line + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command of a command line.
+
+    :param arguments: options, `--` and the command.
+    :returns: the command's exit status, or 0 when it was stopped.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--detached", action="store_true")
+    parser.add_argument("--restarts", type=int, default=0)
+    parser.add_argument("--journal")
+    parser.add_argument("--user")
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args(arguments)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    return Guard(options).run()
 
 
 if __name__ == "__main__":

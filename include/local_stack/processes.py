@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -53,6 +55,32 @@ def tail(path: Path, lines: int = 30) -> str:
         return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
 
 
+# What Python, Airflow's logs and PostgreSQL write before whatever goes wrong.
+_TROUBLE = re.compile(
+    r"Traceback \(most recent call last\)|\b(?:ERROR|CRITICAL|FATAL|PANIC)\b|\[(?:error|critical) *\]"
+)
+_EXCEPTION = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)\b")
+
+
+def first_error(path: Path, lines: int = 15) -> str:
+    """Return the first error that a log shows: of a traceback its last lines, which name the exception; the end of the
+    log when nothing in it looks like an error.
+
+    :param path: the log.
+    :param lines: how many lines at most.
+    """
+    if not path.exists():
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        text = file.read(4 * 1024 * 1024).splitlines()
+    start = next((number for number, line in enumerate(text) if _TROUBLE.search(line)), None)
+    if start is None:
+        return tail(path, lines)
+    found = text[start : start + 400]
+    end = next((number for number, line in enumerate(found) if _EXCEPTION.match(line.strip())), None)
+    return "\n".join(found[:lines] if end is None else found[max(0, end + 1 - lines) : end + 1])
+
+
 def wait_until(
     condition: Callable[[], Any],
     what: str,
@@ -83,8 +111,10 @@ class GuardedProcess:
     :param command: program and arguments.
     :param environment: the whole environment.
     :param directory: working directory.
-    :param log_path: receives output and errors.
+    :param log_path: receives output and errors; what an earlier process left there is kept beside it, as `.1`.
     :param detached: let it outlive this process.
+    :param restarts: how often it is started again when it ends by itself.
+    :param user: name of the user to run it as, where this process is root; its own when omitted.
     """
 
     def __init__(
@@ -96,15 +126,22 @@ class GuardedProcess:
         directory: Path,
         log_path: Path,
         detached: bool = False,
+        restarts: int = 0,
+        user: str | None = None,
     ) -> None:
         self.name = name
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
+        if log_path.exists():
+            log_path.replace(log_path.with_name(log_path.name + ".1"))
+        journal_path(log_path).unlink(missing_ok=True)
+        options = [*(["--detached"] if detached else []), *(["--user", user] if user else [])]
+        options += ["--restarts", str(restarts), "--journal", str(journal_path(log_path))]
         with ExitStack() as stack:
             # What a component prints may show more than it should: for the owner's eyes.
             log = stack.enter_context(open(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab"))
             self._guard = subprocess.Popen(
-                [sys.executable, "-P", str(_GUARD), *(["--detached"] if detached else []), *command],
+                [sys.executable, "-P", str(_GUARD), *options, "--", *command],
                 env=dict(environment),
                 cwd=directory,
                 stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
@@ -130,8 +167,8 @@ class GuardedProcess:
         """
         if not self.running:
             raise StackError(
-                f"{self.name} ended with exit status {self._guard.returncode}. The end of {self.log_path}:\n"
-                f"{tail(self.log_path)}"
+                f"{self.name} ended with exit status {self._guard.returncode}. Its first error, of {self.log_path}:\n"
+                f"{first_error(self.log_path)}"
             )
 
     def members(self) -> list[psutil.Process]:
@@ -151,6 +188,26 @@ class GuardedProcess:
             self._guard.stdin.close()
         # For the case that somebody killed the guard.
         end_session(self._guard.pid)
+
+
+def journal_path(log_path: Path) -> Path:
+    """Return where a guard notes when its command ended.
+
+    :param log_path: of the command.
+    """
+    return log_path.with_suffix(".ends")
+
+
+def restarts_of(log_path: Path) -> int:
+    """Return how often a guard has started its command again.
+
+    :param log_path: of the command.
+    """
+    try:
+        lines = journal_path(log_path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0
+    return sum(bool(json.loads(line)["restarted"]) for line in lines)
 
 
 def find_session(identity: Mapping[str, float]) -> psutil.Process | None:

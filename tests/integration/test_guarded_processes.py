@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_stack.processes import GuardedProcess, StackError, find_session, stop_session
+from local_stack.processes import GuardedProcess, StackError, find_session, restarts_of, stop_session
 
 PROJECT = Path(__file__).parents[2]
 # Like Airflow's tasks: a grandchild in a process group of its own.
@@ -124,3 +125,76 @@ def test_what_a_command_printed_last_is_in_the_error(tmp_path: Path) -> None:
     assert eventually(lambda: not process.running)
     with pytest.raises(StackError, match="out of paper"):
         process.require_running()
+
+
+class TestACommandThatDies:
+    # The second time it says something else, so that both ends can be told apart in the log.
+    DYING = """
+import pathlib
+seen = pathlib.Path("seen")
+if seen.exists():
+    raise SystemExit("again")
+seen.touch()
+print("starting", flush=True)
+raise RuntimeError("no key")
+"""
+
+    def dying(self, tmp_path: Path, restarts: int) -> GuardedProcess:
+        return GuardedProcess(
+            "the scheduler",
+            [sys.executable, "-c", self.DYING],
+            environment=os.environ,
+            directory=tmp_path,
+            log_path=tmp_path / "scheduler.log",
+            restarts=restarts,
+        )
+
+    @pytest.mark.parametrize("restarts", [0, 1])
+    def test_it_is_started_again_as_often_as_was_asked(self, tmp_path: Path, restarts: int) -> None:
+        process = self.dying(tmp_path, restarts)
+        try:
+            assert eventually(lambda: not process.running)
+            assert restarts_of(process.log_path) == restarts
+            assert ("again" in process.log_path.read_text()) is (restarts == 1)
+        finally:
+            process.stop()
+
+    def test_its_first_error_is_shown_and_not_its_last_lines(self, tmp_path: Path) -> None:
+        process = self.dying(tmp_path, 1)
+        try:
+            assert eventually(lambda: not process.running)
+            with pytest.raises(StackError, match="RuntimeError: no key") as caught:
+                process.require_running()
+            assert "again" not in str(caught.value)
+        finally:
+            process.stop()
+
+    def test_one_that_is_stopped_is_not_started_again(self, tmp_path: Path) -> None:
+        process = GuardedProcess(
+            "the family", [sys.executable, "-c", FAMILY], environment=os.environ, directory=tmp_path,
+            log_path=tmp_path / "log", restarts=3,
+        )  # fmt: skip
+        grandchild_of(process.log_path)
+        process.stop()
+        assert not process.running
+        assert restarts_of(process.log_path) == 0
+
+    def test_the_log_of_an_earlier_start_is_kept_beside(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            process = start(tmp_path, "print('hello')")
+            assert eventually(lambda: not process.running)  # noqa: B023 - called at once
+            process.stop()
+        assert [(tmp_path / name).read_text() for name in ("log", "log.1")] == ["hello\n", "hello\n"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_can_run_a_command_as_somebody_else(tmp_path: Path) -> None:
+    process = GuardedProcess(
+        "the server", ["id", "-u"], environment=os.environ,
+        directory=Path("/"), log_path=tmp_path / "log", user="nobody",
+    )  # fmt: skip
+    try:
+        assert eventually(lambda: not process.running)
+        assert process.log_path.read_text() == f"{pwd.getpwnam('nobody').pw_uid}\n"
+    finally:
+        process.stop()

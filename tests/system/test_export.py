@@ -139,8 +139,9 @@ class TestInstallation:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "success" in done.stdout
 
-    def test_the_connection_test_of_the_form_succeeds(self, stack: LocalStack) -> None:
-        works, message = stack.airflow.test_connection("talent_dmf_default")
+    @pytest.mark.parametrize("conn_id", ["talent_dmf_default", "onedrive_default"])
+    def test_the_connection_test_of_the_form_succeeds(self, stack: LocalStack, conn_id: str) -> None:
+        works, message = stack.airflow.test_connection(conn_id)
         assert works, message
 
     def test_the_connections_file_can_be_imported(self, stack: LocalStack) -> None:

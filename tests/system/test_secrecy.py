@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
+from sqlalchemy import NullPool, create_engine, inspect, text
 
 from local_stack import LocalStack
 
@@ -40,16 +39,17 @@ def findings(text: bytes, forbidden: re.Pattern[bytes]) -> list[bytes]:
     return [text[max(0, match.start() - 60) : match.start() + 20] for match in forbidden.finditer(text)]
 
 
-def cells(database: Path) -> Iterator[tuple[str, bytes]]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            cursor = connection.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - the names are the database's own
-            columns = [description[0] for description in cursor.description]
-            for row in cursor:
-                for column, value in zip(columns, row, strict=True):
-                    if isinstance(value, str | bytes):
-                        yield f"{table}.{column}", value.encode() if isinstance(value, str) else value
+def cells(database_url: str) -> Iterator[tuple[str, bytes]]:
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.connect() as connection:
+        for table in inspect(engine).get_table_names():
+            cursor = connection.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - the names are the database's own
+            for row in cursor.mappings():
+                for column, value in row.items():
+                    if value is not None:
+                        # PostgreSQL gives JSON as what it means.
+                        shown = value if isinstance(value, str | bytes) else json.dumps(value, default=str)
+                        yield f"{table}.{column}", shown.encode() if isinstance(shown, str) else shown
 
 
 def test_the_search_finds_what_is_there(stack: LocalStack, forbidden: re.Pattern[bytes]) -> None:
@@ -74,7 +74,7 @@ def test_log_files(stack: LocalStack, forbidden: re.Pattern[bytes]) -> None:
 def test_metadata_database(stack: LocalStack, forbidden: re.Pattern[bytes]) -> None:
     seen = set()
     found = []
-    for place, value in cells(stack.site.database_path):
+    for place, value in cells(stack.site.database_url):
         seen.add(place)
         found += [(place, excerpt) for excerpt in findings(value, forbidden)]
     assert {"xcom.value", "connection.password", "rendered_task_instance_fields.rendered_fields"} <= seen
@@ -82,12 +82,13 @@ def test_metadata_database(stack: LocalStack, forbidden: re.Pattern[bytes]) -> N
 
 
 def test_what_airflow_printed(stack: LocalStack, forbidden: re.Pattern[bytes]) -> None:
-    printed = stack.airflow_log.read_bytes()
+    printed = b"".join(path.read_bytes() for path in stack.airflow_logs.values())
     assert b"trigger_export" in printed
     assert findings(printed, forbidden) == []
 
 
 def test_key_and_password_files_are_for_the_owner_only(stack: LocalStack) -> None:
-    private = ["keys.json", "connections.json", "airflow.env", "airflow.log", "airflow/passwords.json"]
+    private = ["keys.json", "connections.json", "airflow.env", "airflow/passwords.json"]
+    private += [path.name for path in stack.airflow_logs.values()]
     assert {name: (stack.directory / name).stat().st_mode & 0o077 for name in private} == dict.fromkeys(private, 0)
     assert stack.directory.stat().st_mode & 0o077 == 0

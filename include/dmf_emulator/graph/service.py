@@ -50,6 +50,9 @@ class DriveApi:
         :raises Refusal: when the path is none of the API.
         """
         match = self._prefix.match(exchange.request.path)
+        if match is not None and self._is_service_document(exchange, exchange.request.path[match.end() :]):
+            exchange.action = "getServiceDocument"
+            return self._service_document
         address = None if match is None else parse_address(exchange.request.path[match.end() :].strip("/"))
         if address is None:
             raise Refusal(
@@ -61,6 +64,17 @@ class DriveApi:
         calls = DriveCalls(self._world, self._origin, exchange, address)
         exchange.action = calls.name()
         return lambda: self._authorised(exchange, lambda claims: calls.act(self._drive(address, claims)))
+
+    def _is_service_document(self, exchange: Exchange, rest: str) -> bool:
+        return self._origin == "graph" and exchange.request.method == "GET" and not rest.strip("/")
+
+    def _service_document(self) -> Response:
+        """What the root of an OData service lists, readable without a token (OData 4.01, Protocol, section 11.1.1). The
+        azure provider's test of a connection asks for it."""
+        root = f"{self._world.urls['graph']}/v1.0"
+        sets = ("drives", "groups", "sites", "users")
+        value = [{"name": name, "kind": "EntitySet", "url": name} for name in sets]
+        return json_response(200, {"@odata.context": f"{root}/$metadata", "value": value})
 
     def _authorised(self, exchange: Exchange, act: Any) -> Response:
         """Check the bearer token and the application permission, then act."""
