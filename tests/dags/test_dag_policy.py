@@ -136,7 +136,7 @@ def test_another_destination_is_another_operator_and_shown_in_the_form(bag: Call
     assert (save.destination, save.conn_id, save.keep_days) == ("abfs://exports/workers", "lake", 30)
     assert (save.definition_group_id, save.legal_entity_id) == ("Export Workers", "USMF")
     assert [asset.uri for asset in save.outlets] == ["x-talent-dmf://stored/package"]
-    assert "`save_to_storage` moves it to\nthe object store" in dag.doc_md
+    assert "`save_to_storage` moves it to the object store" in dag.doc_md
     assert "`abfs://exports/workers`: the package" in dag.doc_md
     assert "folder" not in params
     assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).has_task("save_to_storage")

@@ -93,7 +93,7 @@ class Bench:
             (self.path / name).write_bytes(content)
         else:
             operator = TalentDmfToOneDriveOperator(task_id="other", package={}, folder=self.folder)
-            with operator.place(self.context) as place:
+            with operator.open_folder(self.context) as place:
                 place.save_text(name, content.decode())
 
     def put_bytes(self, name: str, content: bytes) -> None:

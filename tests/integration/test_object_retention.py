@@ -13,6 +13,7 @@ from talent_dmf.api.retention.plan import Retention, RetentionReport
 from talent_dmf.api.retention.receipts import Series, WrittenFile, write_receipt
 from talent_dmf.destinations.object_storage.folder import ObjectStorageFolder
 from talent_dmf.destinations.object_storage.store import ObjectFolder, open_folder
+from talent_dmf.destinations.retention import apply_retention
 
 SERIES = Series("https://a.example", "talent_export_workers", "save", "Workers", "USMF")
 
@@ -35,7 +36,7 @@ def folder(tmp_path: Path) -> ObjectFolder:
 def retain(folder: ObjectFolder) -> RetentionReport:
     place = ObjectStorageFolder(folder, "fail", facts=Facts(), progress=lambda _: None)
     report = RetentionReport()
-    place.apply_retention(SERIES, Retention(keep_last=1), "3.zip.receipt.json", report)
+    apply_retention(place, SERIES, Retention(keep_last=1), "3.zip.receipt.json", report)
     return report
 
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from tests.integration.conftest import INSTANT
+from tests.integration.records import StateStore
 from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
 from dmf_emulator import Emulator, Pace
@@ -44,6 +45,7 @@ from talent_dmf.destinations.onedrive.pump import PackagePump
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 from talent_dmf.destinations.progress import Progress, ProgressLog
 from talent_dmf.destinations.saving import save_files
+from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.source import PackageFile
 
@@ -378,15 +380,17 @@ def test_a_package_that_changes_in_the_middle(rig: Rig) -> None:
 
 
 def test_sealed_state_survives_in_a_text(rig: Rig) -> None:
-    kept: dict[str, str | None] = {}
     writes: list[str] = []
 
-    def write(text: str | None) -> None:
-        kept["x"] = text
-        writes.append(text or "")
+    class Texts(dict[str, str]):
+        def set(self, key: str, text: str) -> None:
+            self[key] = text
+            writes.append(text)
+
+    state = TaskState(Texts(), "x", logging.getLogger("t"))
 
     def store(secret: str, context: str = "onedrive_default/save") -> SealedSessionStore:
-        return SealedSessionStore(lambda: kept.get("x"), write, Sealer(secret, context))
+        return SealedSessionStore(state, "", Sealer(secret, context))
 
     with pytest.raises(KeyboardInterrupt):
         rig.pump("sealed.zip", session_store=store("s3cret"), progress=fail_at(4, KeyboardInterrupt)).run()
@@ -400,7 +404,8 @@ def test_sealed_state_survives_in_a_text(rig: Rig) -> None:
 
 
 def test_a_tampered_state_starts_anew(rig: Rig) -> None:
-    store = SealedSessionStore(lambda: "gAAAAA" + "A" * 80, lambda _: None, Sealer("s3cret", "x"))
+    state = TaskState(StateStore({"x": "gAAAAA" + "A" * 80}), "x", logging.getLogger("t"))
+    store = SealedSessionStore(state, "", Sealer("s3cret", "x"))
     assert store.load() is None
     assert rig.pump("tampered.zip", session_store=store).run().resumed_from_bytes == 0
 
@@ -434,13 +439,18 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.destinations.task_state import TaskState
 from tests.integration.transfer_rig import Rig, StandIn
 
 info, execution_id, state = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 rig = Rig(StandIn(info))
 rig.execution_id = execution_id
-read = lambda: state.read_text() if state.exists() else None
-store = SealedSessionStore(read, lambda text: state.write_text(text or ""), Sealer("s3cret", "c"))
+
+class Files:
+    get = staticmethod(lambda key: state.read_text() if state.exists() else None)
+    set = staticmethod(lambda key, text: state.write_text(text))
+
+store = SealedSessionStore(TaskState(Files(), "x", None), "", Sealer("s3cret", "c"))
 result = rig.pump("killed -9.zip", session_store=store).run()
 print(json.dumps([result.resumed_from_bytes, result.bytes_sent]))
 """

@@ -19,6 +19,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Response
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 from talent_dmf.destinations.progress import Progress, ProgressLog, format_seconds
+from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.reader import Digests, PackageContent, Reader
 from talent_dmf.transport.drivers import SyncDriver
 
@@ -34,10 +35,13 @@ class Slot:
         self.text: str | None = None
 
     def store(self, secret: str | bytes, context: str = "c") -> SealedSessionStore:
-        def write(text: str | None) -> None:
-            self.text = text
+        return SealedSessionStore(TaskState(self, "x", logging.getLogger("t")), "", Sealer(secret, context))
 
-        return SealedSessionStore(lambda: self.text, write, Sealer(secret, context))
+    def get(self, _: str) -> str | None:
+        return self.text
+
+    def set(self, _: str, text: str) -> None:
+        self.text = text
 
 
 def test_what_is_sealed_opens_with_the_same_secret_only() -> None:
@@ -50,7 +54,7 @@ def test_what_is_sealed_opens_with_the_same_secret_only() -> None:
     assert slot.store("t").load() is None
     assert slot.store("s", "other").load() is None
     slot.store("s").clear()
-    assert slot.text is None
+    assert slot.text == ""
 
 
 @pytest.mark.parametrize("text", ["", "no token", "gAAAAABm", "ü"])

@@ -35,6 +35,7 @@ from talent_dmf.api.naming.file_names import (
     check_unpack_name,
 )
 from talent_dmf.api.naming.folder_urls import check_folder_url
+from talent_dmf.catalogue.destinations import destination_of, foreign_keys
 from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.catalogue.messages import MistakeError, checked, sentences
 from talent_dmf.catalogue.schedules import Duration, Schedule
@@ -178,14 +179,14 @@ class ExportSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _one_place(self) -> ExportSpec:
-        if self.destination is None:
-            if self.destination_conn_id is not None:
-                raise MistakeError("is of no use without `destination`; give that too", key="destination_conn_id")
-            return self
-        for key in ("folder", "drive", "onedrive_conn_id"):
+    def _one_destination(self) -> ExportSpec:
+        kind = destination_of(self)
+        for key, other in foreign_keys(kind):
             if key in self.model_fields_set and getattr(self, key):
-                raise MistakeError("is about OneDrive; remove it, or remove `destination`", key=key)
+                remedy = f"remove it, or give `{other.field.name}`"
+                if kind.field.name in self.model_fields_set:
+                    remedy = f"remove it, or remove `{kind.field.name}`"
+                raise MistakeError(f"is about {other.words}, and this export goes to {kind.words}; {remedy}", key=key)
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from talent_dmf.api.choices import LONGEST_TIME_LIMIT, SHORTEST_TIME_LIMIT, Conf
 from talent_dmf.api.dmf.execution_ids import COMPANY_CODE
 from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS
 from talent_dmf.api.naming.file_names import OF_ONE_COMPANY, PLACEHOLDERS
+from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 
 # What is exported has no section: Airflow shows such fields opened, and folds sections.
@@ -45,7 +46,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             title="Package name",
             description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
         ),
-        **_place(spec),
+        **_destination(spec),
         "file_name": _file_name(spec),
         "conflict_behavior": Param(
             spec.conflict_behavior,
@@ -83,30 +84,24 @@ def _file_name(spec: ExportSpec) -> Param:
     )
 
 
-def _place(spec: ExportSpec) -> dict[str, Param]:
-    if spec.destination is not None:
-        return {
-            "destination": Param(
-                spec.destination,
-                type="string",
-                # Shown and not changed: whoever may trigger a run must not write wherever the worker can.
-                enum=[spec.destination],
-                title="Destination",
-                description="Folder in the object store, as the catalogue names it; only there can it be changed.",
-                section=_WHERE,
-            )
-        }
-    return {
-        "folder": Param(
-            spec.folder,
+def _destination(spec: ExportSpec) -> dict[str, Param]:
+    field = destination_of(spec).field
+    value = getattr(spec, field.name)
+    if field.forbidden is None:
+        param = Param(
+            value, type="string", enum=[value], title=field.title, description=field.description, section=_WHERE
+        )
+    else:
+        param = Param(
+            value,
             # The UI sends null for a field that was emptied.
             type=["null", "string"],
-            pattern=f"^{_free_of(FORBIDDEN_CHARACTERS.replace('/', ''))}$",
-            title="Destination folder",
-            description="Folder of the drive, such as Exports/Workers; made if missing. Empty: the root.",
+            pattern=f"^{_free_of(field.forbidden)}$",
+            title=field.title,
+            description=field.description,
             section=_WHERE,
         )
-    }
+    return {field.name: param}
 
 
 def _companies(spec: ExportSpec) -> dict[str, Param]:

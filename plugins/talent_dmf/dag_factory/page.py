@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from talent_dmf.api.durations import in_words
+from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 
 
@@ -14,23 +15,21 @@ def page(spec: ExportSpec) -> str:
     when = "only when it is triggered"
     if spec.schedule is not None:
         when = f"by `{spec.schedule.cron}` ({spec.schedule.timezone})"
-    save, kind = (
-        ("save_to_onedrive", "OneDrive") if spec.destination is None else ("save_to_storage", "the object store")
-    )
+    destination = destination_of(spec)
     return f"""\
 {spec.description or f"Exports the data project {spec.data_project}."}
 
 | | |
 |---|---|
 | Exports | data project **{spec.data_project}** of legal entity {", ".join(spec.legal_entities)} |
-| Saves it in | `{spec.destination or spec.folder or "/"}`: {_what_is_saved(spec)} |
+| Saves it in | `{destination.where(spec)}`: {_what_is_saved(spec)} |
 | Keeps | {_what_is_kept(spec)} |
 | Runs | {when}; expected to be done {in_words(spec.sla)} after it is queued |
 | Defined in | `include/exports/{spec.name}.yaml` |
 
 **Steps.** `trigger_export` starts the export (a retry finds the one that is running and never starts a second);
-`wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package; `{save}` moves it to
-{kind} and checks what arrived.
+`wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package;
+`{destination.task_id}` moves it to {destination.words} and checks what arrived.
 
 **A backfill exports today's data.** Dynamics 365 exports its present state, whatever date the run is for. File names
 therefore carry both: the run's interval and the time of extraction.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator, literal
@@ -12,6 +13,7 @@ from airflow.sdk import Asset, BaseOperator, literal
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.choices import LONGEST_TIME_LIMIT
 from talent_dmf.api.dmf.execution_ids import check_legal_entity
+from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
@@ -143,29 +145,21 @@ def package_asset(spec: ExportSpec) -> Asset:
 
 
 def save_operator(spec: ExportSpec) -> Callable[..., SavePackageOperator]:
-    """What makes the task that saves the package: the operator for the place that the catalogue names, with all that
-    is said about this place. What is said about the package is left to add.
+    """What makes the task that saves the package: the operator for the destination that the catalogue names, with all
+    that is said about this destination. What is said about the package is left to add.
 
     :param spec: the catalogue's entry.
     """
-    # Imported where they are needed: a DAG has one of them.
-    if spec.destination is not None:
-        from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
-
-        return partial(
-            TalentDmfToObjectStorageOperator,
-            task_id="save_to_storage",
-            destination="{{ params.destination }}",
-            conn_id=_data(spec.destination_conn_id),
-        )
-    from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
-
+    kind = destination_of(spec)
+    module, name = kind.operator
+    # Imported where it is needed: a DAG has one of them.
+    operator: Callable[..., SavePackageOperator] = getattr(import_module(module), name)
+    arguments = {key: _data(value) for key, value in kind.arguments(spec).items()}
     return partial(
-        TalentDmfToOneDriveOperator,
-        task_id="save_to_onedrive",
-        folder="{{ params.folder or '' }}",
-        **{name: _data(value) for name, value in spec.drive_choice.items()},
-        onedrive_conn_id=_data(spec.onedrive_conn_id),
+        operator,
+        task_id=kind.task_id,
+        **{kind.field.name: f"{{{{ params.{kind.field.name} or '' }}}}"},
+        **arguments,
     )
 
 

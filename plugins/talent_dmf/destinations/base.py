@@ -1,13 +1,14 @@
-"""Where packages are saved, as the order of saving (:mod:`talent_dmf.transfers.base`) sees it, whatever it is."""
+"""What a destination is in a run: its folder, as the order of saving (:mod:`talent_dmf.transfers.base`) sees it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from talent_dmf.destinations.retention import ListedFolder
+
 if TYPE_CHECKING:
-    from talent_dmf.api.retention.plan import Retention, RetentionReport
-    from talent_dmf.api.retention.receipts import Series, WrittenFile
+    from talent_dmf.api.retention.receipts import WrittenFile
     from talent_dmf.package_source.source import PackageFile, PackageSource
 
 
@@ -27,8 +28,8 @@ class SavedFile:
     how: str
 
 
-class Place(Protocol):
-    """A folder somewhere."""
+class DestinationFolder(ListedFolder, Protocol):
+    """The folder of a destination: files are saved in it, listed, read and deleted."""
 
     def check(self, name: str) -> None:
         """Check a name before a byte moves.
@@ -51,8 +52,4 @@ class Place(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """The folder itself, as an XCom describes a file."""
-        ...
-
-    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
-        """Delete outdated exports, and report each."""
         ...

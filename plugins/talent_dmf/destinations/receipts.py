@@ -1,4 +1,4 @@
-"""The receipt of one export in one place: its name, its text, and what it allows to be deleted."""
+"""The receipt of one export in one folder: its name, its text, and what it allows to be deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from talent_dmf.api.errors import NameConflictError, TalentDmfError
 from talent_dmf.api.naming.drive_names import no_name_left, numbered_names
 from talent_dmf.api.retention.plan import Retention, RetentionReport
 from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile, parse_receipt, write_receipt
-from talent_dmf.destinations.base import Place
+from talent_dmf.destinations.base import DestinationFolder
+from talent_dmf.destinations.retention import apply_retention
 
 _SHOWN_NAMES = 5
 
@@ -20,7 +21,7 @@ _SHOWN_NAMES = 5
 class ReceiptKeeper:
     """Keeps the receipt of one export.
 
-    :param place: where.
+    :param folder: where.
     :param series: which exports are counted together with it.
     :param execution_id: the execution.
     :param conflict_behavior: ``fail``, ``replace`` or ``rename``, if its name is taken by something else than a receipt
@@ -29,9 +30,14 @@ class ReceiptKeeper:
     """
 
     def __init__(
-        self, place: Place, series: Series, execution_id: str, conflict_behavior: str, log: logging.Logger | Any
+        self,
+        folder: DestinationFolder,
+        series: Series,
+        execution_id: str,
+        conflict_behavior: str,
+        log: logging.Logger | Any,
     ) -> None:
-        self._place, self._series, self._execution_id = place, series, execution_id
+        self._folder, self._series, self._execution_id = folder, series, execution_id
         self._conflict_behavior, self._log = conflict_behavior, log
         self._earlier: Receipt | None = None
         self.name = ""
@@ -44,7 +50,7 @@ class ReceiptKeeper:
         """
         for name in (file_name, *numbered_names(file_name)):
             self.name = name + RECEIPT_SUFFIX
-            content = self._place.read_text(self.name)
+            content = self._folder.read_text(self.name)
             found = parse_receipt(self.name, content) if content is not None else None
             mine = found is not None and (found.series, found.execution_id) == (self._series, self._execution_id)
             if content is None or mine or self._conflict_behavior == "replace":
@@ -70,7 +76,7 @@ class ReceiptKeeper:
         text = write_receipt(
             package, proven, self._series, {"execution_id": self._execution_id, **facts}, datetime.now(UTC)
         )
-        self._place.save_text(self.name, text)
+        self._folder.save_text(self.name, text)
 
     def retain(self, retention: Retention) -> None:
         """Remove outdated exports. The export of this run is saved already, so nothing here fails the task.
@@ -79,7 +85,7 @@ class ReceiptKeeper:
         """
         report = RetentionReport()
         try:
-            self._place.apply_retention(self._series, retention, self.name, report)
+            apply_retention(self._folder, self._series, retention, self.name, report)
         except TalentDmfError as error:
             self._log.warning(
                 "What is outdated was not deleted%s; the next run tries again. %s",

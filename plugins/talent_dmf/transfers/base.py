@@ -1,7 +1,7 @@
 """What the operators that save a package have in common: names, unpacking, receipt, retention, asset.
 
-They differ in the place only. Everything is done in this order: look at the package, save it, save the files in it,
-write the receipt, tell the assets, and last remove what is outdated. A retry of the task goes through all of it
+They differ in the destination only. Everything is done in this order: look at the package, save it, save the files in
+it, write the receipt, describe the assets, and last remove what is outdated. A retry of the task goes through all of it
 again and finds what is done.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from talent_dmf.api.package.reference import PackageReference
     from talent_dmf.api.retention.plan import Retention
-    from talent_dmf.destinations.base import Place, SavedFile
+    from talent_dmf.destinations.base import DestinationFolder, SavedFile
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
     from talent_dmf.package_source.source import PackageFile, PackageSource, StopSignal
 
@@ -104,12 +104,12 @@ class SavePackageOperator(BaseOperator):
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self._stop: StopSignal | None = None
 
-    def place(self, context: Context) -> AbstractContextManager[Place]:
-        """Where the package goes."""
+    def open_folder(self, context: Context) -> AbstractContextManager[DestinationFolder]:
+        """The folder that the package goes to."""
         raise NotImplementedError
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Bring the package to its place and prove that it is there."""
+        """Bring the package to its folder and prove that it is there."""
         # Imported where it runs, here and below: a DAG file must not pay for it.
         from talent_dmf.api.package.reference import PackageReference
         from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Series
@@ -130,26 +130,26 @@ class SavePackageOperator(BaseOperator):
                 self.definition_group_id,
                 self.legal_entity_id,
             )
-            with self.place(context) as place, self._package(environment, reference) as source:
-                receipts = ReceiptKeeper(place, series, reference.execution_id, self.conflict_behavior, self.log)
+            with self.open_folder(context) as folder, self._package(environment, reference) as source:
+                receipts = ReceiptKeeper(folder, series, reference.execution_id, self.conflict_behavior, self.log)
                 files = self._files(source, reference, facts, package_name)
                 for name in (package_name + RECEIPT_SUFFIX, *(file.name for file in files)):
-                    place.check(name)
+                    folder.check(name)
                 if self.receipt:
                     receipts.find_name(package_name)
                 saved = save_files(
                     source,
                     lambda: self._files(source, reference, facts, package_name),
-                    lambda file: self._save(place, source, file),
+                    lambda file: self._save(folder, source, file),
                 )
-                described = self._described(place, saved)
+                described = self._described(folder, saved)
                 if self.receipt:
                     if self.unpack != "instead" and saved[0].written.name != package_name:
                         receipts.find_name(saved[0].written.name)
                     written = [each.written for each in saved]
                     whole = None if self.unpack == "instead" else written[0]
-                    receipts.write(whole, written, self._told(context, reference))
-                self._tell_assets(context, reference, described)
+                    receipts.write(whole, written, self._facts_for_receipt(context, reference))
+                self._describe_assets(context, reference, described)
                 if retention:
                     receipts.retain(retention)
         return described
@@ -220,8 +220,8 @@ class SavePackageOperator(BaseOperator):
                 stop=self._stop,
             )
 
-    def _save(self, place: Place, source: PackageSource, file: PackageFile) -> SavedFile:
-        done = place.save(source, file)
+    def _save(self, folder: DestinationFolder, source: PackageSource, file: PackageFile) -> SavedFile:
+        done = folder.save(source, file)
         self.log.info("Saved %r: %d bytes, %s. %s", done.written.name, file.size_bytes, done.how, done.address)
         return done
 
@@ -252,16 +252,16 @@ class SavePackageOperator(BaseOperator):
         ]
         return files if self.unpack == "instead" else [whole, *files]
 
-    def _described(self, place: Place, saved: list[SavedFile]) -> dict[str, Any]:
+    def _described(self, folder: DestinationFolder, saved: list[SavedFile]) -> dict[str, Any]:
         if self.unpack == "no":
             return saved[0].described
-        described = saved[0].described if self.unpack == "beside" else place.describe()
+        described = saved[0].described if self.unpack == "beside" else folder.describe()
         return {
             **described,
             "files": [{"entity": each.written.entity, **each.described} for each in saved if each.written.entity],
         }
 
-    def _told(self, context: Context, reference: PackageReference) -> dict[str, Any]:
+    def _facts_for_receipt(self, context: Context, reference: PackageReference) -> dict[str, Any]:
         """What a receipt says beside the files."""
         return {
             "extracted_at": reference.extracted_at,
@@ -272,7 +272,7 @@ class SavePackageOperator(BaseOperator):
             "export": self.export_result,
         }
 
-    def _tell_assets(self, context: Context, reference: PackageReference, described: dict[str, Any]) -> None:
+    def _describe_assets(self, context: Context, reference: PackageReference, described: dict[str, Any]) -> None:
         export = self.export_result if isinstance(self.export_result, dict) else {}
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.choices import ConflictBehavior
-    from talent_dmf.destinations.base import Place
+    from talent_dmf.destinations.base import DestinationFolder
 
 _FACTS_KEY = "stored_object"
 
@@ -44,44 +44,16 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
         self.conn_id = conn_id
 
     @contextmanager
-    def place(self, context: Context) -> Iterator[Place]:
+    def open_folder(self, context: Context) -> Iterator[DestinationFolder]:
         """The folder that the destination means."""
         from talent_dmf.destinations.object_storage.folder import ObjectStorageFolder
         from talent_dmf.destinations.object_storage.store import open_folder
         from talent_dmf.destinations.progress import ProgressLog
+        from talent_dmf.destinations.task_state import TaskState
 
         yield ObjectStorageFolder(
             open_folder(self.destination, self.conn_id or None),
             cast("ConflictBehavior", self.conflict_behavior),
-            facts=_TaskFacts(context, self.log),
+            facts=TaskState(context.get("task_state_store"), _FACTS_KEY, self.log),
             progress=ProgressLog(self.log, doing="Saving in the object store"),
         )
-
-
-class _TaskFacts:
-    """Facts in Airflow's task state store: they live as long as the run, and nothing in them is secret."""
-
-    def __init__(self, context: Context, log: Any) -> None:
-        self._store, self._log = context.get("task_state_store"), log
-
-    def load(self, slot: str) -> dict[str, Any]:
-        if self._store is None:
-            return {}
-        try:
-            facts = self._store.get(_key(slot))
-        except Exception as error:  # noqa: BLE001 - as below
-            self._log.warning("What an earlier try left could not be read: %s", type(error).__name__)
-            return {}
-        return facts if isinstance(facts, dict) else {}
-
-    def save(self, slot: str, facts: dict[str, Any]) -> None:
-        if self._store is None:
-            return
-        try:
-            self._store.set(_key(slot), facts)
-        except Exception as error:  # noqa: BLE001 - a transfer that works is worth more than what a retry knows of it
-            self._log.warning("What a retry should know could not be kept: %s", type(error).__name__)
-
-
-def _key(slot: str) -> str:
-    return f"{_FACTS_KEY}_{slot}" if slot else _FACTS_KEY

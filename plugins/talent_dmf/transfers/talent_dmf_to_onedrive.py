@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.choices import ConflictBehavior
-    from talent_dmf.destinations.base import Place
+    from talent_dmf.destinations.base import DestinationFolder
     from talent_dmf.destinations.onedrive.session_store import SessionStore
     from talent_dmf.hooks.onedrive import OneDriveHook
 
@@ -75,7 +75,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         self.onedrive_conn_id = onedrive_conn_id
 
     @contextmanager
-    def place(self, context: Context) -> Iterator[Place]:
+    def open_folder(self, context: Context) -> Iterator[DestinationFolder]:
         """The folder in the drive that is meant."""
         from talent_dmf.destinations.onedrive.folder import OneDriveFolder
         from talent_dmf.destinations.progress import ProgressLog
@@ -95,28 +95,14 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
 
     def _session_store(self, context: Context, graph: OneDriveHook, slot: str) -> SessionStore | None:
         from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+        from talent_dmf.destinations.task_state import TaskState
 
         secret = graph.settings.identity.sealing_secret
         if not secret:
             self.log.info("The connection has no secret of its own: a retry of this task uploads from the beginning.")
             return None
-        store = context.get("task_state_store")
-        if store is None:
+        if context.get("task_state_store") is None:
             return None
-        key = f"{_SESSION_KEY}_{slot}" if slot else _SESSION_KEY
-
-        def read() -> str | None:
-            try:
-                sealed = store.get(key)
-            except Exception as error:  # noqa: BLE001 - as below
-                self.log.warning("What an earlier try left of its upload could not be read: %s", type(error).__name__)
-                return None
-            return sealed if isinstance(sealed, str) and sealed else None
-
-        def write(sealed: str | None) -> None:
-            try:
-                store.set(key, sealed or "")
-            except Exception as error:  # noqa: BLE001 - a transfer that works is worth more than its resume
-                self.log.warning("The upload's place could not be kept for a retry: %s", type(error).__name__)
-
-        return SealedSessionStore(read, write, Sealer(secret, f"{self.onedrive_conn_id}/{self.dag_id}/{self.task_id}"))
+        state = TaskState(context["task_state_store"], _SESSION_KEY, self.log)
+        sealer = Sealer(secret, f"{self.onedrive_conn_id}/{self.dag_id}/{self.task_id}")
+        return SealedSessionStore(state, slot, sealer)

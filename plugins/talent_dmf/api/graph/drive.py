@@ -224,6 +224,33 @@ def put_small(drive_id: str, target: UploadTarget, content: bytes = b"") -> Step
     return item
 
 
+def read_content(drive_id: str, item_id: str, name: str) -> Steps[bytes | None]:
+    """The content of a small file, or ``None`` if it is gone: other tasks clean up the same folder.
+
+    The service answers with the address of it (learn.microsoft.com ``driveItem: download``), which takes no bearer
+    token.
+
+    :param drive_id: the drive.
+    :param item_id: the file.
+    :param name: its name, for messages.
+    :raises ProtocolError: the service does not give it.
+    """
+    url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}/content"
+    response = yield from send(Request("GET", url, operation="read file"))
+    location = response.headers.get("location", "")
+    if response.status in {301, 302, 303, 307, 308} and location:
+        response = yield from send(Request("GET", location, operation="read file", authorize=False))
+    if response.status == 404:
+        return None
+    if response.status != 200:
+        raise ProtocolError(
+            f"OneDrive does not give the content of {name!r}. Look at the file there.",
+            status_code=response.status,
+            request_ids=response.request_ids,
+        )
+    return response.body
+
+
 def item_url(drive_id: str, path: str, action: str = "") -> str:
     """URL, relative to the API's root, of the item at a path.
 

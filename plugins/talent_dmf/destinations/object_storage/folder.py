@@ -1,29 +1,23 @@
-"""A folder in an object store as a :class:`~talent_dmf.destinations.base.Place`."""
+"""A folder in an object store as a :class:`~talent_dmf.destinations.base.DestinationFolder`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from talent_dmf.api.choices import ConflictBehavior
-from talent_dmf.api.errors import DestinationError, TalentDmfError, TransportError
+from talent_dmf.api.errors import DestinationError
 from talent_dmf.api.naming.drive_names import check_name
-from talent_dmf.api.retention.plan import Retention, RetentionReport, StoredFile, outdated_receipts, plan_retention
-from talent_dmf.api.retention.receipts import (
-    MAX_RECEIPT_BYTES,
-    RECEIPT_SUFFIX,
-    Receipt,
-    Series,
-    WrittenFile,
-    parse_receipt,
-)
+from talent_dmf.api.retention.plan import StoredFile
+from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, WrittenFile
 from talent_dmf.destinations.base import SavedFile
-from talent_dmf.destinations.object_storage.pump import FactStore, ObjectStoragePump
+from talent_dmf.destinations.object_storage.pump import ObjectStoragePump
 from talent_dmf.destinations.object_storage.store import ObjectFolder
 from talent_dmf.destinations.object_storage.writers import save_text
 from talent_dmf.destinations.progress import Progress
+from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.source import PackageFile, PackageSource
-from talent_dmf.transport.drivers import utcnow
 
 # What the file systems of Linux take.
 _MAX_DISK_NAME_BYTES = 255
@@ -35,7 +29,7 @@ class ObjectStorageFolder:
     :param folder: where.
     :param conflict_behavior: what to do if a name is taken.
     :param facts: keeps what is known of a file for a later try of the task.
-    :param progress: is told after each chunk.
+    :param progress: receives how far it is, after each chunk.
     """
 
     def __init__(
@@ -43,7 +37,7 @@ class ObjectStorageFolder:
         folder: ObjectFolder,
         conflict_behavior: ConflictBehavior,
         *,
-        facts: FactStore,
+        facts: TaskState,
         progress: Callable[[Progress], None],
     ) -> None:
         self._folder, self._conflict, self._facts, self._progress = folder, conflict_behavior, facts, progress
@@ -92,65 +86,34 @@ class ObjectStorageFolder:
         """The folder itself, as an XCom describes a file."""
         return {"url": self._folder.url(), "name": self._folder.path.rpartition("/")[2], "size": None, "sha256": None}
 
-    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
-        """Delete outdated exports.
+    def list_files(self) -> list[StoredFile]:
+        """The files of the folder with their lengths."""
+        return [StoredFile(name, name, size) for name, size in self._folder.names().items()]
 
-        The store knows no hash that can be trusted, so what may go is read before. That takes its time, so each file
-        is marked before it is read, and goes only if nobody has written it since.
-        """
-        sizes = self._folder.names()
-        receipts = []
-        for name, size in sizes.items():
-            if name.endswith(RECEIPT_SUFFIX) and 0 < size <= MAX_RECEIPT_BYTES:
-                receipt = self._read_receipt(name)
-                if receipt is not None:
-                    receipts.append(receipt)
-        moment = utcnow()
-        gone = outdated_receipts(receipts, series, retention, moment, current)
-        written = {file.name: file.size_bytes for receipt in gone for file in receipt.files}
-        outdated = {receipt.name: receipt for receipt in gone}
-        stored = []
-        for name, size in sizes.items():
-            hashed, mark = "", ""
-            if name in outdated or written.get(name) == size:
-                mark = self._folder.mark(name) or ""
-                if not mark or (name in outdated and self._read_receipt(name) != outdated[name]):
-                    # Gone meanwhile, or written by another task, which has its own mind about it.
-                    continue
-                if name not in outdated:
-                    hashed = self._folder.sha256(name)
-            stored.append(StoredFile(name, name, size, sha256=hashed, etag=mark))
-        accounted = {file.name for receipt in receipts for file in receipt.files} | {
-            receipt.name for receipt in receipts
-        }
-        report.unproven = len(sizes.keys() - accounted)
-        for each in plan_retention(receipts, stored, series, retention, moment, current):
-            report.kept += each.kept
-            whole = not each.kept
-            for file in each.files:
-                whole = self._delete(file, report) and whole
-            if whole:
-                # Last, because it is the proof for the others.
-                self._delete(each.receipt, report)
-
-    def _read_receipt(self, name: str) -> Receipt | None:
+    def read_file(self, file: StoredFile) -> bytes | None:
+        """The content of a short file, or ``None`` if it is gone."""
         try:
-            return parse_receipt(name, b"".join(self._folder.pieces(name)))
+            return b"".join(self._folder.pieces(file.name))
         except DestinationError:
             # It was listed, so another task has deleted it since.
             return None
 
-    def _delete(self, file: StoredFile, report: RetentionReport) -> bool:
-        try:
-            present = self._folder.mark(file.name)
-            if present is not None and present != file.etag:
-                report.kept.append((file.name, "it was changed a moment ago"))
-                return False
-            self._folder.delete(file.name)
-        except TransportError:
-            raise
-        except TalentDmfError as error:
-            report.kept.append((file.name, f"it could not be deleted: {error}"))
-            return False
-        report.deleted.append(file.name)
-        return True
+    def describe_file(self, file: StoredFile) -> StoredFile | None:
+        """A file with its version and its SHA-256.
+
+        The store knows no hash that can be trusted, so it is read. That takes its time, so it is marked before, and
+        deleted only if nobody has written it since.
+        """
+        mark = self._folder.mark(file.name)
+        if mark is None:
+            return None
+        hashed = "" if file.name.endswith(RECEIPT_SUFFIX) else self._folder.sha256(file.name)
+        return replace(file, sha256=hashed, etag=mark)
+
+    def delete_file(self, file: StoredFile) -> str:
+        """Delete a file in the version that was looked at; why not, if it was changed since."""
+        present = self._folder.mark(file.name)
+        if present is not None and present != file.etag:
+            return "it was changed a moment ago"
+        self._folder.delete(file.name)
+        return ""

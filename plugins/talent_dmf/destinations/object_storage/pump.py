@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TransferError, TransferMismatchError
@@ -25,6 +25,7 @@ from talent_dmf.destinations.object_storage.moving import Move, take_back
 from talent_dmf.destinations.object_storage.store import ObjectFolder
 from talent_dmf.destinations.object_storage.writers import Writer, begin_file, partial_name
 from talent_dmf.destinations.progress import Progress
+from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.reader import Digests
 from talent_dmf.package_source.source import FileReading, PackageFile, PackageSource
 
@@ -58,18 +59,6 @@ class StoredObject:
     found: bool = False
 
 
-class FactStore(Protocol):
-    """Keeps what is known of a file for the next try of the same task. Nothing in it is secret."""
-
-    def load(self, slot: str) -> dict[str, Any]:
-        """What an earlier try left; empty if it left nothing."""
-        ...
-
-    def save(self, slot: str, facts: dict[str, Any]) -> None:
-        """Keep this for the next try, in the place of what was kept before."""
-        ...
-
-
 class ObjectStoragePump:
     """Brings files of a package into a folder of a store.
 
@@ -86,7 +75,7 @@ class ObjectStoragePump:
         package: PackageSource,
         folder: ObjectFolder,
         *,
-        facts: FactStore,
+        facts: TaskState,
         progress: Callable[[Progress], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -146,7 +135,7 @@ class ObjectStoragePump:
     def _earlier_try(self, file: PackageFile) -> tuple[str, Digests] | None:
         """What an earlier try of this task has stored, perhaps without living to tell; its remains are removed."""
         facts = self._facts.load(file.slot)
-        if facts.get("folder") != self._folder.url():
+        if not isinstance(facts, dict) or facts.get("folder") != self._folder.url():
             return None
         self._remove_remains(facts)
         mine = facts.get("wished") == file.name and facts.get("version") == file.version

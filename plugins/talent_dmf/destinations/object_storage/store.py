@@ -7,11 +7,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import ObjectStoragePath
 
 from talent_dmf.api.errors import DestinationError
 from talent_dmf.api.naming.folder_urls import check_folder_url
+from talent_dmf.destinations.object_storage import sftp
 from talent_dmf.destinations.object_storage.errors import store_errors
 
 # At INFO it writes a dozen lines for each request into the task's log, unless somebody has set it up.
@@ -51,6 +53,10 @@ def open_folder(destination: str, conn_id: str | None) -> ObjectFolder:
     """
     check_folder_url(destination)
     with store_errors("reach", destination):
+        scheme, host = urlsplit(destination).scheme, urlsplit(destination).hostname or ""
+        if scheme in sftp.SCHEMES:
+            conn_id = conn_id or urlsplit(destination).username
+            return ObjectFolder(sftp.open_sftp(destination, host, conn_id), urlsplit(destination).path, scheme)
         path = ObjectStoragePath(destination, conn_id=conn_id)
         return ObjectFolder(path.fs, path.path, path.protocol)
 

@@ -1,4 +1,4 @@
-"""A folder in OneDrive or a SharePoint library as a :class:`~talent_dmf.destinations.base.Place`."""
+"""A folder in OneDrive or a SharePoint library as a :class:`~talent_dmf.destinations.base.DestinationFolder`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
-from talent_dmf.api.graph.drive import ensure_folder
+from talent_dmf.api.graph.drive import delete_item, ensure_folder, list_children, read_content
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.upload import candidates
 from talent_dmf.api.naming.drive_names import check_path
-from talent_dmf.api.retention.plan import Retention, RetentionReport
-from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, Series, WrittenFile
+from talent_dmf.api.retention.plan import StoredFile
+from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, WrittenFile
 from talent_dmf.destinations.base import SavedFile
 from talent_dmf.destinations.onedrive.pump import PackagePump
-from talent_dmf.destinations.onedrive.retention import apply_retention, read_small
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.source import PackageFile, PackageSource
 
@@ -40,7 +39,7 @@ class OneDriveFolder:
     :param conflict_behavior: what to do if a name is taken.
     :param stores: keeps the session of a file for a later try of the task, by slot; or ``None``.
     :param sha256: whether that hash is wanted as well, for a receipt.
-    :param progress: is told after each range.
+    :param progress: receives how far it is, after each range.
     """
 
     def __init__(
@@ -112,7 +111,7 @@ class OneDriveFolder:
             return None
         if item.is_folder or item.size_bytes > MAX_RECEIPT_BYTES:
             return b""
-        return self._graph.run(read_small(self._drive.id, item))
+        return self._graph.run(read_content(self._drive.id, item.id, name))
 
     def describe(self) -> dict[str, Any]:
         """The folder itself, as an XCom describes a file."""
@@ -125,9 +124,27 @@ class OneDriveFolder:
             raise DestinationError(f"The folder {self._folder!r} is not there any more. Was it renamed meanwhile?")
         return item.to_json()
 
-    def apply_retention(self, series: Series, retention: Retention, current: str, report: RetentionReport) -> None:
-        """Delete outdated exports, to the recycle bin."""
-        self._graph.run(apply_retention(self._drive.id, self._folder, series, retention, current, report))
+    def list_files(self) -> list[StoredFile]:
+        """The files of the folder, with the hashes that the service gives."""
+        items = self._graph.run(list_children(self._drive.id, self._folder))
+        return [
+            StoredFile(item.id, item.name, item.size_bytes, item.quick_xor_hash or "", etag=item.etag)
+            for item in items
+            if not item.is_folder
+        ]
+
+    def read_file(self, file: StoredFile) -> bytes | None:
+        """The content of a short file, or ``None`` if it is gone."""
+        return self._graph.run(read_content(self._drive.id, file.key, file.name))
+
+    def describe_file(self, file: StoredFile) -> StoredFile | None:
+        """The file as it was listed: the service gives version and hash at once."""
+        return file
+
+    def delete_file(self, file: StoredFile) -> str:
+        """Delete a file in the version that was listed, to the recycle bin."""
+        self._graph.run(delete_item(self._drive.id, file.key, etag=file.etag))
+        return ""
 
     def _same_content(self, source: PackageSource, file: PackageFile, target: UploadTarget) -> SavedFile | None:
         """The file, if it is there: a try of which nothing is known any more, or a task that was cleared."""

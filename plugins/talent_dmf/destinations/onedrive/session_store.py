@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Callable
 from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.graph.upload.upload import UploadRecord
+from talent_dmf.destinations.task_state import TaskState
 
 log = logging.getLogger(__name__)
 
@@ -76,20 +76,20 @@ class Sealer:
 
 
 class SealedSessionStore:
-    """A :class:`SessionStore` over any place that keeps one text.
+    """A :class:`SessionStore` in the state of a task, for one of its files.
 
-    :param read: gives the text, or ``None``.
-    :param write: keeps a text; ``None`` removes it.
+    :param state: keeps texts.
+    :param slot: which file.
     :param sealer: seals it.
     """
 
-    def __init__(self, read: Callable[[], str | None], write: Callable[[str | None], None], sealer: Sealer) -> None:
-        self._read, self._write, self._sealer = read, write, sealer
+    def __init__(self, state: TaskState, slot: str, sealer: Sealer) -> None:
+        self._state, self._slot, self._sealer = state, slot, sealer
 
     def load(self) -> UploadRecord | None:
         """What an earlier try left, or ``None`` if nothing is there or it cannot be opened."""
-        sealed = self._read()
-        if not sealed:
+        sealed = self._state.load(self._slot)
+        if not isinstance(sealed, str) or not sealed:
             return None
         text = self._sealer.open(sealed)
         if text is None:
@@ -99,13 +99,13 @@ class SealedSessionStore:
             return None
         try:
             return UploadRecord.from_json(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def save(self, record: UploadRecord) -> None:
         """Keep this for the next try."""
-        self._write(self._sealer.seal(json.dumps(record.to_json(), separators=(",", ":"))))
+        self._state.save(self._slot, self._sealer.seal(json.dumps(record.to_json(), separators=(",", ":"))))
 
     def clear(self) -> None:
         """Forget it."""
-        self._write(None)
+        self._state.save(self._slot, "")
