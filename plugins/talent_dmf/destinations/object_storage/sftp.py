@@ -13,9 +13,8 @@ import binascii
 import logging
 from typing import Any
 
-from airflow.sdk import BaseHook
-
 from talent_dmf.api.errors import ConfigurationError, PermissionDeniedError
+from talent_dmf.hooks.sftp import SftpSettings, sftp_settings
 
 # At INFO it writes several lines for each connection and file into the task's log, unless somebody has set it up.
 for _name in ("asyncssh", "asyncssh.sftp"):
@@ -43,37 +42,36 @@ def open_sftp(url: str, url_host: str, conn_id: str | None) -> Any:
         raise ConfigurationError(
             f"The destination {url} needs a connection: name one of type sftp in `destination_conn_id`."
         )
-    connection = BaseHook.get_connection(conn_id)
-    if url_host and url_host.lower() != (connection.host or "").lower():
+    settings = sftp_settings(conn_id)
+    if url_host and url_host.lower() != settings.host.lower():
         raise ConfigurationError(
-            f"The destination {url} names the host {url_host!r}, and connection {conn_id!r} {connection.host!r}. Write "
+            f"The destination {url} names the host {url_host!r}, and connection {conn_id!r} {settings.host!r}. Write "
             "sftp:///folder, or correct one of them."
         )
-    extra = connection.extra_dejson
     options: dict[str, Any] = {}
-    if str(extra.get("no_host_key_check", "")).lower() != "true":
-        options["known_hosts"] = _known_hosts(conn_id, extra.get("host_key"))
-    if extra.get("private_key"):
-        options["client_keys"] = [_private_key(conn_id, extra)]
+    if settings.checks_host:
+        options["known_hosts"] = _known_hosts(conn_id, settings.host_key)
+    if settings.private_key:
+        options["client_keys"] = [_private_key(conn_id, settings)]
     try:
         return get_fs(conn_id, options)
     except asyncssh.HostKeyNotVerifiable as error:
         raise ConfigurationError(
-            f"The key of the SFTP server {connection.host} is not the one that is known ({error}). Ask its owner for "
+            f"The key of the SFTP server {settings.host} is not the one that is known ({error}). Ask its owner for "
             f"the key; then put it into the extra `host_key` of connection {conn_id!r} or the worker's known_hosts."
         ) from None
     except (asyncssh.PermissionDenied, PermissionError) as error:
         raise PermissionDeniedError(
-            f"The SFTP server {connection.host} does not accept the login, password or key of connection {conn_id!r}. "
+            f"The SFTP server {settings.host} does not accept the login, password or key of connection {conn_id!r}. "
             f"Correct them there. ({error})"
         ) from None
 
 
-def _known_hosts(conn_id: str, host_key: Any) -> Any:
+def _known_hosts(conn_id: str, host_key: str) -> Any:
     if not host_key:
         # asyncssh's word for ~/.ssh/known_hosts.
         return ()
-    words = str(host_key).split()
+    words = host_key.split()
     try:
         blob = base64.b64decode(words[-1] if len(words) < 3 else words[1], validate=True)
         kind = blob[4 : 4 + int.from_bytes(blob[:4], "big")].decode("ascii")
@@ -87,12 +85,11 @@ def _known_hosts(conn_id: str, host_key: Any) -> Any:
     return f"* {kind} {base64.b64encode(blob).decode('ascii')}\n".encode()
 
 
-def _private_key(conn_id: str, extra: dict[str, Any]) -> Any:
+def _private_key(conn_id: str, settings: SftpSettings) -> Any:
     import asyncssh
 
-    text = str(extra["private_key"]).replace("\\n", "\n")
     try:
-        return asyncssh.import_private_key(text, extra.get("private_key_passphrase") or None)
+        return asyncssh.import_private_key(settings.private_key, settings.passphrase)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise ConfigurationError(
             f"Connection {conn_id!r}: extra `private_key` cannot be read ({error}). Paste the whole file, with its "
