@@ -34,6 +34,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     parser.add_argument("--public-host", help="host name that clients use, when it is another one")
+    parser.add_argument(
+        "--host-names", default="", metavar="SUFFIX|addresses",
+        help="one host name per origin, such as graph.SUFFIX, or addresses: an address of 127.0.0.0/8 for each",
+    )  # fmt: skip
     for origin in ORIGINS:
         parser.add_argument(
             f"--{origin}-port", type=_port, default=0, metavar="PORT", help=f"port of {origin} (default: a free one)"
@@ -100,6 +104,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         data_dir=options.data_dir,
         host=options.host,
         public_host=options.public_host,
+        host_names=options.host_names,
         ports={origin: getattr(options, f"{origin}_port") for origin in ORIGINS},
         tls=not options.no_tls,
         seed=options.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 from dmf_emulator.settings import EmulatorError
 
@@ -91,3 +92,8 @@ def iso_utc(timestamp_seconds: float, digits: int = 0) -> str:
     moment = datetime.fromtimestamp(timestamp_seconds, UTC)
     text = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{moment.microsecond:06d}"[: len(text) + 1 + digits] + "Z" if digits else f"{text}Z"
+
+
+def http_date(timestamp_seconds: float) -> str:
+    """Format seconds since 1970 as HTTP does: `Sun, 22 Nov 2026 22:40:00 GMT`."""
+    return formatdate(timestamp_seconds, usegmt=True)

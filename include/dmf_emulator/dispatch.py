@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 
+from dmf_emulator.clock import http_date
 from dmf_emulator.faults.fault_set import FaultSet
 from dmf_emulator.http.body import ConnectionEnded, MalformedRequest
 from dmf_emulator.http.exchange import Exchange, Service
@@ -72,4 +73,12 @@ class Dispatcher:
             response = self._faults.answer(exchange) or handler()
         except Refusal as refusal:
             response = refusal.response
-        return self._faults.reply(exchange, response)
+        response = self._faults.reply(exchange, response)
+        self._service.finish(exchange, response)
+        response.headers.setdefault("Date", http_date(exchange.timestamp))
+        settings = self._world.settings
+        if settings.compress_answers and "gzip" in exchange.request.headers.get("accept-encoding", ""):
+            response.compress()
+        if settings.chunked_answers:
+            response.use_chunks()
+        return response

@@ -68,7 +68,8 @@ class Emulator:
         settings = self.settings
         data_dir = self._data_dir()
         public_host = settings.public_host or ("127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host)  # noqa: S104 - compared, not bound
-        names = ("localhost", "127.0.0.1", "::1", public_host)
+        hosts = {origin: self._host_name(origin, public_host) for origin in ORIGINS}
+        names = ("localhost", "127.0.0.1", "::1", public_host, *hosts.values())
         authority = create_authority(tuple(dict.fromkeys(names)))
         self._ca_file = data_dir / "ca.pem"
         urls: dict[str, str] = {}
@@ -104,9 +105,10 @@ class Emulator:
                 dispatcher = Dispatcher(origin, services[origin], world, self.faults)
                 pace = settings.pacing.get(origin, Pace())
                 port = settings.ports.get(origin, 0)
-                listener = Listener(origin, dispatcher.answer, pace, settings.host, port, context)
+                bound = hosts[origin] if settings.host_names == "addresses" else settings.host
+                listener = Listener(origin, dispatcher.answer, pace, bound, port, context)
                 self._listeners[origin] = listener
-                shown_host = f"[{public_host}]" if ":" in public_host else public_host
+                shown_host = f"[{hosts[origin]}]" if ":" in hosts[origin] else hosts[origin]
                 urls[origin] = f"{'https' if context else 'http'}://{shown_host}:{listener.port}"
         except EmulatorError:
             self.stop()
@@ -210,6 +212,12 @@ class Emulator:
             "ca_file": str(self.ca_file),
             "data_dir": str(world.data_dir),
         }
+
+    def _host_name(self, origin: str, public_host: str) -> str:
+        names = self.settings.host_names
+        if not names:
+            return public_host
+        return f"127.0.0.{2 + ORIGINS.index(origin)}" if names == "addresses" else f"{origin}.{names}"
 
     def _data_dir(self) -> Path:
         if self.settings.data_dir is None:

@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 _WORDS = {
     "range_form": ("open", "closed", "random"),
     "default_conflict_behavior": ("fail", "replace", "rename"),
+    "sas_kind": ("service", "user-delegation"),
     "job_details_statuses": ("finished", "succeeded"),
 }
 # Shares of `export_seconds` in the order not found, NotRun, Executing, no URL yet: a demo shows every state.
@@ -89,6 +90,9 @@ class Settings:
     :param data_dir: where saved drive files and the CA certificate go; a temporary folder when omitted.
     :param host: address that the listeners bind.
     :param public_host: host name in the addresses given out, when clients reach the emulator by another name.
+    :param host_names: empty for one host name for all origins; `addresses` for an address of 127.0.0.0/8 for each, as
+        far as the system has them; any other text for `<origin>.<text>`, such as `graph.localhost`. Libraries decide by
+        the host name whether to send a bearer token, and the real services have one each.
     :param ports: port by origin; a free one where omitted.
     :param tls: serve https; switch off for benchmarks only.
     :param seed: makes ids, fake workers and fault probabilities repeatable.
@@ -102,6 +106,7 @@ class Settings:
     :param not_run_seconds: how long it then waits in the batch queue.
     :param executing_seconds: how long it then runs.
     :param url_delay_seconds: how long `GetExportedPackageUrl` then still answers an empty string.
+    :param sas_kind: how links are signed: `service` (with the account's key) or `user-delegation` (parameters `sk*`).
     :param sas_lifetime_seconds: life of a package link; it starts five minutes in the past as well.
     :param new_copy_per_link: each link names a new copy of the package, with an entity tag of its own.
     :param package_size_bytes: size to which each package is filled up; as small as it comes when None.
@@ -114,6 +119,7 @@ class Settings:
     :param job_details_delay_seconds: how much later than its execution a row of the job details appears.
     :param job_details_by_company: show job details of other companies with `cross-company=true` only.
     :param libraries: document libraries of the site, in order; the first is its default drive.
+    :param library_requires_check_out: what is written into a library is seen by others only when it is checked in.
     :param graph_page_items: most items of a list of Graph in one answer when the client names no `$top`.
     :param one_session_per_file: refuse a second upload session for the same file, as Business does.
     :param strict_fragments: refuse a range that is no multiple of 320 KiB at once rather than at the end.
@@ -123,12 +129,15 @@ class Settings:
     :param simple_upload_limit_bytes: limit of `PUT …:/content`.
     :param quota_bytes: size of each drive.
     :param pacing: pace by origin.
+    :param compress_answers: answer JSON in gzip to clients that accept it, as all services do in practice.
+    :param chunked_answers: answer JSON in chunked transfer coding rather than with a Content-Length.
     :param recorder_limit: how many requests the recorder keeps.
     """
 
     data_dir: Path | None = None
     host: str = "127.0.0.1"
     public_host: str | None = None
+    host_names: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     tls: bool = True
     seed: int = 1
@@ -153,6 +162,7 @@ class Settings:
     executing_seconds: float = 4.0
     url_delay_seconds: float = 2.0
     sas_lifetime_seconds: float = 3600.0
+    sas_kind: str = "service"
     retention_seconds: float = 7 * 86400.0
     new_copy_per_link: bool = False
     package_size_bytes: int | None = None
@@ -168,6 +178,7 @@ class Settings:
         "emulator.sharepoint.example,0f4c2a1b-1111-4222-8333-444455556666,9d8e7f6a-1111-4222-8333-444455556666"
     )
     libraries: tuple[str, ...] = ("Documents",)
+    library_requires_check_out: bool = False
     graph_page_items: int = 200
     session_idle_seconds: float = 900.0
     session_token_seconds: float = 86400.0
@@ -180,6 +191,8 @@ class Settings:
     quota_bytes: int = 1024**4
 
     pacing: Mapping[str, Pace] = field(default_factory=dict)
+    compress_answers: bool = False
+    chunked_answers: bool = False
     recorder_limit: int = 100_000
 
     def __post_init__(self) -> None:

@@ -144,3 +144,22 @@ def test_two_readings_give_the_same_bytes(wire: Wire) -> None:
     first, second = (wire.session.get(link) for link in links)
     assert first.content == second.content
     assert first.headers["ETag"] == second.headers["ETag"]
+
+
+def test_a_link_may_be_signed_by_a_delegated_key(start: Start) -> None:
+    wire = start(Settings(sas_kind="user-delegation").with_export_seconds(0))
+    link = wire.package_url()
+    query = parse_qs(urlsplit(link).query)
+    assert {"skoid", "sktid", "skt", "ske", "sks", "skv"} <= set(query)
+    assert wire.session.get(link).status_code == 200
+    for name in ("skoid", "ske", "sig", "se", "sv"):
+        changed = {**{key: values[0] for key, values in query.items()}, name: "2030-01-01T00:00:00Z"}
+        assert wire.session.get(link.partition("?")[0], params=changed).status_code == 403
+    wire.emulator.clock.advance(3601)
+    assert wire.session.get(link).status_code == 403
+
+
+def test_the_clients_own_id_comes_back(wire: Wire) -> None:
+    answer = wire.session.get(wire.package_url(), headers={"x-ms-client-request-id": "mine"})
+    assert answer.headers["x-ms-client-request-id"] == "mine"
+    assert answer.headers["Date"].endswith("GMT")

@@ -7,6 +7,7 @@ import json
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -474,3 +475,32 @@ def test_a_thousand_executions_at_once(start: Start) -> None:
     now = wire.emulator.clock.timestamp()
     assert {execution.status(now) for execution in executions} == {"Executing"}
     assert {execution.status(now + 60) for execution in executions} == {"Succeeded"}
+
+
+def test_the_metadata_declares_what_the_other_answers_name(wire: Wire) -> None:
+    document = ElementTree.fromstring(wire.entities("$metadata").content)  # noqa: S314 - our own
+    edm = "{http://docs.oasis-open.org/odata/ns/edm}"
+    schema = document.find(f".//{edm}Schema")
+    assert schema is not None
+    declared = {f"{schema.get('Namespace')}.{each.get('Name')}" for each in schema}
+    used = {
+        str(each.get("Type") or each.get("EntityType")).removeprefix("Collection(").removesuffix(")")
+        for each in schema.iter()
+        if each.get("Type") or each.get("EntityType")
+    }
+    assert used
+    assert {each for each in used if not each.startswith("Edm.")} <= declared
+    wire.export()
+    for name in ("DefinitionGroup", "DefinitionGroupDetail", "ExecutionJob", "ExecutionJobDetail"):
+        kind = schema.find(f"{edm}EntityType[@Name='DataManagement{name}']")
+        assert kind is not None
+        properties = {each.get("Name") for each in kind.iter(f"{edm}Property")}
+        row = wire.entities(f"DataManagement{name}s").json()["value"][0]
+        assert set(row) - {"@odata.etag"} == properties
+        assert {each.get("Name") for each in kind.iter(f"{edm}PropertyRef")} <= properties
+
+
+def test_an_action_that_is_not_imitated_says_so(wire: Wire) -> None:
+    answers = [wire.action(name, executionId="x") for name in ("ImportFromPackage", "NoSuchAction")]
+    assert [answer.status_code for answer in answers] == [501, 404]
+    assert answers[0].json()["error"]["code"] == "notSupported"

@@ -28,6 +28,9 @@ class AdminService:
         self._world = world
         self._fault_set = faults
 
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Nothing: the answers are complete."""
+
     def identify(self, exchange: Exchange) -> Handler:
         """Route by path and method."""
         request = exchange.request

@@ -77,6 +77,13 @@ class BlobService:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Give the client its own id back, as all of Azure Storage does, beside the service's."""
+        response.headers.setdefault("x-ms-request-id", str(uuid.uuid4()))
+        own = exchange.request.headers.get("x-ms-client-request-id", "")
+        if own and len(own) <= 1024:
+            response.headers["x-ms-client-request-id"] = own
+
     def identify(self, exchange: Exchange) -> Handler:
         """Find the package that is asked for."""
         request = exchange.request

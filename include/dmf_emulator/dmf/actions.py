@@ -272,3 +272,10 @@ ACTIONS: dict[str, Action] = {
     "InitializeDataManagement": initialize_data_management,
     "InitializeDataManagementAsync": initialize_data_management,
 }
+
+# Actions that environments have and the emulator has not (docs/wire/dmf-package-api.md#export-actions).
+NOT_IMITATED = frozenset({
+    "ExportFromPackage", "ExportToPackageDelta", "GenerateImportTargetErrorKeysFile", "GetAzureWriteUrl",
+    "GetEntitySequence", "GetImportStagingErrorFileUrl", "GetImportTargetErrorKeysFileUrl", "ImportFromPackage",
+    "ImportFromPackageAsync",
+})  # fmt: skip

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from dmf_emulator.dmf import answers as dmf_answers
-from dmf_emulator.dmf.odata_filter import BadFilter, NotImitated, parse_filter
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Response, is_whole_number, json_object
+from dmf_emulator.http.odata_filter import BadFilter, NotImitated, parse_filter
 from dmf_emulator.state.executions import Execution, odata_time
 from dmf_emulator.state.projects import SOURCE_FORMATS, Project, ProjectEntity
 from dmf_emulator.state.world import World

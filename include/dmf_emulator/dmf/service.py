@@ -7,11 +7,13 @@ docs/wire/dmf-package-api.md#refused-by-the-environment.
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 from dmf_emulator.dmf import answers as dmf_answers
-from dmf_emulator.dmf.actions import ACTIONS
+from dmf_emulator.dmf.actions import ACTIONS, NOT_IMITATED
 from dmf_emulator.dmf.entity_sets import ENTITY_SETS, EntityRequest, query
+from dmf_emulator.dmf.metadata import metadata_document
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_object
 from dmf_emulator.settings import TALENT_RESOURCE
@@ -28,6 +30,10 @@ class DmfService:
     def __init__(self, world: World) -> None:
         self._world = world
 
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Give the answer the activity id that support asks for (docs/wire/dmf-package-api.md#shape-of-an-answer)."""
+        response.headers.setdefault("ms-dyn-aid", str(uuid.uuid4()))
+
     def identify(self, exchange: Exchange) -> Handler:
         """Find root, action or entity set, and the names that faults match on."""
         base_url, audience, path = self._root(exchange)
@@ -42,7 +48,7 @@ class DmfService:
             return lambda: self._authorised(exchange, audience, lambda: query(self._world, exchange, wanted))
         if path == "$metadata" and request.method == "GET":
             exchange.action = "$metadata"
-            return lambda: self._authorised(exchange, audience, _metadata)
+            return lambda: self._authorised(exchange, audience, metadata_document)
         return lambda: self._authorised(exchange, audience, lambda: dmf_answers.not_found(request.path))
 
     def _identify_action(self, exchange: Exchange, name: str, base_url: str, audience: str) -> Handler:
@@ -58,6 +64,8 @@ class DmfService:
             exchange.legal_entity_id = execution.company
 
         def act() -> Response:
+            if name in NOT_IMITATED:
+                return dmf_answers.not_supported(f"the action {name}")
             if name not in ACTIONS:
                 return dmf_answers.not_found(exchange.request.path)
             if payload is None:
@@ -110,16 +118,3 @@ def _check_claims(claims: dict[str, Any], audience: str, mapped_client_ids: froz
 def _text(payload: dict[str, Any], key: str) -> str:
     value = payload.get(key)
     return value if isinstance(value, str) else ""
-
-
-def _metadata() -> Response:
-    sets = "".join(
-        f'<EntitySet Name="{name}" EntityType="Microsoft.Dynamics.DataEntities.{name}"/>' for name in ENTITY_SETS
-    )
-    body = (
-        '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="4.0" '
-        'xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>'
-        '<Schema Namespace="Microsoft.Dynamics.DataEntities" xmlns="http://docs.oasis-open.org/odata/ns/edm">'
-        f'<EntityContainer Name="Resources">{sets}</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>'
-    )
-    return Response(200, {"Content-Type": "application/xml", **dmf_answers.odata_headers()}, body.encode())

@@ -17,8 +17,8 @@ from dmf_emulator.entra.client_assertions import ClientCertificates
 from dmf_emulator.entra.scopes import parse_scopes
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_response
-from dmf_emulator.state.tokens import Principal
-from dmf_emulator.state.world import APP_OBJECT_ID, USER_OBJECT_ID, World
+from dmf_emulator.state.tokens import APP_OBJECT_ID, USER_OBJECT_ID, Principal
+from dmf_emulator.state.world import World
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -30,6 +30,10 @@ class EntraService:
         self._world = world
         self._certificates = ClientCertificates(world.settings.client_certificates)
         self._refresh_tokens: dict[str, tuple[Principal, str]] = {}
+
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Give the answer its id."""
+        response.headers.setdefault("x-ms-request-id", str(uuid.uuid4()))
 
     def identify(self, exchange: Exchange) -> Handler:
         """Route by path below the tenant."""
@@ -48,6 +52,11 @@ class EntraService:
         if method == "GET" and tail.startswith("userrealm/"):
             exchange.action = "userrealm"
             return lambda: json_response(200, {"ver": "1.0", "account_type": "Managed"})
+        if tail in {"oauth2/v2.0/authorize", "oauth2/authorize"}:
+            # Discovery must name it (OpenID Connect); nobody can sign in there.
+            exchange.action = "authorize"
+            page = b"<html><body>notSupported: the emulator does not imitate signing in interactively.</body></html>"
+            return lambda: Response(501, {"Content-Type": "text/html"}, page, verdict="not-supported")
         if tail in {"oauth2/v2.0/token", "oauth2/token"}:
             exchange.action = "token"
             if method != "POST":
@@ -69,14 +78,14 @@ class EntraService:
                     "client_secret_basic",
                 ],
                 "jwks_uri": f"{base}/discovery{version}/keys",
-                "response_modes_supported": ["query", "fragment", "form_post"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": ["client_credentials", "password", "refresh_token"],
                 "subject_types_supported": ["pairwise"],
                 "id_token_signing_alg_values_supported": ["RS256"],
-                "response_types_supported": ["code", "id_token", "code id_token"],
+                "response_types_supported": ["code"],
                 "scopes_supported": ["openid", "profile", "email", "offline_access"],
                 "issuer": f"{base}{version}" if v2 else self._world.tokens.issuer,
                 "authorization_endpoint": f"{base}/oauth2{version}/authorize",
-                "device_authorization_endpoint": f"{base}/oauth2{version}/devicecode",
                 "tenant_region_scope": "EU",
             },
         )

@@ -8,11 +8,11 @@ from dataclasses import replace
 from dmf_emulator.blob.service import authentication_failed, blob_missing, expired
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.dmf import answers as dmf_answers
-from dmf_emulator.dmf.odata_filter import count_comparisons
 from dmf_emulator.faults.definitions import Parameters
 from dmf_emulator.faults.effects import changed_json, odd_address, retry_after
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Response, json_response
+from dmf_emulator.http.odata_filter import count_comparisons
 from dmf_emulator.state.executions import SUCCEEDED, ZERO_ID, ExecutionPlan
 from dmf_emulator.state.world import World
 

@@ -50,11 +50,25 @@ class OwnerAddress:
     lists_drives: bool
 
 
+def _decoded_colons(path: str) -> str:
+    """Return a path whose colons and slashes around an item's path are no longer encoded, as some clients send them.
+
+    A name can hold neither of them, so nothing else can be meant.
+    """
+    start = re.search(r"/(?:root|items/[^/:]+?)(%3A|:)(?=/|%2F)", path, re.IGNORECASE)
+    if start is None:
+        return path
+    head, rest = path[: start.start(1)], path[start.end() :]
+    rest = re.sub(r"%2F", "/", rest, flags=re.IGNORECASE)
+    return f"{head}:{re.sub(r'%3A(?=/|$)', ':', rest, flags=re.IGNORECASE)}"
+
+
 def parse_address(path: str) -> DriveAddress | OwnerAddress | None:
     """Take a path apart; None when it is none of the drive API.
 
     :param path: percent-encoded, below the version segment, without slashes at its ends.
     """
+    path = _decoded_colons(path)
     drive = _DRIVE.match(path)
     if drive is None:
         collection = _COLLECTION.match(path)

@@ -5,12 +5,13 @@ Sources: docs/wire/graph-onedrive.md#answers-to-a-range, docs/wire/graph-onedriv
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
 
 from dmf_emulator.clock import iso_utc
-from dmf_emulator.http.message import Response, json_response
+from dmf_emulator.http.message import Request, Response, json_response
 
 
 def drive_error(
@@ -51,6 +52,25 @@ def request_headers(origin: str, request_id: str | None = None) -> dict[str, str
     return {"SPRequestGuid": request_id, "request-id": request_id}
 
 
+def add_request_ids(origin: str, request: Request, response: Response) -> None:
+    """Give an answer its request ids, and the client's own id back, in its headers and in an error's body.
+
+    Source: docs/wire/graph-onedrive.md#errors.
+    """
+    for name, value in request_headers(origin).items():
+        response.headers.setdefault(name, value)
+    own = request.headers.get("client-request-id", "")
+    if not own or len(own) > 200:
+        return
+    if "client-request-id" in response.headers:
+        response.headers["client-request-id"] = own
+    if response.status >= 400 and response.body:
+        before = response.headers["request-id"]
+        response.body = response.body.replace(
+            f'"client-request-id":"{before}"'.encode(), f'"client-request-id":{json.dumps(own)}'.encode()
+        )
+
+
 def item_not_found(origin: str) -> Response:
     """Return 404 for a drive, folder or file that is not there."""
     return drive_error(origin, 404, "itemNotFound", "The resource could not be found.")
@@ -84,3 +104,21 @@ def throttled(origin: str, retry_after: str | None) -> Response:
         origin, 429, "activityLimitReached", "The request has been throttled",
         inner=("throttledRequest", "quota"), headers=headers, verdict="throttled",
     )  # fmt: skip
+
+
+def quota_exceeded(origin: str) -> Response:
+    """Return 507: the drive is full."""
+    return drive_error(origin, 507, "quotaLimitReached", "The user's storage quota has been exceeded.")
+
+
+def operation_not_supported(origin: str) -> Response:
+    """Return 400 `notSupported`, the service's own answer to options that a list does not know (odad#1873)."""
+    return drive_error(origin, 400, "notSupported", "Operation not supported")
+
+
+def not_supported(origin: str, what: str) -> Response:
+    """Return 501 for what the real service answers and the emulator does not imitate.
+
+    :param what: the part of the request, in words.
+    """
+    return drive_error(origin, 501, "notSupported", f"The emulator does not imitate {what}.", verdict="not-supported")

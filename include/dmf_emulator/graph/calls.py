@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 from dmf_emulator.graph.addresses import DriveAddress
-from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, name_exists
+from dmf_emulator.graph.answers import (
+    drive_error,
+    invalid_request,
+    item_not_found,
+    name_exists,
+    not_supported,
+    operation_not_supported,
+    quota_exceeded,
+)
 from dmf_emulator.graph.conflicts import check_etag, chosen_name, commit_session, existing_children, refuse_bad_name
-from dmf_emulator.graph.items import download_url, drive_json, etag, item_json
+from dmf_emulator.graph.items import context, ctag, download_url, drive_json, etag, item_json, publication
 from dmf_emulator.graph.pages import page
-from dmf_emulator.graph.session_creation import create_session
+from dmf_emulator.graph.session_creation import checked_times, create_session
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Response, json_object, json_response
+from dmf_emulator.http.odata_filter import BadFilter, NotImitated, parse_filter
 from dmf_emulator.state.drives import Drive, Item
 from dmf_emulator.state.quickxor import QuickXorHash
 from dmf_emulator.state.world import World
@@ -29,7 +40,17 @@ _CALLS = {
     ("POST", "createUploadSession"): "createUploadSession",
     ("POST", "oneDrive.createUploadSession"): "createUploadSession",
     ("POST", "microsoft.graph.createUploadSession"): "createUploadSession",
+    ("POST", "checkout"): "checkOut",
+    ("POST", "checkin"): "checkIn",
+    ("POST", "permanentDelete"): "permanentDelete",
 }
+# What the real API has at an item and this one has not.
+_NOT_IMITATED = frozenset({
+    "analytics", "copy", "createLink", "delta", "discardCheckout", "follow", "invite", "listItem", "permissions",
+    "preview", "restore", "retentionLabel", "search", "subscriptions", "thumbnails", "unfollow", "validatePermission",
+    "versions", "workbook",
+})  # fmt: skip
+_LIST_OPTIONS = frozenset({"$expand", "$select", "$skiptoken", "$top", "$orderby", "$filter"})
 
 
 class DriveCalls:
@@ -55,7 +76,7 @@ class DriveCalls:
         """Carry the call out."""
         world, name = self._world, self._exchange.action
         if name == "getDrive":
-            return json_response(200, drive_json(world, drive))
+            return json_response(200, drive_json(world, self._origin, drive))
         handlers = {
             "getItem": self._get,
             "patchItem": self._patch,
@@ -66,9 +87,15 @@ class DriveCalls:
             "getContent": self._content,
             "putContent": self._put_content,
             "createUploadSession": self._create_session,
+            "checkOut": self._check_out,
+            "checkIn": self._check_in,
+            "permanentDelete": self._delete,
         }
         handler = handlers.get(name)
         if handler is None:
+            facet = re.split(r"[/(]", self._address.facet)[0].rpartition(".")[2]
+            if facet in _NOT_IMITATED:
+                raise Refusal(not_supported(self._origin, f"the call {facet}"))
             raise Refusal(invalid_request(self._origin, "The requested operation is not supported."))
         with world.drives.lock if name != "putContent" else _NoLock():
             return handler(drive)
@@ -104,19 +131,61 @@ class DriveCalls:
         wanted = {
             name.strip() for name in self._exchange.request.parameters.get("$select", "").split(",") if name.strip()
         }
+        # "This property isn't returned by default", and only "in locations that support such actions" (driveItem page).
+        if "publication" in wanted and item.drive.kind == "documentLibrary":
+            body.setdefault("publication", publication(item))
+        # Annotations are no properties and cannot be left out by $select.
         return {key: value for key, value in body.items() if not wanted or key in wanted or key == "@odata.context"}
 
     def _get(self, drive: Drive) -> Response:
-        item = self._item(drive)
+        item, expanded = self._item(drive), self._exchange.request.parameters.get("$expand", "")
+        unchanged = self._exchange.request.headers.get("if-none-match", "").strip()
+        if unchanged and unchanged in {etag(item), ctag(item)}:
+            return Response(304, {"ETag": etag(item)}, verdict="not-modified")
         body = self._shown(item)
-        if "children" in self._exchange.request.parameters.get("$expand", ""):
-            body["children"] = [item_json(self._world, child, self._origin) for child in item.children.values()]
+        if expanded and expanded != "children":
+            raise Refusal(not_supported(self._origin, f"$expand={expanded}"))
+        if expanded:
+            body["children"] = [self._without_context(child) for child in existing_children(item)]
         return json_response(200, body, {"ETag": etag(item)})
 
+    def _without_context(self, item: Item) -> dict[str, Any]:
+        body = self._shown(item)
+        body.pop("@odata.context", None)
+        return body
+
     def _children(self, drive: Drive) -> Response:
-        children = existing_children(self._item(drive))
-        shown, link = page(self._world, self._origin, self._exchange, children, lambda child: child.name.casefold())
-        return json_response(200, {"value": [self._shown(child) for child in shown], **link})
+        parent = self._item(drive)
+        options = self._exchange.request.parameters
+        for name in options:
+            if name.startswith("$") and name not in _LIST_OPTIONS:
+                # "Operation not supported", as for $skip (microsoftgraph/msgraph-sdk-php#218).
+                raise Refusal(operation_not_supported(self._origin))
+        children = self._filtered(existing_children(parent), options.get("$filter", ""))
+        direction = self._direction(options.get("$orderby", ""))
+        shown, link = page(self._world, self._origin, self._exchange, children, _place, descending=direction == "desc")
+        fragment = f"drives('{quote(drive.drive_id)}')/items('{parent.item_id}')/children"
+        body = {"@odata.context": context(self._world, self._origin, fragment)}
+        return json_response(200, {**body, "value": [self._without_context(child) for child in shown], **link})
+
+    def _filtered(self, children: list[Item], expression: str) -> list[Item]:
+        """Keep what fits `$filter`: by name as Business documents it, and by the facet (`folder ne null`)."""
+        try:
+            fits = parse_filter(expression, {"name", "file", "folder"}, wildcards=False)
+        except (BadFilter, NotImitated) as error:
+            raise Refusal(operation_not_supported(self._origin)) from error
+        facets = {True: {"folder": "{}", "file": "null"}, False: {"folder": "null", "file": "{}"}}
+        return [child for child in children if fits({"name": child.name, **facets[child.is_folder]})]
+
+    def _direction(self, order: str) -> str:
+        """Return the direction of `$orderby`, which Business knows for the name only."""
+        name, _, direction = order.strip().partition(" ")
+        if order.strip() and name not in {"name", "url"}:
+            raise Refusal(invalid_request(self._origin, f"The property '{name}' is not supported for OrderBy."))
+        direction = direction.strip().lower() or "asc"
+        if direction not in {"asc", "desc"}:
+            raise Refusal(invalid_request(self._origin, "Invalid $orderby."))
+        return direction
 
     def _create_folder(self, drive: Drive) -> Response:
         parent, body = self._item(drive), self._body()
@@ -135,6 +204,7 @@ class DriveCalls:
 
     def _patch(self, drive: Drive) -> Response:
         item, body = self._item(drive), self._body()
+        times = checked_times(self._origin, body.get("fileSystemInfo"))
         check_etag(self._origin, self._exchange.request, item)
         parent, name = item.parent, body.get("name", item.name)
         reference = body.get("parentReference")
@@ -147,6 +217,9 @@ class DriveCalls:
             raise Refusal(
                 item_not_found(self._origin) if item.parent else invalid_request(self._origin, "The root stays.")
             )
+        if item.is_folder and parent is not item.parent and self._world.drives.is_within(parent, item):
+            # The message is inferred, no capture exists.
+            raise Refusal(invalid_request(self._origin, "The folder cannot be moved into itself or a folder below it."))
         if parent is not item.parent or name != item.name:
             refuse_bad_name(self._origin, name, (parent.path, name), is_folder=item.is_folder)
             other = parent.children.get(name.casefold())
@@ -156,11 +229,26 @@ class DriveCalls:
                     self._world.drives.delete(other)
                 name = chosen_name(self._origin, parent, name, behavior)
             self._world.drives.move(item, parent, name)
-        times = body.get("fileSystemInfo")
-        if isinstance(times, dict):
-            item.created_by_client = str(times.get("createdDateTime", item.created_by_client))
-            item.modified_by_client = str(times.get("lastModifiedDateTime", item.modified_by_client))
+        if times:
+            item.created_by_client = times.get("createdDateTime", item.created_by_client)
+            item.modified_by_client = times.get("lastModifiedDateTime", item.modified_by_client)
+            item.version += 1
         return json_response(200, self._shown(item))
+
+    def _check_out(self, drive: Drive) -> Response:
+        self._world.drives.check_out(self._library_file(drive))
+        return Response(204)
+
+    def _check_in(self, drive: Drive) -> Response:
+        self._body()
+        self._world.drives.check_in(self._library_file(drive))
+        return Response(204)
+
+    def _library_file(self, drive: Drive) -> Item:
+        item = self._item(drive)
+        if item.is_folder or drive.kind != "documentLibrary":
+            raise Refusal(operation_not_supported(self._origin))
+        return item
 
     def _delete(self, drive: Drive) -> Response:
         item = self._item(drive)
@@ -174,6 +262,8 @@ class DriveCalls:
         item = self._item(drive)
         if item.is_folder:
             raise Refusal(invalid_request(self._origin, "A folder has no content."))
+        if self._exchange.request.headers.get("if-none-match", "").strip() in {etag(item), ctag(item)}:
+            return Response(304, {"ETag": etag(item)}, verdict="not-modified")
         return Response(302, {"Location": download_url(self._world, item)})
 
     def _target(self, drive: Drive) -> tuple[Item, str]:
@@ -214,10 +304,11 @@ class DriveCalls:
         """Simple upload; 250 MB today (driveitem-put-content)."""
         world, request = self._world, self._exchange.request
         limit_bytes = world.settings.simple_upload_limit_bytes
+        too_large = Refusal(
+            drive_error(self._origin, 413, "requestEntityTooLarge", "The request body is too large for this call.")
+        )
         if (request.body.length_bytes or 0) > limit_bytes:
-            raise Refusal(
-                drive_error(self._origin, 413, "requestEntityTooLarge", "The request body is too large for this call.")
-            )
+            raise too_large
         with world.drives.lock:
             parent, name = self._target(drive)
             behavior = request.parameters.get("@microsoft.graph.conflictBehavior", "replace")
@@ -225,12 +316,21 @@ class DriveCalls:
             if existing is not None:
                 check_etag(self._origin, request, existing)
             name = chosen_name(self._origin, parent, name, behavior)
+            replaced_bytes = 0 if existing is None else existing.size_bytes
+            room_bytes = world.drives.quota_bytes - world.drives.used_bytes(drive) + replaced_bytes
         keep = world.faults.probe(self._exchange, "drive.F18")
         path = None if world.drives.discard else world.data_dir / "uploads" / f"{uuid.uuid4()}.part"
         digest, size_bytes = QuickXorHash(), 0
         file = None if path is None else path.open("wb")
         try:
+            received_bytes = 0
             for block in request.body.blocks():
+                received_bytes += len(block)
+                if received_bytes > limit_bytes:
+                    # A chunked body tells its length only as it comes.
+                    raise too_large
+                if received_bytes > room_bytes:
+                    raise Refusal(quota_exceeded(self._origin))
                 room = len(block) if keep is None else max(0, keep["keep_bytes"] - size_bytes)
                 kept = block[:room]
                 digest.update(kept)
@@ -244,8 +344,13 @@ class DriveCalls:
         finally:
             if file is not None:
                 file.close()
-        item, is_new = world.drives.put_file(parent, name, path, size_bytes, digest.base64())
-        return json_response(201 if is_new else 200, self._shown(item))
+        with world.drives.lock:
+            item, is_new = world.drives.put_file(parent, name, path, size_bytes, digest.base64())
+            return json_response(201 if is_new else 200, self._shown(item))
+
+
+def _place(child: Item) -> str:
+    return child.name.casefold()
 
 
 class _NoLock:

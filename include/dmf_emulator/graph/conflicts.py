@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, name_exists, session_not_found
+from dmf_emulator.graph.answers import (
+    drive_error,
+    invalid_request,
+    item_not_found,
+    name_exists,
+    quota_exceeded,
+    session_not_found,
+)
 from dmf_emulator.graph.items import etag, item_json
 from dmf_emulator.graph.names import MAX_NAME_CHARACTERS, MAX_PATH_CHARACTERS, name_problem, numbered
 from dmf_emulator.http.exchange import Exchange
@@ -77,8 +84,11 @@ def existing_children(item: Item) -> list[Item]:
 def save_session(world: World, origin: str, session: UploadSession, parent: Item, name: str) -> tuple[Item, bool]:
     """Turn a completely received session into a file and end the session."""
     with world.drives.lock:
-        if world.drives.used_bytes(session.drive) + session.received_bytes > world.drives.quota_bytes:
-            raise Refusal(drive_error(origin, 507, "quotaLimitReached", "The user's storage quota has been exceeded."))
+        replaced = parent.children.get(name.casefold())
+        replaced_bytes = 0 if replaced is None else replaced.size_bytes
+        used_bytes = world.drives.used_bytes(session.drive) - replaced_bytes
+        if used_bytes + session.received_bytes > world.drives.quota_bytes:
+            raise Refusal(quota_exceeded(origin))
         item, is_new = world.drives.put_file(
             parent, name, session.content_path, session.received_bytes, session.digest.base64()
         )

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.state.drives import Drive, Item, item_time
-from dmf_emulator.state.world import USER_OBJECT_ID, World
+from dmf_emulator.state.tokens import USER_OBJECT_ID
+from dmf_emulator.state.world import World
 
 
 def item_guid(item: Item) -> str:
@@ -23,9 +24,25 @@ def etag(item: Item) -> str:
     return f'"{{{item_guid(item)}}},{item.version}"'
 
 
+def ctag(item: Item) -> str:
+    """Return the tag of the item's content, which a new name or place leaves as it is."""
+    return f'"c:{{{item_guid(item)}}},{item.content_version}"'
+
+
+def context(world: World, origin: str, fragment: str) -> str:
+    """Return `@odata.context`; clients must not depend on its fragment, which differs between builds.
+
+    :param origin: `graph` or `sharepoint`.
+    :param fragment: what the answer holds.
+    """
+    root = "/v1.0" if origin == "graph" else "/_api/v2.0"
+    return f"{world.urls[origin]}{root}/$metadata#{fragment}"
+
+
 def web_url(world: World, drive: Drive, path: str = "") -> str:
     """Return where a person would open it."""
-    return f"{world.urls['sharepoint']}{drive.site_path}/Documents/{quote(path)}".rstrip("/")
+    library = drive.name if drive.kind == "documentLibrary" else "Documents"
+    return f"{world.urls['sharepoint']}{drive.site_path}/{quote(library)}/{quote(path)}".rstrip("/")
 
 
 def download_url(world: World, item: Item) -> str:
@@ -50,11 +67,11 @@ def item_json(world: World, item: Item, origin: str, hashes: dict[str, str] | No
         "lastModifiedDateTime": item_time(item.modified_by_client, item.modified_seconds),
     }
     body: dict[str, Any] = {
+        "@odata.context": context(world, origin, f"drives('{quote(drive.drive_id)}')/items/$entity"),
         "id": item.item_id,
         "name": item.name,
         "size": item.total_bytes,
         "eTag": etag(item),
-        "cTag": f'"c:{{{item_guid(item)}}},{item.version}"',
         "webUrl": web_url(world, drive, item.path),
         "createdDateTime": iso_utc(item.created_seconds),
         "lastModifiedDateTime": times["lastModifiedDateTime"],
@@ -72,16 +89,25 @@ def item_json(world: World, item: Item, origin: str, hashes: dict[str, str] | No
         mime_type = mimetypes.guess_type(item.name)[0] or "application/octet-stream"
         if item.name.lower().endswith(".zip"):
             mime_type = "application/x-zip-compressed"
+        # "This property isn't returned if the item is a folder" (driveItem page).
+        body["cTag"] = ctag(item)
         body["file"] = {"mimeType": mime_type, "hashes": own if hashes is None else hashes}
         name = "@microsoft.graph.downloadUrl" if origin == "graph" else "@content.downloadUrl"
         body[name] = download_url(world, item)
     return body
 
 
-def drive_json(world: World, drive: Drive) -> dict[str, Any]:
+def publication(item: Item) -> dict[str, Any]:
+    """Return who can see an item of a library (docs/wire/graph-onedrive.md#state-of-a-file)."""
+    number = f"{item.published}.{int(item.checked_out)}"
+    return {"level": "checkout" if item.checked_out else "published", "versionId": number}
+
+
+def drive_json(world: World, origin: str, drive: Drive) -> dict[str, Any]:
     """Return a drive with its quota."""
     used_bytes, total_bytes = world.drives.used_bytes(drive), world.drives.quota_bytes
     return {
+        "@odata.context": context(world, origin, "drives/$entity"),
         "id": drive.drive_id,
         "name": drive.name,
         "driveType": drive.kind,

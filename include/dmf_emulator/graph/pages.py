@@ -21,15 +21,22 @@ _Item = TypeVar("_Item")
 
 
 def page(
-    world: World, origin: str, exchange: Exchange, items: Sequence[_Item], key: Callable[[_Item], str]
+    world: World,
+    origin: str,
+    exchange: Exchange,
+    items: Sequence[_Item],
+    key: Callable[[_Item], str],
+    *,
+    descending: bool = False,
 ) -> tuple[Sequence[_Item], dict[str, Any]]:
     """Return the items of the page that is asked for, and the link to the next as a property of the answer.
 
     The `$skiptoken` names the last item of the page before, not a number of items: what is deleted or added
     meanwhile neither hides nor repeats another item. The link keeps all other options of the query.
 
-    :param items: all items, in the order of their keys.
-    :param key: the place of an item in the order.
+    :param items: all items.
+    :param key: the place of an item in the order of the list.
+    :param descending: whether the order runs backwards.
     :raises Refusal: 400 for a page size or token that is none.
     """
     options = exchange.request.parameters
@@ -37,9 +44,10 @@ def page(
     if size and (not is_whole_number(size) or int(size) < 1):
         raise Refusal(invalid_request(origin, f"Invalid value '{size}' for $top query option found."))
     count = min(int(size), _MAX_ITEMS) if size else world.settings.graph_page_items
+    items = sorted(items, key=key, reverse=descending)
     if "$skiptoken" in options:
         after = _read_token(origin, options["$skiptoken"])
-        items = [item for item in items if key(item) > after]
+        items = [item for item in items if (key(item) < after if descending else key(item) > after)]
     shown = items[:count]
     if len(items) <= count:
         return shown, {}

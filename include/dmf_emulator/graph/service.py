@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.graph.addresses import DriveAddress, OwnerAddress, parse_address
-from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, request_headers
+from dmf_emulator.graph.answers import add_request_ids, drive_error, invalid_request, item_not_found, not_supported
+from dmf_emulator.graph.batch import answer_batch
 from dmf_emulator.graph.calls import DriveCalls
-from dmf_emulator.graph.items import drive_json, web_url
+from dmf_emulator.graph.items import context, drive_json, web_url
 from dmf_emulator.graph.pages import page
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_response
 from dmf_emulator.state.drives import Drive
-from dmf_emulator.state.tokens import TokenRefused
-from dmf_emulator.state.world import GROUP_ID, USER_OBJECT_ID, World
+from dmf_emulator.state.tokens import GROUP_ID, USER_OBJECT_ID, TokenRefused
+from dmf_emulator.state.world import World
 
 _ROLES = frozenset({"Files.ReadWrite.All", "Sites.ReadWrite.All", "Sites.FullControl.All"})
+# What Graph has and this API has not.
+_NOT_IMITATED = frozenset({
+    "$metadata", "admin", "applications", "auditLogs", "communications", "directory", "directoryObjects", "domains",
+    "organization", "planner", "search", "security", "servicePrincipals", "shares", "solutions", "storage",
+    "subscriptions", "teams",
+})  # fmt: skip
 # Messages of Graph's 401, by what is wrong (docs/wire/graph-onedrive.md#errors).
 _TOKEN_MESSAGES = {
     "no-bearer-token": "Access token is empty.",
@@ -53,7 +61,16 @@ class DriveApi:
         if match is not None and self._is_service_document(exchange, exchange.request.path[match.end() :]):
             exchange.action = "getServiceDocument"
             return self._service_document
-        address = None if match is None else parse_address(exchange.request.path[match.end() :].strip("/"))
+        path = "" if match is None else exchange.request.path[match.end() :].strip("/")
+        if path == "$batch" and exchange.request.method == "POST":
+            exchange.action = "batch"
+            return lambda: self._authorised(exchange, lambda claims: answer_batch(self, exchange))
+        if path == "sites" and exchange.request.method == "GET":
+            exchange.action = "searchSites"
+            return lambda: self._authorised(exchange, lambda claims: self._search_sites(exchange))
+        if path.split("/")[0] in _NOT_IMITATED:
+            raise Refusal(not_supported(self._origin, f"/{path.split('/')[0]}"))
+        address = None if match is None else parse_address(path)
         if address is None:
             raise Refusal(
                 invalid_request(self._origin, "Resource not found for the segment.", verdict="no-such-resource")
@@ -76,6 +93,10 @@ class DriveApi:
         value = [{"name": name, "kind": "EntitySet", "url": name} for name in sets]
         return json_response(200, {"@odata.context": f"{root}/$metadata", "value": value})
 
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Add the ids that Microsoft's support asks for, whatever the answer is."""
+        add_request_ids(self._origin, exchange.request, response)
+
     def _authorised(self, exchange: Exchange, act: Any) -> Response:
         """Check the bearer token and the application permission, then act."""
         world = self._world
@@ -91,10 +112,7 @@ class DriveApi:
         allowed = set(claims.get("roles", ())) | set(str(claims.get("scp", "")).split())
         if not allowed & _ROLES:
             return drive_error(self._origin, 403, "accessDenied", "Access denied", verdict="no-permission")
-        response = act(claims)
-        for name, value in request_headers(self._origin).items():
-            response.headers.setdefault(name, value)
-        result: Response = response
+        result: Response = act(claims)
         return result
 
     def _drive(self, address: DriveAddress, claims: dict[str, Any]) -> Drive:
@@ -126,24 +144,22 @@ class DriveApi:
             drive = self._drive(DriveAddress(address.owner, address.owner_id, None, (), ""), claims)
             drives = [drive] if drive is world.drives.user_drive else sorted(world.drives.libraries, key=_place)
             shown, link = page(world, self._origin, exchange, drives, _place)
-            return json_response(200, {"value": [drive_json(world, each) for each in shown], **link})
+            body = {"@odata.context": context(world, self._origin, "drives")}
+            return json_response(
+                200, {**body, "value": [drive_json(world, self._origin, each) for each in shown], **link}
+            )
         if address.owner == "site":
             if not self._is_site(address.owner_id):
                 raise Refusal(item_not_found(self._origin))
-            drive = world.drives.site_drive
-            return json_response(
-                200,
-                {
-                    "id": settings.site_id,
-                    "name": "Exports",
-                    "displayName": "Exports",
-                    "webUrl": web_url(world, drive).removesuffix("/Documents"),
-                    "createdDateTime": iso_utc(drive.root.created_seconds),
-                },
-            )
+            return json_response(200, {"@odata.context": self._context("sites/$entity"), **self._site()})
         if address.owner == "me":
             self._refuse_app_only(claims)
-        elif address.owner_id.lower() not in {settings.user_principal_name.lower(), USER_OBJECT_ID, GROUP_ID}:
+        known = {
+            "me": {""},
+            "user": {settings.user_principal_name.lower(), USER_OBJECT_ID},
+            "group": {GROUP_ID},
+        }[address.owner]
+        if address.owner_id.lower() not in known:
             raise Refusal(
                 drive_error(
                     self._origin, 404, "Request_ResourceNotFound",
@@ -151,8 +167,35 @@ class DriveApi:
                     "are not present.",
                 )
             )  # fmt: skip
-        body = {"id": USER_OBJECT_ID, "userPrincipalName": settings.user_principal_name, "displayName": "Worker Export"}
-        return json_response(200, body)
+        if address.owner == "group":
+            group = {"id": GROUP_ID, "displayName": "Exports", "groupTypes": ["Unified"], "mailEnabled": True,
+                     "mailNickname": "exports", "securityEnabled": False, "visibility": "Private"}  # fmt: skip
+            return json_response(200, {"@odata.context": self._context("groups/$entity"), **group})
+        name = settings.user_principal_name
+        user = {"id": USER_OBJECT_ID, "userPrincipalName": name, "displayName": "Worker Export", "mail": name}
+        return json_response(200, {"@odata.context": self._context("users/$entity"), **user})
+
+    def _context(self, fragment: str) -> str:
+        return context(self._world, self._origin, fragment)
+
+    def _site(self) -> dict[str, Any]:
+        drive = self._world.drives.site_drive
+        return {
+            "id": self._world.settings.site_id,
+            "name": "Exports",
+            "displayName": "Exports",
+            "webUrl": web_url(self._world, drive).removesuffix(f"/{quote(drive.name)}"),
+            "createdDateTime": iso_utc(drive.root.created_seconds),
+        }
+
+    def _search_sites(self, exchange: Exchange) -> Response:
+        """Find sites by a word of their name; `*` finds all (site-search page)."""
+        word = exchange.request.parameters.get("search", exchange.request.parameters.get("$search", "")).strip('"')
+        if not word:
+            raise Refusal(not_supported(self._origin, "a list of sites without search"))
+        site = self._site()
+        found = [site] if word == "*" or word.casefold() in site["displayName"].casefold() else []
+        return json_response(200, {"@odata.context": self._context("sites"), "value": found})
 
     def _refuse_app_only(self, claims: dict[str, Any]) -> None:
         """`/me` needs a signed-in user."""

@@ -5,12 +5,14 @@ Source: docs/wire/graph-onedrive.md#opening-a-session.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.graph.answers import drive_error, invalid_request, name_exists
 from dmf_emulator.graph.conflicts import BEHAVIORS, check_etag
+from dmf_emulator.graph.items import context
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Response, json_response
 from dmf_emulator.state.drives import Item
@@ -32,6 +34,7 @@ def create_session(world: World, origin: str, exchange: Exchange, target: tuple[
     if not isinstance(properties, dict):
         raise Refusal(invalid_request(origin, "The item is no object."))
     behavior = _behavior(world, origin, properties, name)
+    times = checked_times(origin, properties.get("fileSystemInfo"))
     existing = parent.children.get(name.casefold())
     if existing is not None:
         check_etag(origin, exchange.request, existing)
@@ -44,19 +47,36 @@ def create_session(world: World, origin: str, exchange: Exchange, target: tuple[
         # Business, even with `replace` (docs/wire/graph-onedrive.md#one-session-for-each-file).
         raise Refusal(name_exists(origin, "An upload session already exists for this file."))
     session = world.uploads.create(parent, name, behavior, defer_commit=body.get("deferCommit") is True)
-    times = properties.get("fileSystemInfo")
-    if isinstance(times, dict):
-        session.client_times = {str(key): str(value) for key, value in times.items()}
+    session.client_times = times
     exchange.session_id = session.session_id
     return json_response(
         200,
         {
-            "@odata.context": f"{world.urls[origin]}/v1.0/$metadata#microsoft.graph.uploadSession",
+            "@odata.context": context(world, origin, "microsoft.graph.uploadSession"),
             "uploadUrl": upload_url(world, session, existing),
             "expirationDateTime": iso_utc(session.expires_seconds, digits=3),
             "nextExpectedRanges": ["0-"],
         },
     )
+
+
+def checked_times(origin: str, times: object) -> dict[str, str]:
+    """Return the times of a `fileSystemInfo`.
+
+    :raises Refusal: 400 for a time that is none; the message is inferred.
+    """
+    if times is None:
+        return {}
+    checked: dict[str, str] = {}
+    for name, value in times.items() if isinstance(times, dict) else [("fileSystemInfo", None)]:
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
+        except ValueError:
+            moment = None
+        if moment is None:
+            raise Refusal(invalid_request(origin, f"The value of '{name}' is no date and time.", verdict="bad-time"))
+        checked[name] = str(value)
+    return checked
 
 
 def upload_url(world: World, session: UploadSession, existing: Item | None) -> str:

@@ -5,13 +5,14 @@ Source: docs/wire/graph-onedrive.md#upload-sessions.
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from dmf_emulator.clock import iso_utc
+from dmf_emulator.clock import http_date, iso_utc
 from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_found, name_exists, session_not_found
 from dmf_emulator.graph.calls import with_wrong_facts
 from dmf_emulator.graph.conflicts import chosen_name, save_session
@@ -19,7 +20,7 @@ from dmf_emulator.graph.items import etag, item_json
 from dmf_emulator.graph.service import DriveApi
 from dmf_emulator.http.body import BLOCK_BYTES, ConnectionEnded
 from dmf_emulator.http.exchange import Exchange, Handler
-from dmf_emulator.http.message import Refusal, Response, Transport, json_response
+from dmf_emulator.http.message import Refusal, Request, Response, Transport, json_response
 from dmf_emulator.state.drives import Item
 from dmf_emulator.state.tokens import TokenRefused
 from dmf_emulator.state.uploads import MAX_RANGE_BYTES, UNIT_BYTES, UploadSession
@@ -28,7 +29,7 @@ from dmf_emulator.state.world import World
 _SESSION_PATH = re.compile(r"/(?:.*/)?_api/v2\.0/drives/[^/]+/items/[^/]+/uploadSession\Z")
 _DOWNLOAD_PATH = re.compile(r"/(?:.*/)?_layouts/15/download\.aspx\Z")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
-_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})\Z")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 _ACTIONS = {"PUT": "uploadRange", "GET": "uploadStatus", "DELETE": "uploadCancel", "POST": "uploadCommit"}
 
 
@@ -66,6 +67,10 @@ class SharePointService:
             exchange.action = "download"
             return lambda: self._download(exchange)
         return self._api.identify(exchange)
+
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Add the request ids, also to the answers of sessions."""
+        self._api.finish(exchange, response)
 
     def _session(self, exchange: Exchange, wanted: Range | None) -> Response:
         world, request = self._world, exchange.request
@@ -174,16 +179,30 @@ class SharePointService:
             refused_response = item_not_found("sharepoint")
             refused_response.verdict = "content-discarded"
             raise Refusal(refused_response)
-        return _file_response(item, request.headers.get("range", ""))
+        return _file_response(item, request)
 
 
-def _file_response(item: Item, range_header: str) -> Response:
-    headers = {"Content-Type": "application/octet-stream", "ETag": etag(item), "Accept-Ranges": "bytes"}
+def _file_response(item: Item, request: Request) -> Response:
+    modified = http_date(item.modified_seconds)
+    plain = item.name.encode("ascii", "replace").decode().replace('"', "'").replace("?", "_")
+    headers = {
+        "Content-Type": mimetypes.guess_type(item.name)[0] or "application/octet-stream",
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(item.name)}",
+        "Last-Modified": modified,
+        "ETag": etag(item),
+        "Accept-Ranges": "bytes",
+    }
+    if request.headers.get("if-none-match", "").strip() == etag(item):
+        return Response(304, headers, verdict="not-modified")
     size_bytes = item.size_bytes
-    match = _RANGE.match(range_header)
-    if match is None:
+    match = _RANGE.match(request.headers.get("range", ""))
+    # A range of another version would be a mixture (RFC 9110, 13.1.5).
+    other_version = request.headers.get("if-range", etag(item)).strip() not in {etag(item), modified}
+    if match is None or not (match[1] or match[2]) or other_version:
         return Response(200, headers, stream=_read(item.path_on_disk, 0, size_bytes), length_bytes=size_bytes)
-    first, last = int(match[1]), min(int(match[2] or size_bytes - 1), size_bytes - 1)
+    # "bytes=-5" are the last five (RFC 9110, 14.1.2).
+    first = int(match[1]) if match[1] else max(0, size_bytes - int(match[2]))
+    last = min(int(match[2] or size_bytes - 1), size_bytes - 1) if match[1] else size_bytes - 1
     if first > last:
         return Response(416, {"Content-Range": f"bytes */{size_bytes}"})
     headers["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"

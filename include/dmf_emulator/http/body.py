@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 
 from dmf_emulator.http.pacing import Pacer
@@ -129,6 +130,7 @@ class Body:
         self._expects_continue = expects_continue
         self.finished = length_bytes == 0
         self.pacer = pacer
+        self._blocks: Iterator[memoryview] | None = None
 
     @property
     def chunked(self) -> bool:
@@ -138,9 +140,16 @@ class Body:
     def blocks(self) -> Iterator[memoryview]:
         """Yield the body in blocks of up to 320 KiB, each valid until the next one is asked for.
 
+        Whoever asks again goes on where the one before has stopped.
+
         :raises ConnectionEnded: when the client stops in the middle.
         :raises MalformedRequest: when chunked coding is broken.
         """
+        if self._blocks is None:
+            self._blocks = self._read_blocks()
+        return self._blocks
+
+    def _read_blocks(self) -> Iterator[memoryview]:
         if self._expects_continue and not self.finished:
             self._wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._expects_continue = False
@@ -205,3 +214,26 @@ class Body:
             self.received_bytes += filled
             self.pacer.passed(filled)
             yield block[:filled]
+
+
+class HeldBody(Body):
+    """A body that is at hand already: that of a request within another one.
+
+    :param content: all of it.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        # Nothing of the wire is needed: there is no connection to read from.
+        self._content = content
+        self.length_bytes = len(content)
+        self.received_bytes = 0
+        self.finished = not content
+        self._expects_continue = False
+        self.pacer = Pacer(None, threading.Event())
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Yield the body once."""
+        if not self.finished:
+            self.finished = True
+            self.received_bytes = len(self._content)
+            yield memoryview(self._content)

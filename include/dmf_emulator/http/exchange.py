@@ -49,3 +49,6 @@ class Service(Protocol):
 
         :raises Refusal: when nothing is found at the request's address.
         """
+
+    def finish(self, exchange: Exchange, response: Response) -> None:
+        """Add what every answer of the service has, refusals and faults included."""

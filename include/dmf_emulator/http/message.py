@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -113,6 +114,24 @@ class Response:
         """The Content-Length to send."""
         return len(self.body) if self.length_bytes is None else self.length_bytes
 
+    def compress(self) -> None:
+        """Code a JSON body with gzip."""
+        if self.stream is None and self.body and self._is_json and "Content-Encoding" not in self.headers:
+            self.body = gzip.compress(self.body, compresslevel=1)
+            self.headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+
+    def use_chunks(self) -> None:
+        """Send a JSON body in two chunks, without its length."""
+        if self.stream is None and len(self.body) > 1 and self._is_json:
+            middle = len(self.body) // 2
+            parts = (self.body[:middle], self.body[middle:], b"")
+            self.body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+            self.headers["Transfer-Encoding"] = "chunked"
+
+    @property
+    def _is_json(self) -> bool:
+        return self.headers.get("Content-Type", "").startswith("application/json")
+
     def head(self, *, keep_alive: bool) -> bytes:
         """Return the status line and headers.
 
@@ -120,7 +139,7 @@ class Response:
         """
         lines = [f"HTTP/1.1 {self.status} {REASONS.get(self.status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        if self.status not in {204, 304} and "Content-Length" not in self.headers:
+        if self.status not in {204, 304} and not {"Content-Length", "Transfer-Encoding"} & set(self.headers):
             lines.append(f"Content-Length: {self.declared_length_bytes}")
         if not keep_alive:
             lines.append("Connection: close")

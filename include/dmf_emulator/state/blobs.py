@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
@@ -14,12 +15,16 @@ from dmf_emulator.clock import VirtualClock, iso_utc
 from dmf_emulator.packages import EntitySpec, Package, PackageSpec, build_package
 from dmf_emulator.settings import Settings
 from dmf_emulator.state.executions import Edition, Execution
+from dmf_emulator.state.tokens import APP_OBJECT_ID
 
 CONTAINER = "temporary-file"
 _ACCOUNT = "emulatorstorage"
 # The version in the links that were captured in 2018 and 2019 (docs/wire/dmf-package-api.md#package-link); it decides
 # what is signed.
 _SIGNED_VERSION = "2014-02-14"
+_DELEGATION_VERSION = "2020-12-06"
+_DELEGATION_FIELDS = ("skoid", "sktid", "skt", "ske", "sks", "skv")
+_DELEGATION_KEY_DAYS = 7
 _START_SKEW_SECONDS = 300
 _KEPT_PACKAGES = 64
 
@@ -58,12 +63,21 @@ class BlobStore:
         """
         now = self._clock.timestamp()
         name = self.blob_name(execution, blob_id)
-        start = iso_utc(now - _START_SKEW_SECONDS)
-        expiry = iso_utc(now + execution.plan.sas_lifetime_seconds)
-        signature = self._signature(name, start, expiry, "r")
-        query = urlencode(
-            {"sv": _SIGNED_VERSION, "sr": "b", "sig": signature, "st": start, "se": expiry, "sp": "r"}, quote_via=quote
-        )
+        values = {
+            "sv": _SIGNED_VERSION,
+            "sr": "b",
+            "st": iso_utc(now - _START_SKEW_SECONDS),
+            "se": iso_utc(now + execution.plan.sas_lifetime_seconds),
+            "sp": "r",
+        }
+        if self._settings.sas_kind == "user-delegation":
+            # Signed by a key that was given to the service's own identity, for a week at most.
+            key_start, key_expiry = (iso_utc(now - now % 86400 + days * 86400) for days in (0, _DELEGATION_KEY_DAYS))
+            values |= {
+                "sv": _DELEGATION_VERSION, "skoid": APP_OBJECT_ID, "sktid": self._settings.tenant_id,
+                "skt": key_start, "ske": key_expiry, "sks": "b", "skv": _DELEGATION_VERSION,
+            }  # fmt: skip
+        query = urlencode({**values, "sig": self._signature(name, values)}, quote_via=quote)
         return f"{base_url}/{CONTAINER}/{quote(name, safe='/')}?{query}"
 
     def signature_problem(self, name: str, parameters: dict[str, str]) -> str | None:
@@ -73,7 +87,7 @@ class BlobStore:
         :param parameters: the decoded query.
         """
         start, expiry, permissions = (parameters.get(key, "") for key in ("st", "se", "sp"))
-        expected = self._signature(name, start, expiry, permissions)
+        expected = self._signature(name, parameters)
         given = parameters.get("sig", "").encode()
         if parameters.get("sr") != "b" or "r" not in permissions or not hmac.compare_digest(expected.encode(), given):
             return "signature"
@@ -128,9 +142,25 @@ class BlobStore:
             # The rows alone are larger than the wanted size: they win.
             return build_package(PackageSpec(**arguments))  # type: ignore[arg-type]
 
-    def _signature(self, name: str, start: str, expiry: str, permissions: str) -> str:
-        """Sign as a service SAS of version 2014-02-14 does (Azure Storage, "Create a service SAS")."""
+    def _signature(self, name: str, values: Mapping[str, str]) -> str:
+        """Sign a link: by the account's key, or by a delegated one when the link names it.
+
+        Sources: Azure Storage, "Create a service SAS" (2014-02-14) and "Create a user delegation SAS" (2020-12-06).
+        """
         resource = f"/{_ACCOUNT}/{CONTAINER}/{name}"
-        # The empty lines are the identifier and the five response headers that a link may fix.
-        text = f"{permissions}\n{start}\n{expiry}\n{resource}\n\n{_SIGNED_VERSION}\n\n\n\n\n"
-        return base64.b64encode(hmac.new(self._key, text.encode(), hashlib.sha256).digest()).decode()
+        if "skoid" not in values:
+            # The empty lines are the identifier and the five response headers that a link may fix.
+            lines = [*(values.get(key, "") for key in ("sp", "st", "se")), resource, "", _SIGNED_VERSION, *[""] * 5]
+            return self._sealed(self._key, lines)
+        key_lines = [values.get(key, "") for key in _DELEGATION_FIELDS]
+        delegated = hmac.new(self._key, "\n".join(key_lines).encode(), hashlib.sha256).digest()
+        # The empty lines: authorised and unauthorised object ids, correlation id, addresses, protocol; after the
+        # version and the resource's kind its snapshot, encryption scope and five response headers.
+        lines = [
+            *(values.get(key, "") for key in ("sp", "st", "se")), f"/blob{resource}", *key_lines, *[""] * 5,
+            values.get("sv", ""), values.get("sr", ""), *[""] * 7,
+        ]  # fmt: skip
+        return self._sealed(delegated, lines)
+
+    def _sealed(self, key: bytes, lines: Sequence[str]) -> str:
+        return base64.b64encode(hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).digest()).decode()

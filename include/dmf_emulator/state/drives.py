@@ -30,7 +30,10 @@ class Item:
     :param size_bytes: of a file; a folder's is the sum below it.
     :param quick_xor_hash: base64; empty for folders and for files of no bytes, which have none
         (docs/wire/graph-onedrive.md#hashes).
-    :param version: counts changes of content, for the tags.
+    :param version: counts all changes, for the eTag.
+    :param content_version: counts changes of content, for the cTag.
+    :param checked_out: whether only the one who wrote it sees its newest content.
+    :param published: how often it was checked in.
     """
 
     item_id: str
@@ -43,6 +46,9 @@ class Item:
     size_bytes: int = 0
     quick_xor_hash: str = ""
     version: int = 1
+    content_version: int = 1
+    checked_out: bool = False
+    published: int = 0
     created_by_client: str = ""
     modified_by_client: str = ""
     children: dict[str, Item] = field(default_factory=dict)
@@ -96,6 +102,7 @@ class DriveStore:
         self._random = random.Random(f"drives|{settings.seed}")
         self.discard = settings.discard_uploads
         self.quota_bytes = settings.quota_bytes
+        self._requires_check_out = settings.library_requires_check_out
         self.lock = threading.RLock()
         self._items: dict[str, Item] = {}
         user = settings.user_principal_name.replace("@", "_").replace(".", "_")
@@ -153,8 +160,10 @@ class DriveStore:
             if item is None:
                 item = self._add(parent, name, is_folder=False)
             else:
-                item.version += 1
-                self._touch(item)
+                item.content_version += 1
+                self.touch(item)
+            item.checked_out = self._requires_check_out and parent.drive.kind == "documentLibrary"
+            item.published += not item.checked_out
             item.size_bytes = size_bytes
             item.quick_xor_hash = quick_xor_hash if size_bytes else ""
             if content is not None:
@@ -171,9 +180,28 @@ class DriveStore:
                 del item.parent.children[item.name.casefold()]
             item.parent, item.name = parent, name
             parent.children[name.casefold()] = item
-            self._touch(item)
+            self.touch(item)
             if not self.discard and before.exists():
                 os.replace(before, item.path_on_disk)
+
+    def check_in(self, item: Item) -> None:
+        """Let everybody see the newest content."""
+        with self.lock:
+            item.published += item.checked_out
+            item.checked_out = False
+            self.touch(item)
+
+    def check_out(self, item: Item) -> None:
+        """Keep the next content from others until it is checked in."""
+        with self.lock:
+            item.checked_out = True
+            self.touch(item)
+
+    def is_within(self, item: Item | None, folder: Item) -> bool:
+        """Whether an item is a folder or lies somewhere below it."""
+        while item is not None and item is not folder:
+            item = item.parent
+        return item is folder
 
     def delete(self, item: Item) -> None:
         """Remove an item and all below it."""
@@ -229,7 +257,9 @@ class DriveStore:
         self._items[item.item_id] = item
         return item
 
-    def _touch(self, item: Item) -> None:
+    def touch(self, item: Item) -> None:
+        """Note that something of an item has changed: its eTag is another one, whatever it was."""
+        item.version += 1
         item.modified_seconds = self._clock.timestamp()
         item.modified_by_client = ""
 

@@ -19,11 +19,6 @@ from dmf_emulator.state.recorder import Recorder
 from dmf_emulator.state.tokens import TokenIssuer
 from dmf_emulator.state.uploads import UploadStore
 
-# Ids of the tenant's directory objects: the application's service principal, the user and the group of the site.
-APP_OBJECT_ID = "0bb1ec7a-0000-4000-8000-000000000001"
-USER_OBJECT_ID = "0bb1ec7a-0000-4000-8000-000000000002"
-GROUP_ID = "0bb1ec7a-0000-4000-8000-000000000003"
-
 
 class Faults(Protocol):
     """What the services ask of the faults that are switched on.

@@ -1,7 +1,8 @@
-"""`$filter` as the finance and operations OData endpoint reads it.
+"""`$filter` of OData, as far as the services read it.
 
-Comparisons, `and`, `or`, `not` and grouping; `in` and `has` are refused; `Field eq '*text*'` means "contains".
-Source: docs/wire/dmf-package-api.md#odata-options.
+Comparisons, `and`, `or`, `not` and grouping; `in` and `has` are refused; in finance and
+operations `Field eq '*text*'` means "contains".
+Sources: docs/wire/dmf-package-api.md#odata-options, docs/wire/graph-onedrive.md#lists.
 """
 
 from __future__ import annotations
