@@ -60,7 +60,7 @@ lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that
 	}; \
 	check "ruff check" $(BIN)/ruff check --quiet .; \
 	check "ruff format" $(BIN)/ruff format --check --quiet .; \
-	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p dmf_emulator -p local_stack; \
+	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p talent_dmf_ui -p dmf_emulator -p local_stack; \
 	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
 	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
 	check "pins" $(BIN)/pytest -q tests/packaging/test_requirements.py; \

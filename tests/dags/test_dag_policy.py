@@ -307,7 +307,7 @@ HEAVY = {
     [
         f"import runpy; runpy.run_path({str(REPOSITORY / 'dags' / 'talent_exports.py')!r})",
         f"import runpy; runpy.run_path({str(REPOSITORY / 'dags' / 'talent_exports_check.py')!r})",
-        "import talent_dmf_ui",
+        "from talent_dmf_ui import talent_dmf_ui_plugin",
         "import talent_dmf.notifications",
     ],
     ids=["dag-file", "check-file", "plugin", "notifications"],

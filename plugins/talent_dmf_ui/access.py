@@ -1,0 +1,81 @@
+"""Who may see what: the one place that asks Airflow's auth manager.
+
+``airflow.api_fastapi.core_api.security`` is not a documented interface, so nothing else imports it. Its own
+dependencies for lists of DAGs need ``app.state`` of the main application, which a mounted one does not have: the auth
+manager is asked directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user
+from airflow.configuration import conf
+from airflow.models.dag import DagModel
+
+__all__ = ["GetUserDep", "Rights", "get_user"]
+
+RUNS = DagAccessEntity.RUN
+TASKS = DagAccessEntity.TASK_INSTANCE
+XCOMS = DagAccessEntity.XCOM
+LOGS = DagAccessEntity.TASK_LOGS
+
+
+class Rights:
+    """What one user may read.
+
+    :param user: as Airflow has authenticated them.
+    """
+
+    def __init__(self, user: Any) -> None:
+        self._user, self._manager = user, get_auth_manager()
+        self._multi_team = conf.getboolean("core", "multi_team", fallback=False)
+        self._teams: dict[str, str | None] = {}
+
+    def readable_dags(self) -> set[str]:
+        """Ids of the DAGs that the user may read."""
+        return set(self._manager.get_authorized_dag_ids(user=self._user, method="GET"))
+
+    def may_read_dag(self, dag_id: str) -> bool:
+        """Whether the user may read a DAG.
+
+        :param dag_id: its id.
+        """
+        return self._manager.is_authorized_dag(method="GET", details=self._details(dag_id), user=self._user)
+
+    def may_read_assets(self) -> bool:
+        """Whether the user may read assets, whose events say what was saved."""
+        return self._manager.is_authorized_asset(method="GET", user=self._user)
+
+    def among(self, dag_ids: Iterable[str], entity: DagAccessEntity) -> set[str]:
+        """Those of some readable DAGs of which the user may read a part as well.
+
+        :param dag_ids: ids of readable DAGs.
+        :param entity: the part.
+        """
+        wanted = sorted(dag_ids)
+        if not wanted:
+            return set()
+        # One question for all: an auth manager may have to ask a server of its own.
+        if self._manager.batch_is_authorized_dag(
+            [{"method": "GET", "access_entity": entity, "details": self._details(dag_id)} for dag_id in wanted],
+            user=self._user,
+        ):
+            return set(wanted)
+        return {
+            dag_id
+            for dag_id in wanted
+            if self._manager.is_authorized_dag(
+                method="GET", access_entity=entity, details=self._details(dag_id), user=self._user
+            )
+        }
+
+    def _details(self, dag_id: str) -> DagDetails:
+        if not self._multi_team:
+            return DagDetails(id=dag_id)
+        if dag_id not in self._teams:
+            self._teams[dag_id] = DagModel.get_team_name(dag_id)
+        return DagDetails(id=dag_id, team_name=self._teams[dag_id])

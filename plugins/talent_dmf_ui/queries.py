@@ -1,0 +1,508 @@
+"""What the page reads from Airflow's metadata database: plain columns, in as many queries for one export as for a
+thousand.
+
+Each is served by an index that Airflow has. Never read events by their source, XComs by their key alone, or deadlines
+by their run: no index serves them, and the tables hold everybody's. Documents are fetched as text and parsed in
+:mod:`talent_dmf_ui.records`, so that one that is broken cannot break a query.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow.models.asset import AssetEvent, TaskOutletAssetReference
+from airflow.models.callback import Callback
+from airflow.models.dag import DagModel, DagTag
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagrun import DagRun, DagRunNote
+from airflow.models.deadline import Deadline
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance, TaskInstanceNote
+from airflow.models.xcom import XComModel
+from sqlalchemy import Text, and_, case, cast, func, select
+
+from talent_dmf_ui import records
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+# The tag that dags/talent_exports.py gives every export.
+TAG = "talent-dmf"
+RUNS_IN_OVERVIEW = 14
+RUNS_IN_HISTORY = 60
+MOST_EXPORTS = 5000
+_MOST_ROWS = 20_000
+_MOST_COMPANIES = 20
+# A daily export has its 14 runs in it; what runs less often is read without a limit of time.
+_RECENT = timedelta(days=15)
+_FAILED = ("failed", "upstream_failed")
+
+_dag, _run, _ti = DagModel.__table__.c, DagRun.__table__.c, TaskInstance.__table__.c
+_serialized, _event, _deadline = SerializedDagModel.__table__.c, AssetEvent.__table__.c, Deadline.__table__.c
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A DAG that is an export."""
+
+    dag_id: str
+    description: str | None
+    paused: bool
+    stale: bool
+    cron: str | None
+    cron_in_words: str | None
+    next_run: datetime | None
+    promised_seconds: float | None
+    tags: tuple[str, ...]
+    parameters: records.Parameters
+
+
+class Run(NamedTuple):
+    """A DAG run; its times are texts in ISO 8601, because most of them are only passed on.
+
+    :param seconds: how long it took; ``None`` while it is under way.
+    """
+
+    id: int
+    dag_id: str
+    run_id: str
+    state: str | None
+    run_type: str
+    queued_at: str | None
+    start: str | None
+    end: str | None
+    due: str
+    seconds: float | None
+
+
+class Event(NamedTuple):
+    """A package that was saved."""
+
+    run_id: str | None
+    map_index: int
+    at: datetime
+    package: records.Package
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of a run."""
+
+    task_id: str
+    map_index: int
+    label: str | None
+    state: str | None
+    start: datetime | None
+    end: datetime | None
+    try_number: int
+    note: str | None
+
+    @property
+    def step(self) -> str:
+        """Its id without the group."""
+        return self.task_id.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The tasks of one id in a run: as many as it has companies."""
+
+    start: datetime | None
+    end: datetime | None
+    tasks: int
+    succeeded: int
+    failed: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Until when a run should have been done."""
+
+    until: datetime
+    missed: bool
+    callback_state: str | None
+    told: tuple[records.Told, ...] | None
+
+
+# By DAG: the hash of the serialized DAG, and what was read from it. By event: what it says; an event never changes.
+_parameters: dict[str, tuple[str, records.Parameters]] = {}
+_packages: dict[int, records.Package] = {}
+_MOST_CACHED = 50_000
+
+
+def exports(session: Session, dag_ids: Collection[str], *, with_stale: bool = False) -> list[Export]:
+    """The exports among some DAGs, by name.
+
+    :param session: database session.
+    :param dag_ids: ids of the DAGs that the user may read.
+    :param with_stale: also those whose catalogue file is gone.
+    """
+    chosen = select(
+        _dag.dag_id,
+        _dag.description,
+        _dag.is_paused,
+        _dag.is_stale,
+        _dag.timetable_summary,
+        _dag.timetable_description,
+        _dag.next_dagrun_create_after,
+        cast(_dag.deadline, Text),
+    ).join(DagTag, and_(DagTag.dag_id == _dag.dag_id, DagTag.name == TAG))
+    if not with_stale:
+        chosen = chosen.where(_dag.is_stale.is_(False))
+    if len(dag_ids) <= 100:
+        chosen = chosen.where(_dag.dag_id.in_(sorted(dag_ids)))
+    rows = [row for row in session.execute(chosen.order_by(_dag.dag_id)) if row[0] in dag_ids][: MOST_EXPORTS + 1]
+    ids = [row[0] for row in rows]
+    tags = _tags(session, ids)
+    parameters = _read_parameters(session, ids)
+    return [
+        Export(
+            dag_id=row[0],
+            description=records.text_of(row[1], longest=1000),
+            paused=bool(row[2]),
+            stale=bool(row[3]),
+            cron=row[4],
+            cron_in_words=row[5],
+            next_run=row[6],
+            promised_seconds=_promise(row[7]),
+            tags=tuple(sorted(tags[row[0]])),
+            parameters=parameters.get(row[0], records.Parameters()),
+        )
+        for row in rows
+    ]
+
+
+def _tags(session: Session, dag_ids: list[str]) -> defaultdict[str, set[str]]:
+    tags: defaultdict[str, set[str]] = defaultdict(set)
+    for dag_id, name in session.execute(
+        select(DagTag.dag_id, DagTag.name).where(DagTag.dag_id.in_(dag_ids), DagTag.name != TAG)
+    ):
+        tags[dag_id].add(name)
+    return tags
+
+
+def _promise(text: object) -> float | None:
+    alerts = records.parse(text)
+    first = alerts[0] if isinstance(alerts, list) and alerts else None
+    return records.count(first.get("interval")) if isinstance(first, dict) else None
+
+
+def _read_parameters(session: Session, dag_ids: list[str]) -> dict[str, records.Parameters]:
+    newest = (
+        select(DagVersion.dag_id, func.max(DagVersion.version_number).label("version_number"))
+        .where(DagVersion.dag_id.in_(dag_ids))
+        .group_by(DagVersion.dag_id)
+        .subquery()
+    )
+    current = (
+        select(_serialized.dag_id, _serialized.dag_hash, _serialized.id)
+        .join(DagVersion, DagVersion.id == _serialized.dag_version_id)
+        .join(
+            newest,
+            and_(newest.c.dag_id == DagVersion.dag_id, newest.c.version_number == DagVersion.version_number),
+        )
+    )
+    hashes = {dag_id: (dag_hash, row_id) for dag_id, dag_hash, row_id in session.execute(current)}
+    unread = [row_id for dag_id, (dag_hash, row_id) in hashes.items() if _parameters.get(dag_id, ("",))[0] != dag_hash]
+    if len(_parameters) + len(unread) > _MOST_CACHED:
+        _parameters.clear()
+    for part in _parts(unread):
+        for dag_id, dag_hash, params, timetable, compressed in session.execute(
+            select(
+                _serialized.dag_id,
+                _serialized.dag_hash,
+                _serialized.data[("dag", "params")],
+                _serialized.data[("dag", "timetable")],
+                _serialized.data_compressed,
+            ).where(_serialized.id.in_(part))
+        ):
+            if params is None and compressed is not None:
+                params, timetable = _decompressed(compressed)
+            _parameters[dag_id] = (dag_hash, records.parameters(params, timetable))
+    return {dag_id: _parameters[dag_id][1] for dag_id in hashes if dag_id in _parameters}
+
+
+def _decompressed(compressed: bytes) -> tuple[Any, Any]:
+    try:
+        text = zlib.decompressobj().decompress(compressed, 50_000_000)
+        dag = json.loads(text)["dag"]
+        return dag.get("params"), dag.get("timetable")
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        return None, None
+
+
+def recent_runs(session: Session, dag_ids: Collection[str], now: datetime) -> dict[str, list[Run]]:
+    """The newest runs of each DAG, newest first.
+
+    :param session: database session.
+    :param dag_ids: the DAGs.
+    :param now: the present.
+    """
+    since = now - _RECENT
+    found = _newest_runs(session, dag_ids, _run.run_after >= since)
+    fewer = [dag_id for dag_id in dag_ids if len(found[dag_id]) < RUNS_IN_OVERVIEW]
+    for dag_id, runs in _newest_runs(session, fewer, _run.run_after < since).items():
+        found[dag_id] = [*found[dag_id], *runs][:RUNS_IN_OVERVIEW]
+    return found
+
+
+def _newest_runs(session: Session, dag_ids: Collection[str], when: Any) -> defaultdict[str, list[Run]]:
+    newest = func.row_number().over(partition_by=_run.dag_id, order_by=(_run.run_after.desc(), _run.id.desc()))
+    ranked = select(*_run_columns(), newest.label("newest")).where(_run.dag_id.in_(sorted(dag_ids)), when).subquery()
+    columns = list(ranked.c)[:-1]
+    found: defaultdict[str, list[Run]] = defaultdict(list)
+    for row in session.execute(
+        select(*columns).where(ranked.c.newest <= RUNS_IN_OVERVIEW).order_by(ranked.c.dag_id, ranked.c.newest)
+    ):
+        found[row[1]].append(_as_run(row))
+    return found
+
+
+def history(session: Session, dag_id: str) -> list[Run]:
+    """The newest runs of one DAG, newest first.
+
+    :param session: database session.
+    :param dag_id: its id.
+    """
+    rows = session.execute(
+        select(*_run_columns())
+        .where(_run.dag_id == dag_id)
+        .order_by(_run.run_after.desc(), _run.id.desc())
+        .limit(RUNS_IN_HISTORY)
+    )
+    return [_as_run(row) for row in rows]
+
+
+def _run_columns() -> tuple[Any, ...]:
+    # Times as text, here and for events: there are tens of thousands of them, and Airflow's own type takes ten times as
+    # long for each.
+    times = (_run.queued_at, _run.start_date, _run.end_date, _run.run_after)
+    named = [cast(column, Text).label(column.name) for column in times]
+    return (_run.id, _run.dag_id, _run.run_id, _run.state, _run.run_type, *named)
+
+
+def _as_run(row: Any) -> Run:
+    number, dag_id, run_id, state, run_type, *times = row
+    queued_at, start, end, due = map(iso, times)
+    seconds = (moment(end) - moment(start)).total_seconds() if start and end else None
+    return Run(number, dag_id, run_id, state, run_type, queued_at, start, end, due or "", seconds)
+
+
+def iso(text: str | None) -> str | None:
+    """A time as the database writes it, in ISO 8601 with its offset.
+
+    :param text: PostgreSQL writes the offset of its session, in hours or in hours and minutes; SQLite and MySQL keep
+        UTC and write none.
+    """
+    if not text:
+        return None
+    if "+" not in text and "-" not in text[19:]:
+        return f"{text[:10]}T{text[11:]}+00:00"
+    return f"{text[:10]}T{text[11:]}{'' if text[-3] == ':' else ':00'}"
+
+
+moment = datetime.fromisoformat
+
+
+def recent_events(
+    session: Session, companies: Mapping[str, int], now: datetime, *, runs: int = RUNS_IN_OVERVIEW
+) -> dict[str, list[Event]]:
+    """The packages that were saved last by each DAG, newest first.
+
+    :param session: database session.
+    :param companies: how many legal entities each DAG exports: so many packages has a run.
+    :param now: the present.
+    :param runs: of so many runs.
+    """
+    by_dag: defaultdict[str, list[Event]] = defaultdict(list)
+    if not companies:
+        return by_dag
+    outlets = select(TaskOutletAssetReference.asset_id, TaskOutletAssetReference.dag_id)
+    rows = session.execute(outlets.where(TaskOutletAssetReference.dag_id.in_(sorted(companies)))).all()
+    assets = {row.asset_id: row.dag_id for row in rows}
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for asset_id, dag_id in assets.items():
+        groups[runs * min(max(companies[dag_id], 1), _MOST_COMPANIES)].append(asset_id)
+    for limit, asset_ids in groups.items():
+        since = now - _RECENT
+        found = _newest_events(session, asset_ids, limit, _event.timestamp >= since)
+        fewer = [asset_id for asset_id in asset_ids if len(found[asset_id]) < limit]
+        for asset_id, older in _newest_events(session, fewer, limit, _event.timestamp < since).items():
+            found[asset_id] = [*found[asset_id], *older][:limit]
+        _read_packages(session, [event[0] for events in found.values() for event in events])
+        for asset_id, events in found.items():
+            by_dag[assets[asset_id]] += [
+                Event(run_id, -1 if map_index is None else map_index, at, _packages[event_id])
+                for event_id, run_id, map_index, at in events
+            ]
+    return by_dag
+
+
+def _newest_events(
+    session: Session, asset_ids: list[int], limit: int, when: Any
+) -> defaultdict[int, list[tuple[int, str | None, int | None, datetime]]]:
+    newest = func.row_number().over(partition_by=_event.asset_id, order_by=(_event.timestamp.desc(), _event.id.desc()))
+    inner = select(
+        _event.id,
+        _event.asset_id,
+        _event.source_run_id,
+        _event.source_map_index,
+        cast(_event.timestamp, Text).label("at"),
+        newest.label("newest"),
+    )
+    ranked = inner.where(_event.asset_id.in_(asset_ids), when).subquery()
+    columns = list(ranked.c)[:-1]
+    found: defaultdict[int, list[tuple[int, str | None, int | None, datetime]]] = defaultdict(list)
+    for event_id, asset_id, run_id, map_index, at in session.execute(
+        select(*columns).where(ranked.c.newest <= limit).order_by(ranked.c.asset_id, ranked.c.newest)
+    ):
+        found[asset_id].append((event_id, run_id, map_index, moment(iso(at) or "")))
+    return found
+
+
+def _read_packages(session: Session, event_ids: list[int]) -> None:
+    unread = [event_id for event_id in event_ids if event_id not in _packages]
+    if len(_packages) + len(unread) > max(_MOST_CACHED, len(event_ids)):
+        _packages.clear()
+        unread = event_ids
+    for part in _parts(unread):
+        for event_id, extra in session.execute(select(_event.id, cast(_event.extra, Text)).where(_event.id.in_(part))):
+            _packages[event_id] = records.package(extra)
+
+
+def tasks(session: Session, run_ids: Iterable[int]) -> dict[int, list[Task]]:
+    """The tasks of some runs.
+
+    :param session: database session.
+    :param run_ids: ``dag_run.id`` of each.
+    """
+    found: defaultdict[int, list[Task]] = defaultdict(list)
+    for run_id, *row in session.execute(
+        select(
+            _run.id,
+            _ti.task_id,
+            _ti.map_index,
+            _ti.rendered_map_index,
+            _ti.state,
+            _ti.start_date,
+            _ti.end_date,
+            _ti.try_number,
+            TaskInstanceNote.content,
+        )
+        .join(TaskInstance, and_(_ti.dag_id == _run.dag_id, _ti.run_id == _run.run_id))
+        .outerjoin(TaskInstanceNote, TaskInstanceNote.ti_id == _ti.id)
+        .select_from(DagRun)
+        .where(_run.id.in_(sorted(run_ids)))
+        .limit(_MOST_ROWS)
+    ):
+        found[run_id].append(Task(*row))
+    return found
+
+
+def steps(session: Session, dag_id: str, run_ids: Collection[str]) -> dict[str, dict[str, Step]]:
+    """When the steps of some runs of a DAG began and ended, and how their tasks ended; by run and step.
+
+    :param session: database session.
+    :param dag_id: the DAG.
+    :param run_ids: ``run_id`` of each run.
+    """
+    found: defaultdict[str, dict[str, Step]] = defaultdict(dict)
+    for run_id, task_id, *row in session.execute(
+        select(
+            _ti.run_id,
+            _ti.task_id,
+            func.min(_ti.start_date),
+            func.max(_ti.end_date),
+            func.count(),
+            func.sum(case((_ti.state == "success", 1), else_=0)),
+            func.sum(case((_ti.state.in_(_FAILED), 1), else_=0)),
+            func.sum(case((_ti.state == "skipped", 1), else_=0)),
+        )
+        .where(_ti.dag_id == dag_id, _ti.run_id.in_(sorted(run_ids)))
+        .group_by(_ti.run_id, _ti.task_id)
+    ):
+        found[run_id][task_id.rpartition(".")[2]] = Step(*row)
+    return found
+
+
+def notes(session: Session, run_ids: Iterable[int]) -> dict[int, str]:
+    """The notes of some runs: the sentence that says what is wrong.
+
+    :param session: database session.
+    :param run_ids: ``dag_run.id`` of each.
+    """
+    found = session.execute(
+        select(DagRunNote.dag_run_id, DagRunNote.content).where(DagRunNote.dag_run_id.in_(sorted(run_ids)))
+    )
+    return {run_id: text for run_id, content in found if (text := records.text_of(content, longest=1000))}
+
+
+def xcoms(session: Session, run_ids: Iterable[int], keys: Collection[str]) -> dict[int, dict[str, dict[int, str]]]:
+    """Some XComs of some runs as JSON text; by run, ``task id without group/key``, and map index.
+
+    :param session: database session.
+    :param run_ids: ``dag_run.id`` of each.
+    :param keys: which XComs.
+    """
+    found: defaultdict[int, dict[str, dict[int, str]]] = defaultdict(dict)
+    for run_id, task_id, map_index, key, value in session.execute(
+        select(
+            XComModel.dag_run_id,
+            XComModel.task_id,
+            XComModel.map_index,
+            XComModel.key,
+            cast(XComModel.value, Text),
+        )
+        .where(XComModel.dag_run_id.in_(sorted(run_ids)), XComModel.key.in_(sorted(keys)))
+        .limit(_MOST_ROWS)
+    ):
+        found[run_id].setdefault(f"{task_id.rpartition('.')[2]}/{key}", {})[map_index] = value
+    return found
+
+
+def companies_of(session: Session, run_ids: Iterable[int]) -> dict[int, tuple[str, ...]]:
+    """The legal entities that were chosen when some runs were triggered; nothing for a run that took the defaults.
+
+    :param session: database session.
+    :param run_ids: ``dag_run.id`` of each.
+    """
+    found = {}
+    for run_id, conf in session.execute(select(_run.id, cast(_run.conf, Text)).where(_run.id.in_(sorted(run_ids)))):
+        chosen = records.parse(conf)
+        codes = tuple(records.company_codes(chosen.get("legal_entities"))) if isinstance(chosen, dict) else ()
+        if codes:
+            found[run_id] = codes
+    return found
+
+
+def promises(session: Session, run_ids: Collection[int], now: datetime) -> dict[int, Promise]:
+    """The deadlines of some runs, as far as the runs are recent; a run that succeeded in time has none any more.
+
+    :param session: database session.
+    :param run_ids: ``dag_run.id`` of each.
+    :param now: the present.
+    """
+    rows = session.execute(
+        select(_deadline.dagrun_id, _deadline.deadline_time, _deadline.missed, Callback.state, Callback.output)
+        .outerjoin(Callback, Callback.id == _deadline.callback_id)
+        .where(_deadline.missed.in_([True, False]), _deadline.deadline_time >= now - _RECENT)
+        .order_by(_deadline.deadline_time)
+        .limit(_MOST_ROWS)
+    )
+    found: dict[int, Promise] = {}
+    for run_id, until, missed, state, output in rows:
+        if run_id in run_ids and run_id not in found:
+            found[run_id] = Promise(until, bool(missed), state, records.told(output))
+    return found
+
+
+def _parts(values: list[Any], length: int = 10_000) -> Iterable[list[Any]]:
+    for start in range(0, len(values), length):
+        yield values[start : start + length]
