@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
 # XCom key under which the export operator pushes the execution's page in Dynamics 365.
@@ -45,6 +45,25 @@ class OneDriveItemLink(BaseOperatorLink):
         """
         saved = _pushed(ti_key, "return_value")
         return _web_address(saved.get("web_url") if isinstance(saved, dict) else None)
+
+
+def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> None:
+    """Ask for the execution's page and keep its address for the link. It only informs, so no failure stops the task.
+
+    :param context: the task's context.
+    :param hook: a :class:`~talent_dmf.hooks.talent_dmf.TalentDmfHook`.
+    :param execution_id: which execution.
+    :param log: the task's logger.
+    """
+    from talent_dmf.api.errors import TalentDmfError
+
+    try:
+        address = hook.execution_page_url(execution_id)
+    except TalentDmfError as error:
+        log.info("The address of the execution's page in Dynamics 365 could not be read: %s", error.message)
+        return
+    if address:
+        context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address)
 
 
 def _pushed(ti_key: TaskInstanceKey, key: str) -> Any:

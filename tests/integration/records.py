@@ -19,10 +19,17 @@ class TaskInstanceRecord:
     try_number: int = 1
     max_tries: int = 3
     pushed: dict[str, Any] = field(default_factory=dict)
+    mapped_beside: list[TaskInstanceRecord] = field(default_factory=list)
 
     def xcom_push(self, key: str, value: Any) -> None:
         json.dumps(value)
         self.pushed[key] = value
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+        """As Airflow: what all instances of a mapped task have pushed, and a single one by itself."""
+        assert task_ids == self.task_id
+        found = [each.pushed[key] for each in (self, *self.mapped_beside) if key in each.pushed]
+        return found[0] if len(found) == 1 else found
 
 
 @dataclass

@@ -20,6 +20,7 @@
     │   ├── ExportUnknownError              status Unknown, or details not found, beyond the grace period
     │   ├── ExportEmptyError                no rows, and the policy says that this is a failure
     │   └── ExportBusyError                 another execution of the project is running, and the policy says fail
+    │       └── NotYetItsTurnError          the export before this one in the same run has not ended
     └── TransferError                       the package could not be brought to its destination
         ├── PackageNotAvailableError        no package for this execution (any more)
         ├── PackageInvalidError             what was exported is not the package that it should be
@@ -187,6 +188,10 @@ class ExportEmptyError(ExportError):
 
 class ExportBusyError(ExportError):
     """Another execution of the same data project is running, and the policy says fail."""
+
+
+class NotYetItsTurnError(ExportBusyError):
+    """The legal entity before this one, in the same run, is still being exported."""
 
 
 class TransferError(TalentDmfError):

@@ -84,8 +84,10 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         deferrable=spec.deferrable,
         # The wait for other executions ends by the form's time limit; this is for a worker that hangs.
         execution_timeout=_STARTING if spec.deferrable else LONGEST_TIME_LIMIT + _STARTING,
-        # One legal entity after the other: two exports of one data project at a time disturb each other.
+        # Two exports of one data project at a time disturb each other. Nobody starts one between another's look and
+        # start: no other legal entity of the run, and no other run (a backfill makes several at once).
         max_active_tis_per_dagrun=1,
+        max_active_tis_per_dag=1,
     )
     execution_id: Any = trigger_export.output
     wait_for_export = TalentDmfExecutionStatusSensor(

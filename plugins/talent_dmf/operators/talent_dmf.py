@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,12 +13,14 @@ from airflow.sdk.exceptions import AirflowFailException
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.dmf.execution_ids import check_legal_entity, mint_execution_id
 from talent_dmf.api.durations import as_duration, in_words
-from talent_dmf.api.errors import ExportBusyError, ProtocolError, WaitTimeoutError
-from talent_dmf.links import JOB_PAGE_XCOM_KEY, TalentDmfJobPageLink
+from talent_dmf.api.errors import ExportBusyError, NotYetItsTurnError, ProtocolError, WaitTimeoutError
+from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.operators.turns import Turn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from talent_dmf.api.dmf.starting import StartPolicy
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 CONN_ID = "talent_dmf_default"
@@ -30,6 +33,20 @@ def _hook(conn_id: str) -> TalentDmfHook:
     return TalentDmfHook(conn_id)
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long a task goes on waiting for other executions.
+
+    :param deadline: when it gives up.
+    :param execution_id: the execution that it has waited for last.
+    :param forgotten: whether Dynamics 365 does not know that one any more.
+    """
+
+    deadline: datetime
+    execution_id: str | None = None
+    forgotten: bool = False
+
+
 class TalentDmfExportToPackageOperator(BaseOperator):
     """Starts an export of a data project with ``ExportToPackage``, exactly once.
 
@@ -38,7 +55,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     generation: that exports anew. An id whose execution has failed for good is replaced.
 
     While another execution of the same data project is running, the task waits for it without a worker slot (or fails,
-    with ``busy="fail"``): two exports of one project at a time disturb each other.
+    with ``busy="fail"``): two exports of one project at a time disturb each other. Mapped over legal entities, with
+    ``max_active_tis_per_dagrun=1``, each is started only when the one before has reached its end, whatever that is.
+    Executions that others start in the very same seconds cannot be seen: the job history does not know them yet.
 
     :param definition_group_id: the data project's *name*.
     :param package_name: file name that the service gives the package.
@@ -93,53 +112,64 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Start the export, or find the one that an earlier try has started."""
         with verdicts(self.log):
-            deadline = datetime.now(UTC) + as_duration(self.busy_timeout)
-        return self._start(context, busy_deadline=deadline)
+            return self._start(context, Patience(datetime.now(UTC) + as_duration(self.busy_timeout)))
 
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on after a wait for another execution."""
-        if not isinstance(event, dict) or not event.get("execution_id"):
-            raise ProtocolError(
-                f"The wait for another execution of data project {self.definition_group_id!r} was resumed without a "
-                "readable event. Retry the task."
-            )
         from talent_dmf.api.dmf.models import ExecutionEvent
 
         with verdicts(self.log):
+            if not isinstance(event, dict) or not event.get("execution_id"):
+                raise ProtocolError(
+                    f"The wait for another execution of data project {self.definition_group_id!r} was resumed without "
+                    "a readable event. Retry the task."
+                )
             seen = ExecutionEvent.from_json(event, str(event["execution_id"]))
             if seen.kind == "error" and not seen.retryable:
                 raise AirflowFailException(seen.message)
             deadline = datetime.fromisoformat(seen.deadline or seen.started_at)
-        return self._start(context, busy_deadline=deadline)
+            patience = Patience(deadline, seen.execution_id, forgotten=seen.kind == "unsettled")
+            return self._start(context, patience)
 
-    def _start(self, context: Context, busy_deadline: datetime) -> str:
+    def _start(self, context: Context, patience: Patience) -> str:
         from talent_dmf.api.dmf.models import ExportRequest
-        from talent_dmf.api.dmf.starting import StartPolicy
 
-        with verdicts(self.log):
-            request = ExportRequest(
-                definition_group_id=self._project(),
-                package_name=self.package_name,
-                legal_entity_id=check_legal_entity(self.legal_entity_id),
-                execution_id=self._execution_id(context),
-                re_execute=self.re_execute,
-            )
-            hook = _hook(self.talent_dmf_conn_id)
-            while True:
-                try:
-                    started = hook.start_export(request, StartPolicy(tried_before=context["ti"].try_number > 1))
-                    break
-                except ExportBusyError as busy:
-                    self._wait_for_other(hook, busy, busy_deadline)
-            context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=hook.execution_page_url(started.execution_id))
+        request = ExportRequest(
+            definition_group_id=self._project(),
+            package_name=self.package_name,
+            legal_entity_id=check_legal_entity(self.legal_entity_id),
+            execution_id=self._execution_id(context),
+            re_execute=self.re_execute,
+        )
+        turn = Turn(context["ti"])
+        turn.announce(request.execution_id)
+        hook = _hook(self.talent_dmf_conn_id)
+        while True:
+            try:
+                started = hook.start_export(request, self._policy(context, turn, patience))
+                break
+            except ExportBusyError as busy:
+                patience = self._wait_for_other(hook, busy, patience)
+        turn.started(started.execution_id)
         self.log.info(
             "Export of data project %r for legal entity %s %s as execution %s.",
             request.definition_group_id,
             request.legal_entity_id,
-            "was found running, started by an earlier try," if started.adopted else "started",
+            "was found, started before," if started.adopted else "started",
             started.execution_id,
         )
+        push_job_page(context, hook, started.execution_id, self.log)
         return started.execution_id
+
+    def _policy(self, context: Context, turn: Turn, patience: Patience) -> StartPolicy:
+        from talent_dmf.api.dmf.starting import StartPolicy
+
+        started, perhaps = turn.before()
+        if patience.forgotten:
+            started = tuple(each for each in started if each != patience.execution_id)
+        return StartPolicy(
+            tried_before=context["ti"].try_number > 1, started_before=started, perhaps_started_before=perhaps
+        )
 
     def _project(self) -> str:
         project = self.definition_group_id.strip()
@@ -167,15 +197,19 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             ti.max_tries,
         )
 
-    def _wait_for_other(self, hook: TalentDmfHook, busy: ExportBusyError, deadline: datetime) -> None:
+    def _wait_for_other(self, hook: TalentDmfHook, busy: ExportBusyError, patience: Patience) -> Patience:
         from talent_dmf.api.dmf.models import WaitState
-        from talent_dmf.api.dmf.waiting import WaitPolicy, watch
+        from talent_dmf.api.dmf.waiting import Unsettled, WaitPolicy, watch
         from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
 
-        if self.busy == "fail":
+        its_turn = not isinstance(busy, NotYetItsTurnError)
+        if self.busy == "fail" and its_turn:
             raise busy
         moment = datetime.now(UTC)
-        if moment >= deadline:
+        if not its_turn and busy.execution_id != patience.execution_id:
+            # Each export before this one may take its time.
+            patience = Patience(moment + as_duration(self.busy_timeout), busy.execution_id)
+        if moment >= patience.deadline:
             raise WaitTimeoutError(
                 f"Data project {self.definition_group_id!r} has been busy with other executions for longer "
                 f"than {in_words(as_duration(self.busy_timeout))}, the last one {busy.execution_id}. Look at it under "
@@ -187,12 +221,13 @@ class TalentDmfExportToPackageOperator(BaseOperator):
                 trigger=TalentDmfExecutionStatusTrigger(
                     execution_id=busy.execution_id,
                     started_at=moment.isoformat(),
-                    deadline=deadline.isoformat(),
+                    deadline=patience.deadline.isoformat(),
                     talent_dmf_conn_id=self.talent_dmf_conn_id,
                 ),
                 method_name="resume",
             )
-        hook.run(watch(busy.execution_id, WaitPolicy(), WaitState(started_at=moment), until=deadline))
+        result = hook.run(watch(busy.execution_id, WaitPolicy(), WaitState(started_at=moment), until=patience.deadline))
+        return Patience(patience.deadline, busy.execution_id, forgotten=isinstance(result, Unsettled))
 
 
 class TalentDmfExportedPackageUrlOperator(BaseOperator):

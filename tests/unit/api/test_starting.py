@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.scripted import answer, not_found, odata_error, play, rows, value
 
@@ -10,7 +12,7 @@ from talent_dmf.api.dmf.starting import MAX_EXECUTIONS, StartPolicy, start_expor
 from talent_dmf.api.retrying import RetryPolicy
 
 REQUEST = ExportRequest("Export Workers", "workers", "USMF", "e-1")
-POLICY = StartPolicy(search_seconds=6, search_interval_seconds=3)
+POLICY = StartPolicy(search_seconds=6, search_interval_seconds=3, appear_seconds=0)
 RESET = errors.TransportError("the connection broke")
 NEVER_SENT = errors.TransportError("refused", sent=False)
 STATUS, DETAILS, EXPORT = "GetExecutionSummaryStatus", "DataManagementExecutionJobDetails", "ExportToPackage"
@@ -141,7 +143,7 @@ def test_details_that_only_look_running_block_nothing(status):
 
 
 def test_the_guard_can_be_left_out():
-    policy = StartPolicy(refuse_while_busy=False)
+    policy = StartPolicy(refuse_while_busy=False, appear_seconds=0)
     assert play(start_export(REQUEST, policy), [not_found(), rows(), value("e-1")]).operations == [
         STATUS, DETAILS, EXPORT,
     ]  # fmt: skip
@@ -159,3 +161,47 @@ def test_with_retries_a_refusal_before_any_work_is_repeated(refusal):
     played = play(start_export(REQUEST, POLICY), [*FREE, refusal, value("e-1")], policy=RetryPolicy())
     assert played.result == StartedExport("e-1", adopted=False)
     assert played.operations.count(EXPORT) == 2
+
+
+@pytest.mark.parametrize("seen", [value("Executing"), value("NotRun"), value("Unknown"), not_found()], ids=str)
+def test_an_export_of_the_same_run_is_waited_for_whatever_the_job_history_says(seen):
+    policy = replace(POLICY, started_before=("before",))
+    played = play(start_export(REQUEST, policy), [not_found(), rows(), seen])
+    assert type(played.error) is errors.NotYetItsTurnError
+    assert played.error.execution_id == "before"
+    assert EXPORT not in played.operations
+
+
+@pytest.mark.parametrize("word", ["Succeeded", "Failed", "Canceled", "PartiallySucceeded"])
+def test_it_is_this_ones_turn_when_the_one_before_has_ended_in_whatever_way(word):
+    policy = replace(POLICY, started_before=("before",))
+    played = play(start_export(REQUEST, policy), [not_found(), rows(), value(word), rows(), value("e-1")])
+    assert played.result == StartedExport("e-1", adopted=False)
+
+
+def test_what_may_have_been_started_is_waited_for_only_if_it_runs():
+    policy = replace(POLICY, perhaps_started_before=("perhaps",))
+    look = [not_found(), rows()]
+    assert play(start_export(REQUEST, policy), [*look, not_found(), rows(), value("e-1")]).error is None
+    running = play(start_export(REQUEST, policy), [*look, value("Failed"), value("Executing")])
+    assert type(running.error) is errors.NotYetItsTurnError
+    assert running.error.execution_id == "perhaps-2"
+
+
+def test_what_a_run_has_started_itself_is_adopted_before_anybody_elses_turn():
+    policy = replace(POLICY, started_before=("before",))
+    assert play(start_export(REQUEST, policy), [value("Executing")]).result == StartedExport("e-1", adopted=True)
+
+
+def test_a_start_is_over_when_the_service_knows_it_because_others_look_there():
+    policy = replace(POLICY, appear_seconds=30)
+    played = play(start_export(REQUEST, policy), [*FREE, value("e-1"), not_found(), not_found(), value("NotRun")])
+    assert played.operations[-4:] == [EXPORT, STATUS, STATUS, STATUS]
+    assert played.result == StartedExport("e-1", adopted=False)
+
+
+@pytest.mark.parametrize("end", [[not_found()] * 11, [RESET], [odata_error("no rights", status=403)]], ids=len)
+def test_what_was_started_counts_even_if_the_service_never_shows_it(end):
+    policy = replace(POLICY, appear_seconds=30)
+    played = play(start_export(REQUEST, policy), [*FREE, value("e-1"), *end])
+    assert played.result == StartedExport("e-1", adopted=False)

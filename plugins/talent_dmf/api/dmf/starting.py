@@ -3,6 +3,10 @@
 No answer, a broken connection or a gateway's error after ``ExportToPackage`` does not tell whether the export runs
 (docs/wire/dmf-package-api.md#starting-may-take-long: it does). So the id is minted before the call, the service is
 asked for it before any call, and after a lost answer it is looked for before anybody calls again.
+
+Two executions of one data project at a time disturb each other (docs/wire/dmf-package-api.md#one-at-a-time). Those that
+the caller has started before are known by their ids and waited for to their end. Those of others are looked for in the
+job history, which does not know an execution in its first seconds: so a start is over only when the service knows it.
 """
 
 from __future__ import annotations
@@ -24,8 +28,10 @@ from talent_dmf.api.errors import (
     DataProjectNotFoundError,
     ExportBusyError,
     ExportFailedError,
+    NotYetItsTurnError,
     ProtocolError,
     RequestRefusedError,
+    TalentDmfError,
     TransportError,
 )
 from talent_dmf.api.steps import Sleep, Steps, now
@@ -33,6 +39,7 @@ from talent_dmf.api.steps import Sleep, Steps, now
 # A terminally failed id is replaced this often within one generation of a task; then somebody should look.
 MAX_EXECUTIONS = 5
 SECOND_LOOK_SECONDS = 5.0
+FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.25, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,18 @@ class StartPolicy:
     :param refuse_while_busy: whether to refuse while another execution of the data project is running.
     :param tried_before: whether an earlier try may have called. A refusal may then mean that its execution exists but
         is not shown yet: it is looked for as long as after a lost answer.
+    :param started_before: ids of executions that must have reached their end, whatever the job history says.
+    :param perhaps_started_before: ids of which it is not known whether anything was started under them.
+    :param appear_seconds: longest wait until the service knows what it has started.
     """
 
     search_seconds: float = 60.0
     search_interval_seconds: float = 3.0
     refuse_while_busy: bool = True
     tried_before: bool = False
+    started_before: tuple[str, ...] = ()
+    perhaps_started_before: tuple[str, ...] = ()
+    appear_seconds: float = 30.0
 
 
 def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
@@ -57,6 +70,7 @@ def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedEx
 
     :param request: what to export; its execution id must be the same in every try.
     :param policy: how.
+    :raises NotYetItsTurnError: an export before this one has not ended.
     :raises ExportBusyError: another execution of the same data project is running.
     :raises ExportFailedError: so many executions have failed for good that another one would only add to them.
     :raises TransportError: the call's answer was lost and the execution was not found in time. Calling again with the
@@ -87,6 +101,13 @@ def _with_id(request: ExportRequest, execution_id: str) -> ExportRequest:
 
 
 def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
+    before = yield from _unfinished(policy)
+    if before is not None:
+        raise NotYetItsTurnError(
+            f"Execution {before}, which this run has started before, has not reached its end in Dynamics 365; one "
+            "legal entity is exported after the other.",
+            execution_id=before,
+        )
     if policy.refuse_while_busy:
         other = yield from running_execution(request.definition_group_id)
         if other is not None:
@@ -123,7 +144,40 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
                 "execution was found; nothing was started. It is tried again."
             )
         return StartedExport(request.execution_id, adopted=True)
+    yield from _appear(answered, policy.appear_seconds)
     return StartedExport(answered, adopted=False)
+
+
+def _unfinished(policy: StartPolicy) -> Steps[str | None]:
+    """The id of an execution that must end first and has not."""
+    for execution_id in policy.started_before:
+        status = yield from execution_status(execution_id)
+        # What was started and is not known has not appeared yet.
+        if status is None or not status.is_terminal:
+            return execution_id
+    for first in policy.perhaps_started_before:
+        for number in range(1, MAX_EXECUTIONS + 1):
+            candidate = first if number == 1 else successor(first, number)
+            status = yield from execution_status(candidate)
+            if status is None:
+                break
+            if not status.is_terminal:
+                return candidate
+    return None
+
+
+def _appear(execution_id: str, seconds: float) -> Steps[None]:
+    """Wait until the service knows an execution that it has started. It is started all the same: nothing here fails."""
+    deadline = (yield from now()) + timedelta(seconds=seconds)
+    pause = FIRST_LOOK_SECONDS
+    while (yield from now()) < deadline:
+        try:
+            if (yield from execution_status(execution_id)) is not None:
+                return
+        except TalentDmfError:
+            return
+        yield Sleep(pause, f"Execution {execution_id} is started; the service does not know it yet.")
+        pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
 
 def _search(execution_id: str, policy: StartPolicy) -> Steps[bool]:
