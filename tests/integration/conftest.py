@@ -16,10 +16,10 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger
+from tests.integration.exported_package import ExportedPackage
 from tests.integration.records import DagRunRecord, StateStore, TaskInstanceRecord
 from tests.integration.remote_stores import KINDS, RemoteStore, running_store
-from tests.integration.saving_bench import Bench
-from tests.integration.transfer_rig import Rig
+from tests.integration.saving_task import SavingTask
 
 from dmf_emulator import Emulator, Settings
 
@@ -51,11 +51,11 @@ def big_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def rig(big_emulator: Emulator) -> Iterator[Rig]:
+def exported(big_emulator: Emulator) -> Iterator[ExportedPackage]:
     """A package at that emulator, without what the last test left."""
     big_emulator.faults.clear()
     big_emulator.recorder.clear()
-    made = Rig(big_emulator)
+    made = ExportedPackage(big_emulator)
     made.export(str(uuid.uuid4()))
     yield made
     big_emulator.faults.clear()
@@ -126,17 +126,17 @@ def remote_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def places(
     big_emulator: Emulator, set_connection: Callable[[str, dict[str, Any]], None], tmp_path: Path
-) -> Iterator[Callable[[str], Bench]]:
+) -> Iterator[Callable[[str], SavingTask]]:
     """Makes an export at that emulator and a task that saves it in a `drive` or on a `disk`."""
     big_emulator.faults.clear()
     set_connection("talent_dmf_default", environment_connection(big_emulator))
     set_connection("onedrive_default", drive_connection(big_emulator))
-    yield lambda kind: Bench(big_emulator, kind, tmp_path)
+    yield lambda kind: SavingTask(big_emulator, kind, tmp_path)
     big_emulator.faults.clear()
 
 
 @pytest.fixture(params=["drive", "disk"])
-def bench(request: pytest.FixtureRequest, places: Callable[[str], Bench]) -> Bench:
+def saving_task(request: pytest.FixtureRequest, places: Callable[[str], SavingTask]) -> SavingTask:
     """The same in each place."""
     return places(request.param)
 

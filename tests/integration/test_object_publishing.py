@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.object_storage_rig import Saving
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage, sha256
+from tests.integration.object_saving import Saving
 from tests.integration.staging_store import MovingFileSystem, StagedFile, StagingFileSystem
-from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import NameConflictError, TransferMismatchError, TransportError
@@ -27,16 +27,16 @@ class KilledError(BaseException):
     """The worker dies here."""
 
 
-def moving(rig: Rig, **options: Any) -> tuple[Saving, MovingFileSystem]:
+def moving(exported: ExportedPackage, **options: Any) -> tuple[Saving, MovingFileSystem]:
     """A folder in a store that moves by copying, in which nothing breaks yet."""
     store = MovingFileSystem(**options)
-    return Saving(rig, ObjectFolder(store, "/exports", "sftp")), store
+    return Saving(exported, ObjectFolder(store, "/exports", "sftp")), store
 
 
-def staging(rig: Rig, **options: Any) -> tuple[Saving, StagingFileSystem]:
+def staging(exported: ExportedPackage, **options: Any) -> tuple[Saving, StagingFileSystem]:
     """A folder in a store that commits on close."""
     store = StagingFileSystem(**options)
-    return Saving(rig, ObjectFolder(store, "/bucket", "gs")), store
+    return Saving(exported, ObjectFolder(store, "/bucket", "gs")), store
 
 
 def at_the_end(action: Callable[[], None]) -> Callable[[Any], None]:
@@ -52,22 +52,24 @@ def store_once(saving: Saving, name: str) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("move", ["aside", "in"])
-def test_a_move_that_breaks_off_leaves_the_old_file_or_the_new_one(rig: Rig, move: str, place: str) -> None:
-    saving, store = moving(rig)
+def test_a_move_that_breaks_off_leaves_the_old_file_or_the_new_one(
+    exported: ExportedPackage, move: str, place: str
+) -> None:
+    saving, store = moving(exported)
     save_text(saving.folder, "p.zip", "old")
     store.breaks = [place] if move == "aside" else ["", place]
     with pytest.raises(TransportError, match="broke off"):
         saving.save("p.zip", "replace")
-    there = rig.package() if (move, place) in {("in", "copied"), ("in", "moved")} else b"old"
+    there = exported.package() if (move, place) in {("in", "copied"), ("in", "moved")} else b"old"
     assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], there)
     saving.save("p.zip", "replace")
-    assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], rig.package())
+    assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], exported.package())
 
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("move", ["aside", "in"])
-def test_a_worker_that_dies_while_moving_loses_neither_file(rig: Rig, move: str, place: str) -> None:
-    saving, store = moving(rig)
+def test_a_worker_that_dies_while_moving_loses_neither_file(exported: ExportedPackage, move: str, place: str) -> None:
+    saving, store = moving(exported)
     save_text(saving.folder, "p.zip", "old")
     store.breaks, store.error = [place] if move == "aside" else ["", place], KilledError()
     with pytest.raises(KilledError):
@@ -75,11 +77,11 @@ def test_a_worker_that_dies_while_moving_loses_neither_file(rig: Rig, move: str,
     store.dead = False
     assert b"old" in [saving.content(name) for name in saving.folder.names()]
     saving.save("p.zip", "replace")
-    assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], rig.package())
+    assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], exported.package())
 
 
-def test_an_old_file_that_cannot_be_put_back_is_put_back_by_the_next_try(rig: Rig) -> None:
-    saving, store = moving(rig)
+def test_an_old_file_that_cannot_be_put_back_is_put_back_by_the_next_try(exported: ExportedPackage) -> None:
+    saving, store = moving(exported)
     save_text(saving.folder, "p.zip", "old")
     store.breaks = ["", "before", "before"]
     with pytest.raises(TransportError):
@@ -93,17 +95,19 @@ def test_an_old_file_that_cannot_be_put_back_is_put_back_by_the_next_try(rig: Ri
 
 @pytest.mark.parametrize("conflict_behavior", ["fail", "replace", "rename"])
 @pytest.mark.parametrize("place", PLACES)
-def test_half_a_copy_of_a_dead_worker_is_recognised(rig: Rig, place: str, conflict_behavior: ConflictBehavior) -> None:
-    saving, store = moving(rig, breaks=[place], error=KilledError())
+def test_half_a_copy_of_a_dead_worker_is_recognised(
+    exported: ExportedPackage, place: str, conflict_behavior: ConflictBehavior
+) -> None:
+    saving, store = moving(exported, breaks=[place], error=KilledError())
     with pytest.raises(KilledError):
         saving.save("p.zip", conflict_behavior)
     store.dead = False
     assert saving.save("p.zip", conflict_behavior).name == "p.zip"
-    assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], rig.package())
+    assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], exported.package())
 
 
-def test_what_cannot_be_proven_to_be_half_a_copy_is_left(rig: Rig) -> None:
-    saving, store = moving(rig, breaks=["half"], error=KilledError())
+def test_what_cannot_be_proven_to_be_half_a_copy_is_left(exported: ExportedPackage) -> None:
+    saving, store = moving(exported, breaks=["half"], error=KilledError())
     with pytest.raises(KilledError):
         saving.save("p.zip", "fail")
     store.dead = False
@@ -113,16 +117,18 @@ def test_what_cannot_be_proven_to_be_half_a_copy_is_left(rig: Rig) -> None:
     assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], b"theirs")
 
 
-def test_an_old_file_that_the_new_one_begins_with_is_no_half_copy(rig: Rig) -> None:
-    saving, _ = moving(rig)
+def test_an_old_file_that_the_new_one_begins_with_is_no_half_copy(exported: ExportedPackage) -> None:
+    saving, _ = moving(exported)
     save_text(saving.folder, "jobs.csv", "row 1\n")
     save_text(saving.folder, "jobs.csv.1234.partial", "row 1\nrow 2\n")
     take_back(saving.folder, Move("jobs.csv", "jobs.csv.1234.partial", before=6, sha256="of both rows"))
     assert saving.folder.names() == {"jobs.csv": 6}
 
 
-def test_a_name_that_has_neither_file_is_told_and_left(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    saving, _ = moving(rig)
+def test_a_name_that_has_neither_file_is_told_and_left(
+    exported: ExportedPackage, caplog: pytest.LogCaptureFixture
+) -> None:
+    saving, _ = moving(exported)
     save_text(saving.folder, "p.zip", "theirs")
     save_text(saving.folder, "p.zip.1234.old", "old")
     take_back(saving.folder, Move("p.zip", "p.zip.1234.partial", before=3, sha256="of another"))
@@ -132,14 +138,14 @@ def test_a_name_that_has_neither_file_is_told_and_left(rig: Rig, caplog: pytest.
 
 @pytest.mark.parametrize("damage", [1, 2])
 @pytest.mark.parametrize("old", [None, "old"])
-def test_what_was_moved_is_compared_under_its_name(rig: Rig, old: str | None, damage: int) -> None:
-    saving, store = moving(rig)
+def test_what_was_moved_is_compared_under_its_name(exported: ExportedPackage, old: str | None, damage: int) -> None:
+    saving, store = moving(exported)
     if old is not None:
         save_text(saving.folder, "p.zip", old)
     store.damage = damage
     if damage == 1:
         saving.save("p.zip", "replace")
-        assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], rig.package())
+        assert (list(saving.folder.names()), saving.content("p.zip")) == (["p.zip"], exported.package())
         return
     with pytest.raises(TransferMismatchError):
         saving.save("p.zip", "replace")
@@ -148,8 +154,10 @@ def test_what_was_moved_is_compared_under_its_name(rig: Rig, old: str | None, da
 
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("kind", ["disk", "moving"])
-def test_what_is_staged_is_compared_before_it_has_the_name(rig: Rig, tmp_path: Path, kind: str, times: int) -> None:
-    saving = moving(rig)[0] if kind == "moving" else Saving(rig, open_folder(f"file://{tmp_path}", None))
+def test_what_is_staged_is_compared_before_it_has_the_name(
+    exported: ExportedPackage, tmp_path: Path, kind: str, times: int
+) -> None:
+    saving = moving(exported)[0] if kind == "moving" else Saving(exported, open_folder(f"file://{tmp_path}", None))
     save_text(saving.folder, "p.zip", "old")
     damaged, seen = [], []
 
@@ -166,7 +174,7 @@ def test_what_is_staged_is_compared_before_it_has_the_name(rig: Rig, tmp_path: P
 
     if times == 1:
         stored = saving.save("p.zip", "replace", progress=at_the_end(damage))
-        assert (stored.sha256, saving.content("p.zip")) == (sha256(rig.package()), rig.package())
+        assert (stored.sha256, saving.content("p.zip")) == (sha256(exported.package()), exported.package())
     else:
         with pytest.raises(TransferMismatchError, match=r"The SHA-256 of .*\.partial in the store is"):
             saving.save("p.zip", "replace", progress=at_the_end(damage))
@@ -175,8 +183,8 @@ def test_what_is_staged_is_compared_before_it_has_the_name(rig: Rig, tmp_path: P
     assert list(saving.folder.names()) == ["p.zip"]
 
 
-def test_a_text_is_read_back(rig: Rig) -> None:
-    saving, _ = staging(rig, damage=1)
+def test_a_text_is_read_back(exported: ExportedPackage) -> None:
+    saving, _ = staging(exported, damage=1)
     with pytest.raises(TransferMismatchError, match=r"does not hold gs:///bucket/r\.json as it was sent"):
         save_text(saving.folder, "r.json", "{}")
 
@@ -188,8 +196,10 @@ def test_a_text_may_have_as_long_a_name_as_a_disk_takes(tmp_path: Path, name: st
     assert folder.names() == {name: 2}
 
 
-def test_what_somebody_else_commits_during_the_read_back_is_theirs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    saving, store = staging(rig)
+def test_what_somebody_else_commits_during_the_read_back_is_theirs(
+    exported: ExportedPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, store = staging(exported)
     sha = saving.folder.sha256
 
     def read_slowly(name: str, *arguments: Any) -> str:
@@ -203,15 +213,15 @@ def test_what_somebody_else_commits_during_the_read_back_is_theirs(rig: Rig, mon
     assert (store.commits, saving.content("p.zip")) == (1, b"theirs")
 
 
-def test_a_name_taken_before_the_commit_is_given_way_to(rig: Rig) -> None:
-    saving, _ = staging(rig)
+def test_a_name_taken_before_the_commit_is_given_way_to(exported: ExportedPackage) -> None:
+    saving, _ = staging(exported)
     stored = saving.save("p.zip", "rename", progress=lambda _: store_once(saving, "p.zip"))
-    assert (stored.name, saving.content("p 1.zip")) == ("p 1.zip", rig.package())
+    assert (stored.name, saving.content("p 1.zip")) == ("p 1.zip", exported.package())
     assert saving.content("p.zip") == b"theirs"
 
 
-def test_giving_way_ends(rig: Rig) -> None:
-    saving, store = staging(rig)
+def test_giving_way_ends(exported: ExportedPackage) -> None:
+    saving, store = staging(exported)
     names = iter(["p.zip", *(f"p {number}.zip" for number in range(1, 20))])
     with pytest.raises(NameConflictError, match=r"taken while the file was being sent, 5 times\. Let one task"):
         saving.save("p.zip", "rename", progress=at_the_end(lambda: save_text(saving.folder, next(names), "theirs")))
@@ -227,7 +237,7 @@ class HttpError(Exception):
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_a_lock_is_no_taken_name(rig: Rig, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+def test_a_lock_is_no_taken_name(exported: ExportedPackage, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     stage = StagedFile._upload_chunk
 
     def refuse(file: StagedFile, final: bool = False) -> bool:
@@ -235,7 +245,7 @@ def test_a_lock_is_no_taken_name(rig: Rig, monkeypatch: pytest.MonkeyPatch, stat
             raise HttpError(status)
         return stage(file, final)
 
-    saving, _ = staging(rig)
+    saving, _ = staging(exported)
     monkeypatch.setattr(StagedFile, "_upload_chunk", refuse)
     with pytest.raises(TransportError, match=r"locked, protected from changes, or being changed.*a lease on the blob"):
         saving.save("p.zip", "replace")
@@ -243,8 +253,10 @@ def test_a_lock_is_no_taken_name(rig: Rig, monkeypatch: pytest.MonkeyPatch, stat
         saving.save("p.zip", "fail")
 
 
-def test_the_remains_of_a_dead_worker_are_removed_whatever_the_next_name_is(rig: Rig, tmp_path: Path) -> None:
-    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+def test_the_remains_of_a_dead_worker_are_removed_whatever_the_next_name_is(
+    exported: ExportedPackage, tmp_path: Path
+) -> None:
+    saving = Saving(exported, open_folder(f"file://{tmp_path}", None))
     saving.facts.save("", {"folder": saving.folder.url(), "wished": "p_T1.zip", "partial": "p_T1.zip.dead.partial"})
     (tmp_path / "p_T1.zip.dead.partial").write_bytes(b"half of a package")
     saving.save("p_T2.zip")

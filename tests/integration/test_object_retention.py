@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.integration.object_storage_rig import Facts
-from tests.integration.transfer_rig import sha256
+from tests.integration.exported_package import sha256
+from tests.integration.object_saving import Facts
 
 from talent_dmf.api.retention.plan import Retention, RetentionReport
 from talent_dmf.api.retention.receipts import Series, WrittenFile, write_receipt

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from tests.integration.conftest import INSTANT
-from tests.integration.object_storage_rig import Saving
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage, sha256
+from tests.integration.object_saving import Saving
 from tests.integration.staging_store import StagingFileSystem
-from tests.integration.transfer_rig import CHUNK_BYTES, Rig, sha256
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
@@ -66,17 +66,17 @@ class KilledError(BaseException):
 
 
 @pytest.fixture(params=["disk", "memory", "staging"])
-def saving(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Saving:
+def saving(request: pytest.FixtureRequest, exported: ExportedPackage, tmp_path: Path) -> Saving:
     """A disk, a store that shows a file while it is written, and one that commits on close."""
     if request.param == "disk":
-        return Saving(rig, open_folder(f"file://{tmp_path}/exports", None))
+        return Saving(exported, open_folder(f"file://{tmp_path}/exports", None))
     if request.param == "memory":
-        return Saving(rig, ObjectFolder(MemoryFileSystem(), f"/{uuid.uuid4()}", "memory"))
-    return Saving(rig, ObjectFolder(StagingFileSystem(), "/bucket/exports", "gs"))
+        return Saving(exported, ObjectFolder(MemoryFileSystem(), f"/{uuid.uuid4()}", "memory"))
+    return Saving(exported, ObjectFolder(StagingFileSystem(), "/bucket/exports", "gs"))
 
 
 def test_saves_the_package(saving: Saving) -> None:
-    expected, told = saving.rig.package(), []
+    expected, told = saving.exported.package(), []
     stored = saving.save("p.zip", progress=told.append)
     assert saving.content("p.zip") == expected
     assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
@@ -98,7 +98,7 @@ def test_the_old_content_stays_until_the_new_one_is_complete(saving: Saving) -> 
     seen = []
     saving.save("p.zip", "replace", progress=lambda _: seen.append(saving.content("p.zip")))
     assert set(seen) == {b"old"}
-    assert saving.content("p.zip") == saving.rig.package()
+    assert saving.content("p.zip") == saving.exported.package()
     assert list(saving.folder.names()) == ["p.zip"]
 
 
@@ -121,7 +121,7 @@ def test_rename_takes_the_first_free_name(saving: Saving) -> None:
     save_text(saving.folder, "p.zip", "theirs")
     save_text(saving.folder, "p 1.zip", "theirs too")
     assert saving.save("p.zip", "rename").name == "p 2.zip"
-    assert saving.content("p 2.zip") == saving.rig.package()
+    assert saving.content("p 2.zip") == saving.exported.package()
     assert saving.content("p.zip") == b"theirs"
 
 
@@ -152,11 +152,11 @@ def test_a_try_that_ends_early_leaves_nothing_half(saving: Saving, error: Any) -
     with pytest.raises((KilledError, TransferError)):
         saving.save("p.zip", progress=die)
     assert saving.folder.names() == {}
-    assert saving.save("p.zip").sha256 == sha256(saving.rig.package())
+    assert saving.save("p.zip").sha256 == sha256(saving.exported.package())
 
 
-def test_the_remains_of_a_dead_worker_are_removed_by_the_next_try(rig: Rig, tmp_path: Path) -> None:
-    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+def test_the_remains_of_a_dead_worker_are_removed_by_the_next_try(exported: ExportedPackage, tmp_path: Path) -> None:
+    saving = Saving(exported, open_folder(f"file://{tmp_path}", None))
     saving.facts.save("", {"folder": saving.folder.url(), "wished": "p.zip", "partial": "p.zip.dead.partial"})
     (tmp_path / "p.zip.dead.partial").write_bytes(b"half")
     (tmp_path / "q.zip.dead.partial").write_bytes(b"somebody else's")
@@ -165,14 +165,14 @@ def test_the_remains_of_a_dead_worker_are_removed_by_the_next_try(rig: Rig, tmp_
 
 
 def test_a_killed_worker_leaves_the_old_file_and_the_next_try_cleans_up(
-    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: ExportedPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "exports").mkdir()
     (tmp_path / "exports" / "p.zip").write_bytes(b"old")
-    monkeypatch.setenv("EMULATOR_CA", str(rig.info["ca_file"]))
+    monkeypatch.setenv("EMULATOR_CA", str(exported.info["ca_file"]))
     folder, facts_file = f"file://{tmp_path}/exports", tmp_path / "facts.json"
     worker = multiprocessing.get_context("spawn").Process(
-        target=save_and_die, args=(rig.mint().reveal(), folder, str(facts_file))
+        target=save_and_die, args=(exported.mint().reveal(), folder, str(facts_file))
     )
     worker.start()
     worker.join(60)
@@ -181,11 +181,11 @@ def test_a_killed_worker_leaves_the_old_file_and_the_next_try_cleans_up(
     (partial,) = left.keys() - {"p.zip"}
     assert 2 * CHUNK_BYTES < left[partial] < PACKAGE_BYTES
     assert (tmp_path / "exports" / "p.zip").read_bytes() == b"old"
-    saving = Saving(rig, open_folder(folder, None))
+    saving = Saving(exported, open_folder(folder, None))
     saving.facts.save("", json.loads(facts_file.read_text()))
     saving.save("p.zip", "replace")
     assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
-    assert saving.content("p.zip") == rig.package()
+    assert saving.content("p.zip") == exported.package()
 
 
 def test_a_file_of_no_bytes_is_a_file(saving: Saving) -> None:
@@ -211,11 +211,11 @@ def test_a_worker_that_dies_right_after_publishing_does_not_store_it_twice(savin
 
 
 def test_a_link_that_expires_is_replaced_at_the_same_byte(saving: Saving) -> None:
-    emulator = saving.rig.emulator
+    emulator = saving.exported.emulator
     emulator.faults.add("dmf.F15", mode="rejected", after=2)
     stored = saving.save("p.zip")
-    assert saving.rig.links == 2
-    assert stored.sha256 == sha256(saving.rig.package())
+    assert saving.exported.links == 2
+    assert stored.sha256 == sha256(saving.exported.package())
 
 
 @pytest.mark.parametrize(("chunk_bytes", "shown"), [(0, "0"), (-5, "-5"), (1.5, "1.5"), ("10", "'10'")])
@@ -237,12 +237,12 @@ def test_a_long_reading_back_is_told(
 
 
 @pytest.mark.parametrize("commits", [1, 2])
-def test_what_is_stored_is_read_back(rig: Rig, commits: int) -> None:
+def test_what_is_stored_is_read_back(exported: ExportedPackage, commits: int) -> None:
     store = StagingFileSystem(damage=commits)
-    saving = Saving(rig, ObjectFolder(store, "/bucket", "gs"))
+    saving = Saving(exported, ObjectFolder(store, "/bucket", "gs"))
     if commits == 1:
-        assert saving.save("p.zip").sha256 == sha256(rig.package())
-        assert saving.content("p.zip") == rig.package()
+        assert saving.save("p.zip").sha256 == sha256(exported.package())
+        assert saving.content("p.zip") == exported.package()
     else:
         with pytest.raises(TransferMismatchError, match="It was deleted there"):
             saving.save("p.zip")
@@ -250,9 +250,9 @@ def test_what_is_stored_is_read_back(rig: Rig, commits: int) -> None:
     assert store.commits == 2
 
 
-def test_a_store_that_breaks_off_never_commits(rig: Rig) -> None:
+def test_a_store_that_breaks_off_never_commits(exported: ExportedPackage) -> None:
     store = StagingFileSystem(fail_after_parts=2)
-    saving = Saving(rig, ObjectFolder(store, "/bucket", "gs"))
+    saving = Saving(exported, ObjectFolder(store, "/bucket", "gs"))
     with pytest.raises(TransportError, match="broke off") as caught:
         saving.save("p.zip")
     assert caught.value.retryable
@@ -263,16 +263,18 @@ def test_a_store_that_breaks_off_never_commits(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("conflict_behavior", ["fail", "rename"])
-def test_a_commit_whose_answer_was_lost_is_recognised(rig: Rig, conflict_behavior: ConflictBehavior) -> None:
+def test_a_commit_whose_answer_was_lost_is_recognised(
+    exported: ExportedPackage, conflict_behavior: ConflictBehavior
+) -> None:
     store = StagingFileSystem(repeats_commit=True)
-    saving = Saving(rig, ObjectFolder(store, "/bucket", "gs"))
+    saving = Saving(exported, ObjectFolder(store, "/bucket", "gs"))
     assert saving.save("p.zip", conflict_behavior).name == "p.zip"
     assert saving.folder.names() == {"p.zip": PACKAGE_BYTES}
     assert store.commits == 1
 
 
-def test_a_name_too_long_for_the_disk_is_told(rig: Rig, tmp_path: Path) -> None:
-    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+def test_a_name_too_long_for_the_disk_is_told(exported: ExportedPackage, tmp_path: Path) -> None:
+    saving = Saving(exported, open_folder(f"file://{tmp_path}", None))
     assert saving.save("n" * 255).name == "n" * 255
     with pytest.raises(DestinationError, match="shorter name"):
         saving.save("ü" * 250)
@@ -289,8 +291,8 @@ def test_a_name_taken_during_the_transfer_is_not_overwritten(saving: Saving) -> 
     assert list(saving.folder.names()) == ["p.zip"]
 
 
-def test_a_disk_gives_way_when_the_name_is_taken_meanwhile(rig: Rig, tmp_path: Path) -> None:
-    saving = Saving(rig, open_folder(f"file://{tmp_path}", None))
+def test_a_disk_gives_way_when_the_name_is_taken_meanwhile(exported: ExportedPackage, tmp_path: Path) -> None:
+    saving = Saving(exported, open_folder(f"file://{tmp_path}", None))
 
     def take(progress: Any) -> None:
         if progress.done_bytes == PACKAGE_BYTES:
@@ -299,10 +301,10 @@ def test_a_disk_gives_way_when_the_name_is_taken_meanwhile(rig: Rig, tmp_path: P
     assert saving.save("p.zip", "rename", progress=take).name == "p 1.zip"
 
 
-def test_a_folder_in_the_way_is_told(rig: Rig, tmp_path: Path) -> None:
+def test_a_folder_in_the_way_is_told(exported: ExportedPackage, tmp_path: Path) -> None:
     (tmp_path / "p.zip").mkdir()
     with pytest.raises(DestinationError, match=r"p\.zip is a folder"):
-        Saving(rig, open_folder(f"file://{tmp_path}", None)).save("p.zip", "replace")
+        Saving(exported, open_folder(f"file://{tmp_path}", None)).save("p.zip", "replace")
 
 
 @pytest.mark.parametrize(
@@ -319,9 +321,9 @@ def test_a_folder_in_the_way_is_told(rig: Rig, tmp_path: Path) -> None:
     ],
 )
 def test_a_destination_that_cannot_work_is_told(
-    rig: Rig, destination: str, error: type[TalentDmfError], words: str
+    exported: ExportedPackage, destination: str, error: type[TalentDmfError], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
-        Saving(rig, open_folder(destination, None)).save("p.zip")
+        Saving(exported, open_folder(destination, None)).save("p.zip")
     assert "sUpErSeCrEt" not in str(caught.value)
     assert not caught.value.retryable

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.object_storage_rig import Saving
+from tests.integration.exported_package import ExportedPackage, sha256
+from tests.integration.object_saving import Saving
 from tests.integration.remote_stores import RemoteStore
 from tests.integration.s3_servers import aws_connection
-from tests.integration.transfer_rig import Rig, sha256
 
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -35,10 +35,10 @@ SetConnection = Callable[[str, dict[str, Any]], None]
 
 
 @pytest.fixture
-def saving(rig: Rig, remote_store: RemoteStore, set_connection: SetConnection) -> Saving:
+def saving(exported: ExportedPackage, remote_store: RemoteStore, set_connection: SetConnection) -> Saving:
     """A folder of its own in a store, through an Airflow connection."""
     set_connection(remote_store.conn_id, remote_store.connection)
-    return Saving(rig, open_folder(remote_store.url(uuid.uuid4().hex), remote_store.conn_id))
+    return Saving(exported, open_folder(remote_store.url(uuid.uuid4().hex), remote_store.conn_id))
 
 
 def stop_after(size_bytes: int) -> Callable[[Any], None]:
@@ -52,8 +52,8 @@ def stop_after(size_bytes: int) -> Callable[[Any], None]:
 def test_nothing_is_visible_before_it_is_complete(saving: Saving, remote_store: RemoteStore) -> None:
     seen = []
     stored = saving.save("p.zip", progress=lambda _: seen.append("p.zip" in saving.folder.names()))
-    assert saving.content("p.zip") == saving.rig.package()
-    assert stored.sha256 == sha256(saving.rig.package())
+    assert saving.content("p.zip") == saving.exported.package()
+    assert stored.sha256 == sha256(saving.exported.package())
     assert stored.url == f"{remote_store.scheme}://{saving.folder.path}/p.zip"
     assert len(seen) > 10
     assert set(seen) == {False}
@@ -87,7 +87,7 @@ def test_the_next_free_name(saving: Saving) -> None:
         saving.save("p.zip", "fail")
     assert saving.save("p.zip", "rename").name == "p 1.zip"
     assert saving.content("p.zip") == b"theirs"
-    assert saving.content("p 1.zip") == saving.rig.package()
+    assert saving.content("p 1.zip") == saving.exported.package()
 
 
 def test_a_file_of_no_bytes(saving: Saving) -> None:
@@ -111,16 +111,18 @@ def test_a_mark_changes_with_what_is_stored_and_only_then(saving: Saving) -> Non
 def test_a_bucket_that_does_not_exist_is_told(saving: Saving, remote_store: RemoteStore) -> None:
     nowhere = open_folder(remote_store.url("daily", "nowhere"), remote_store.conn_id)
     with pytest.raises(DestinationError, match=r"bucket, container or folder do not exist\. Create them") as caught:
-        Saving(saving.rig, nowhere).save("p.zip")
+        Saving(saving.exported, nowhere).save("p.zip")
     assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("remote_store", ["rclone"], indirect=True)
-def test_a_key_that_is_refused_is_told(rig: Rig, remote_store: RemoteStore, set_connection: SetConnection) -> None:
+def test_a_key_that_is_refused_is_told(
+    exported: ExportedPackage, remote_store: RemoteStore, set_connection: SetConnection
+) -> None:
     url = remote_store.connection["extra"]["endpoint_url"]
     set_connection("wrong_key", aws_connection(url, "wr0ng-secret-key"))
     with pytest.raises(PermissionDeniedError, match="does not let us") as caught:
-        Saving(rig, open_folder(remote_store.url("daily"), "wrong_key")).save("p.zip")
+        Saving(exported, open_folder(remote_store.url("daily"), "wrong_key")).save("p.zip")
     assert not caught.value.retryable
     assert "wr0ng-secret-key" not in f"{caught.value} {caught.value.detail}"
 
@@ -142,7 +144,7 @@ BLOB = f"BlobEndpoint={NOWHERE}/acc;AccountName=acc;AccountKey="
     ids=["bucket", "endpoint", "profile", "option", "key", "connection string"],
 )
 def test_what_only_a_person_can_correct_is_a_verdict(
-    rig: Rig,
+    exported: ExportedPackage,
     set_connection: SetConnection,
     url: str,
     connection: dict[str, Any],
@@ -152,6 +154,6 @@ def test_what_only_a_person_can_correct_is_a_verdict(
     conn_id = f"wrong_{uuid.uuid4().hex}"
     set_connection(conn_id, connection)
     with pytest.raises(ConfigurationError, match="cannot work with what it was given") as caught:
-        Saving(rig, open_folder(url, conn_id)).save("p.zip")
+        Saving(exported, open_folder(url, conn_id)).save("p.zip")
     assert words in str(caught.value)
     assert not caught.value.retryable

@@ -14,9 +14,9 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 from structlog.testing import capture_logs
 from tests.integration.conftest import INSTANT
+from tests.integration.exported_package import sha256
 from tests.integration.remote_stores import RemoteStore
-from tests.integration.saving_bench import ALL_THREE, PROJECT, UNPACKED, Bench, run_files, told
-from tests.integration.transfer_rig import sha256
+from tests.integration.saving_task import ALL_THREE, PROJECT, UNPACKED, SavingTask, run_files, told
 
 from talent_dmf.api.errors import DestinationError, TransferError, TransferMismatchError
 from talent_dmf.auth.tokens import tokens_for
@@ -31,99 +31,103 @@ from talent_dmf.transport.drivers import SyncDriver
 SETTINGS = INSTANT.changed({"rows": 200, "new_copy_per_link": True})
 
 
-def test_the_package_alone(bench: Bench) -> None:
-    saved = bench.save(file_name="{project}_{legal_entity}_{interval}.zip")
+def test_the_package_alone(saving_task: SavingTask) -> None:
+    saved = saving_task.save(file_name="{project}_{legal_entity}_{interval}.zip")
     name = "Export Positions and Jobs_USMF_2026-11-01.zip"
-    assert (bench.path / name).read_bytes() == bench.bytes
-    assert bench.names() == {name}
-    assert (saved["name"], saved["size"]) == (name, len(bench.bytes))
-    assert ("sha256" if bench.kind == "disk" else "quick_xor_hash") in saved
+    assert (saving_task.path / name).read_bytes() == saving_task.bytes
+    assert saving_task.names() == {name}
+    assert (saved["name"], saved["size"]) == (name, len(saving_task.bytes))
+    assert ("sha256" if saving_task.kind == "disk" else "quick_xor_hash") in saved
     assert "files" not in saved
 
 
-def test_the_files_beside_the_package(bench: Bench) -> None:
-    saved = bench.save(**ALL_THREE)
-    assert bench.names() == {"package.zip", *UNPACKED}
-    assert (bench.path / "package.zip").read_bytes() == bench.bytes
-    for name, content in bench.members().items():
-        assert (bench.path / name).read_bytes() == content
+def test_the_files_beside_the_package(saving_task: SavingTask) -> None:
+    saved = saving_task.save(**ALL_THREE)
+    assert saving_task.names() == {"package.zip", *UNPACKED}
+    assert (saving_task.path / "package.zip").read_bytes() == saving_task.bytes
+    for name, content in saving_task.members().items():
+        assert (saving_task.path / name).read_bytes() == content
     assert saved["name"] == "package.zip"
     assert [(file["entity"], file["name"]) for file in saved["files"]] == [
         ("Positions", "Positions.xlsx"),
         ("Jobs", "Jobs.csv"),
         ("Job/position types", "Job_position types.xml"),
     ]
-    assert [file["size"] for file in saved["files"]] == [len(content) for content in bench.members().values()]
+    assert [file["size"] for file in saved["files"]] == [len(content) for content in saving_task.members().values()]
 
 
-def test_the_files_instead_of_the_package(bench: Bench) -> None:
-    saved = bench.save(unpack="instead", file_name="package.zip", receipt=True)
+def test_the_files_instead_of_the_package(saving_task: SavingTask) -> None:
+    saved = saving_task.save(unpack="instead", file_name="package.zip", receipt=True)
     stem = "Export Positions and Jobs_USMF_2026-11-01_"
-    names = {name for name in bench.names() if name.startswith(stem)}
+    names = {name for name in saving_task.names() if name.startswith(stem)}
     assert len(names) == 3
-    assert bench.names() == {*names, "package.zip.receipt.json"}
-    assert saved["name"] == bench.folder
+    assert saving_task.names() == {*names, "package.zip.receipt.json"}
+    assert saved["name"] == saving_task.folder
     assert {file["name"] for file in saved["files"]} == names
-    receipt = json.loads((bench.path / "package.zip.receipt.json").read_text())
+    receipt = json.loads((saving_task.path / "package.zip.receipt.json").read_text())
     assert receipt["file"] is None
     assert {file["name"] for file in receipt["files"]} == names
 
 
-def test_the_receipt_and_the_asset_tell_all(bench: Bench) -> None:
+def test_the_receipt_and_the_asset_tell_all(saving_task: SavingTask) -> None:
     asset = Asset("talent_positions_package")
-    saved = bench.save(**ALL_THREE, receipt=True, outlets=[asset])
-    receipt = json.loads((bench.path / "package.zip.receipt.json").read_text())
+    saved = saving_task.save(**ALL_THREE, receipt=True, outlets=[asset])
+    receipt = json.loads((saving_task.path / "package.zip.receipt.json").read_text())
     assert receipt["written_by"] == "airflow-provider-talent-dmf"
-    assert (receipt["file"], receipt["size_bytes"]) == ("package.zip", len(bench.bytes))
+    assert (receipt["file"], receipt["size_bytes"]) == ("package.zip", len(saving_task.bytes))
     assert [(file["name"], file["entity"]) for file in receipt["files"]][:2] == [
         ("package.zip", None),
         ("Positions.xlsx", "Positions"),
     ]
     for file in receipt["files"]:
-        content = (bench.path / file["name"]).read_bytes()
+        content = (saving_task.path / file["name"]).read_bytes()
         assert file["size_bytes"] == len(content)
         assert file["sha256"] == sha256(content)
         assert file["quick_xor_hash"]
-    extra = bench.context["outlet_events"][asset].extra
-    assert (extra["execution_id"], extra["rows"], extra["name"]) == (bench.package["execution_id"], 3, "package.zip")
+    extra = saving_task.context["outlet_events"][asset].extra
+    assert (extra["execution_id"], extra["rows"], extra["name"]) == (
+        saving_task.package["execution_id"],
+        3,
+        "package.zip",
+    )
     assert extra["files"] == saved["files"]
 
 
 @pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "forgotten"])
 @pytest.mark.parametrize("conflict_behavior", ["fail", "replace", "rename"])
-def test_a_retry_sends_nothing_twice(bench: Bench, conflict_behavior: str, remembered: bool) -> None:
-    first = bench.save(**ALL_THREE, conflict_behavior=conflict_behavior)
-    times = {name: (bench.path / name).stat().st_mtime_ns for name in bench.names()}
+def test_a_retry_sends_nothing_twice(saving_task: SavingTask, conflict_behavior: str, remembered: bool) -> None:
+    first = saving_task.save(**ALL_THREE, conflict_behavior=conflict_behavior)
+    times = {name: (saving_task.path / name).stat().st_mtime_ns for name in saving_task.names()}
     if not remembered:
-        bench.context["task_state_store"].clear()
-    bench.emulator.recorder.clear()
-    again = bench.save(**ALL_THREE, conflict_behavior=conflict_behavior)
+        saving_task.context["task_state_store"].clear()
+    saving_task.emulator.recorder.clear()
+    again = saving_task.save(**ALL_THREE, conflict_behavior=conflict_behavior)
     assert again == first
-    assert {name: (bench.path / name).stat().st_mtime_ns for name in bench.names()} == times
-    assert not bench.emulator.recorder.requests(action="createUploadSession")
+    assert {name: (saving_task.path / name).stat().st_mtime_ns for name in saving_task.names()} == times
+    assert not saving_task.emulator.recorder.requests(action="createUploadSession")
 
 
 @pytest.mark.parametrize("conflict_behavior", ["fail", "rename"])
 def test_a_try_that_failed_in_the_middle_is_gone_on_with(
-    places: Callable[[str], Bench], conflict_behavior: str
+    places: Callable[[str], SavingTask], conflict_behavior: str
 ) -> None:
-    bench = places("drive")
-    rule = bench.emulator.faults.add("drive.F15", match={"action": "createUploadSession"}, after=2, times=1)
+    saving_task = places("drive")
+    rule = saving_task.emulator.faults.add("drive.F15", match={"action": "createUploadSession"}, after=2, times=1)
     with pytest.raises(AirflowFailException):
-        bench.save(**ALL_THREE, conflict_behavior=conflict_behavior)
-    assert bench.names() == {"package.zip", "Positions.xlsx"}
-    bench.emulator.faults.remove(rule)
-    bench.emulator.recorder.clear()
-    bench.save(**ALL_THREE, conflict_behavior=conflict_behavior)
-    assert bench.names() == {"package.zip", *UNPACKED}
-    assert len(bench.emulator.recorder.requests(action="createUploadSession")) == 2
+        saving_task.save(**ALL_THREE, conflict_behavior=conflict_behavior)
+    assert saving_task.names() == {"package.zip", "Positions.xlsx"}
+    saving_task.emulator.faults.remove(rule)
+    saving_task.emulator.recorder.clear()
+    saving_task.save(**ALL_THREE, conflict_behavior=conflict_behavior)
+    assert saving_task.names() == {"package.zip", *UNPACKED}
+    assert len(saving_task.emulator.recorder.requests(action="createUploadSession")) == 2
 
 
-def test_other_content_under_a_name_is_a_verdict(bench: Bench) -> None:
-    bench.put("Jobs.csv", b"theirs")
+def test_other_content_under_a_name_is_a_verdict(saving_task: SavingTask) -> None:
+    saving_task.put("Jobs.csv", b"theirs")
     with pytest.raises(AirflowFailException, match=r"Jobs\.csv.* exists"):
-        bench.save(**ALL_THREE)
-    assert (bench.path / "Jobs.csv").read_bytes() == b"theirs"
+        saving_task.save(**ALL_THREE)
+    assert (saving_task.path / "Jobs.csv").read_bytes() == b"theirs"
 
 
 @pytest.mark.parametrize(
@@ -139,35 +143,37 @@ def test_other_content_under_a_name_is_a_verdict(bench: Bench) -> None:
         ({"package": "https://x"}, "XCom"),
     ],
 )
-def test_what_cannot_work_is_told_before_a_byte_moves(bench: Bench, options: dict[str, Any], words: str) -> None:
+def test_what_cannot_work_is_told_before_a_byte_moves(
+    saving_task: SavingTask, options: dict[str, Any], words: str
+) -> None:
     with pytest.raises(AirflowFailException, match=re.escape(words)):
-        bench.save(**options)
-    assert bench.names() == set()
+        saving_task.save(**options)
+    assert saving_task.names() == set()
 
 
-def test_a_package_that_is_another_one_by_now_is_not_saved(bench: Bench) -> None:
-    bench.package = {**bench.package, "version": "100-other"}
+def test_a_package_that_is_another_one_by_now_is_not_saved(saving_task: SavingTask) -> None:
+    saving_task.package = {**saving_task.package, "version": "100-other"}
     with pytest.raises(Exception, match="Clear get_package_url"):
-        bench.save()
-    assert bench.names() == set()
+        saving_task.save()
+    assert saving_task.names() == set()
 
 
-def test_what_is_told_and_kept_holds_no_secret(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_told_and_kept_holds_no_secret(saving_task: SavingTask, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), capture_logs() as entries:
-        saved = bench.save(**ALL_THREE, receipt=True)
+        saved = saving_task.save(**ALL_THREE, receipt=True)
     assert "Saved 'package.zip': " in told(entries)
-    kept = json.dumps(bench.context["task_state_store"])
-    receipt = (bench.path / "package.zip.receipt.json").read_text()
+    kept = json.dumps(saving_task.context["task_state_store"])
+    receipt = (saving_task.path / "package.zip.receipt.json").read_text()
     for text in (caplog.text, told(entries), json.dumps(saved), kept, receipt):
         assert not re.search(r"sig=(?!\*)[A-Za-z0-9%]{8}|tempauth=(?!\*)[A-Za-z0-9]{8}|Bearer [A-Za-z0-9]{8}", text)
-        assert bench.emulator.settings.client_secret not in text
+        assert saving_task.emulator.settings.client_secret not in text
 
 
 def test_an_office_file_that_a_library_rewrites_is_told(
-    places: Callable[[str], Bench], set_connection: Callable[[str, dict[str, Any]], None]
+    places: Callable[[str], SavingTask], set_connection: Callable[[str, dict[str, Any]], None]
 ) -> None:
-    bench = places("drive")
-    site = bench.emulator.connection_info()["site_id"]
+    saving_task = places("drive")
+    site = saving_task.emulator.connection_info()["site_id"]
     hook = OneDriveHook()
     hook.__dict__["_driver"] = SyncDriver(
         base_url=hook.settings.base_url,
@@ -175,19 +181,19 @@ def test_an_office_file_that_a_library_rewrites_is_told(
         tls=hook.settings.identity.tls,
         sleep=lambda _: None,
     )
-    bench.emulator.faults.add("drive.F17", mode="wrong-size", times=None)
+    saving_task.emulator.faults.add("drive.F17", mode="wrong-size", times=None)
     environment = TalentDmfHook()
     folder = OneDriveFolder(
         hook,
         hook.resolve_drive(hook.target(site=site)),
-        bench.folder,
+        saving_task.folder,
         "fail",
         stores=lambda _: None,
         sha256=False,
         progress=lambda _: None,
     )
     with environment.blob_driver() as blob:
-        execution_id = bench.package["execution_id"]
+        execution_id = saving_task.package["execution_id"]
         source = PackageSource(blob, lambda: environment.fresh_package_url(execution_id), chunk_bytes=327_680)
         positions, jobs, _ = source.contents().entities
         entries = {entry.name: entry for entry in source.contents().entries}
@@ -204,18 +210,20 @@ def test_an_office_file_that_a_library_rewrites_is_told(
 
 
 def test_a_remote_store_from_end_to_end(
-    places: Callable[[str], Bench], remote_store: RemoteStore, set_connection: Callable[[str, dict[str, Any]], None]
+    places: Callable[[str], SavingTask],
+    remote_store: RemoteStore,
+    set_connection: Callable[[str, dict[str, Any]], None],
 ) -> None:
     set_connection(remote_store.conn_id, remote_store.connection)
     destination = remote_store.url(str(uuid.uuid4()))
-    bench = places("disk")
+    saving_task = places("disk")
     folder = open_folder(destination, remote_store.conn_id)
     for number in (1, 2, 3):
         saved = TalentDmfToObjectStorageOperator(
             task_id="save",
             destination=destination,
             conn_id=remote_store.conn_id,
-            package=bench.package,
+            package=saving_task.package,
             definition_group_id=PROJECT,
             legal_entity_id="USMF",
             chunk_bytes=327_680,
@@ -224,21 +232,21 @@ def test_a_remote_store_from_end_to_end(
             unpack_name="{run} {entity}{suffix}",
             receipt=True,
             keep_last=2,
-        ).execute(bench.context)
+        ).execute(saving_task.context)
         assert saved["url"] == f"{destination}/run {number}.zip"
         for file in saved["files"]:
             content = b"".join(folder.pieces(file["name"]))
-            assert content == bench.members()[file["name"].removeprefix(f"run {number} ")]
-        bench.new_run()
+            assert content == saving_task.members()[file["name"].removeprefix(f"run {number} ")]
+        saving_task.new_run()
     assert set(folder.names()) == run_files(2, 3)
 
 
 @pytest.mark.parametrize("unpack", ["no", "beside", "instead"])
-def test_a_package_whose_entities_have_no_files(bench: Bench, unpack: str) -> None:
+def test_a_package_whose_entities_have_no_files(saving_task: SavingTask, unpack: str) -> None:
     """An empty delta may come without files (dmf.F21): the folder is there all the same, and the receipt tells."""
-    bench.emulator.faults.add("dmf.F21", delta="missing-entry", times=None)
-    bench.new_run()
-    saved = bench.save(file_name="p.zip", unpack=unpack, receipt=True)
-    assert bench.names() == {"p.zip.receipt.json"} | (set() if unpack == "instead" else {"p.zip"})
+    saving_task.emulator.faults.add("dmf.F21", delta="missing-entry", times=None)
+    saving_task.new_run()
+    saved = saving_task.save(file_name="p.zip", unpack=unpack, receipt=True)
+    assert saving_task.names() == {"p.zip.receipt.json"} | (set() if unpack == "instead" else {"p.zip"})
     assert saved.get("files", []) == []
-    assert json.loads((bench.path / "p.zip.receipt.json").read_text())["data_files"] == []
+    assert json.loads((saving_task.path / "p.zip.receipt.json").read_text())["data_files"] == []

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.object_storage_rig import Saving
-from tests.integration.transfer_rig import CHUNK_BYTES, Rig
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage
+from tests.integration.object_saving import Saving
 
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -101,16 +101,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
 
 
 @pytest.fixture
-def saving(rig: Rig, server: SftpServer, set_connection: SetConnection) -> Saving:
+def saving(exported: ExportedPackage, server: SftpServer, set_connection: SetConnection) -> Saving:
     conn_id = f"sftp_{uuid.uuid4().hex}"
     set_connection(conn_id, server.connection())
-    return Saving(rig, open_folder(f"sftp://{server.folder}/{uuid.uuid4().hex}", conn_id))
+    return Saving(exported, open_folder(f"sftp://{server.folder}/{uuid.uuid4().hex}", conn_id))
 
 
 def test_a_package_is_saved_verified_and_found_again(saving: Saving) -> None:
     seen = []
     stored = saving.save("p.zip", progress=lambda _: seen.append("p.zip" in saving.folder.names()))
-    assert saving.content("p.zip") == saving.rig.package()
+    assert saving.content("p.zip") == saving.exported.package()
     assert set(saving.folder.names()) == {"p.zip"}
     assert set(seen) == {False}, "nothing is visible before it is complete"
     assert stored.url == f"sftp://{saving.folder.path}/p.zip"
@@ -127,7 +127,7 @@ def test_a_taken_name_by_policy(saving: Saving, policy: Any) -> None:
         return
     stored = saving.save("p.zip", policy)
     assert stored.name == {"replace": "p.zip", "rename": "p 1.zip"}[policy]
-    assert saving.content(stored.name) == saving.rig.package()
+    assert saving.content(stored.name) == saving.exported.package()
     assert set(saving.folder.names()) == {"p.zip", stored.name}
 
 
@@ -145,16 +145,16 @@ def account(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a login with a password")
 def test_a_password_serves_as_well(
-    rig: Rig, server: SftpServer, set_connection: SetConnection, account: tuple[str, str]
+    exported: ExportedPackage, server: SftpServer, set_connection: SetConnection, account: tuple[str, str]
 ) -> None:
     login, password = account
     connection = {**server.connection(private_key=None), "login": login, "password": password}
     set_connection("by_password", connection)
     folder = Path(tempfile.gettempdir()) / f"sftp {uuid.uuid4().hex}"
     try:
-        saving = Saving(rig, open_folder(f"sftp://{folder}", "by_password"))
+        saving = Saving(exported, open_folder(f"sftp://{folder}", "by_password"))
         saving.save("p.zip")
-        assert saving.content("p.zip") == rig.package()
+        assert saving.content("p.zip") == exported.package()
         set_connection("wrong_password", {**connection, "password": "wrong"})
         with pytest.raises(PermissionDeniedError, match="does not accept the login") as caught:
             open_folder(f"sftp://{folder}", "wrong_password")
@@ -211,9 +211,11 @@ def test_the_url_and_the_connection_name_one_host(server: SftpServer, set_connec
         open_folder("sftp:///exports", None)
 
 
-def test_a_folder_that_cannot_be_made(server: SftpServer, set_connection: SetConnection, rig: Rig) -> None:
+def test_a_folder_that_cannot_be_made(
+    server: SftpServer, set_connection: SetConnection, exported: ExportedPackage
+) -> None:
     set_connection("file", server.connection())
     server.folder.mkdir(exist_ok=True)
     (server.folder / "a file").write_text("x")
     with pytest.raises(TransportError, match="make the folder"):
-        Saving(rig, open_folder(f"sftp://{server.folder}/a file/below", "file")).save("p.zip")
+        Saving(exported, open_folder(f"sftp://{server.folder}/a file/below", "file")).save("p.zip")

@@ -19,8 +19,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from tests.integration.conftest import INSTANT
+from tests.integration.exported_package import CHUNK_BYTES, QUICK_POLICY, ExportedPackage, MemoryStore, fail_at, sha256
 from tests.integration.records import StateStore
-from tests.integration.transfer_rig import CHUNK_BYTES, QUICK_POLICY, MemoryStore, Rig, fail_at, sha256
 
 from dmf_emulator import Emulator, Pace
 from talent_dmf.api.choices import ConflictBehavior
@@ -53,191 +53,193 @@ PACKAGE_BYTES = 7 * CHUNK_BYTES + 12_345
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
 
 
-def test_saves_the_package(rig: Rig) -> None:
-    expected = rig.package()
+def test_saves_the_package(exported: ExportedPackage) -> None:
+    expected = exported.package()
     told = []
-    result = rig.pump("happy.zip", progress=told.append, sha256=True).run()
+    result = exported.pump("happy.zip", progress=told.append, sha256=True).run()
     assert len(expected) == PACKAGE_BYTES
-    assert rig.saved("happy.zip") == expected
+    assert exported.saved("happy.zip") == expected
     assert result.item.name == "happy.zip"
     assert result.item.size_bytes == result.size_bytes == result.bytes_sent == PACKAGE_BYTES
     assert result.item.quick_xor_hash == result.quick_xor_hash
     assert result.sha256 == sha256(expected)
     assert (result.resumes, result.resumed_from_bytes, result.already_there) == (0, 0, False)
     assert [progress.done_bytes for progress in told] == [CHUNK_BYTES * count for count in range(1, 8)]
-    assert rig.links == 1
+    assert exported.links == 1
 
 
-def test_reads_what_the_package_holds_by_ranges(rig: Rig) -> None:
+def test_reads_what_the_package_holds_by_ranges(exported: ExportedPackage) -> None:
     def protocol(url: SecretUrl) -> Steps[PackageContents]:
         source = yield from probe(url)
         return (yield from read_package(source))
 
-    contents = run_with_link(rig.blob, rig.mint, protocol)
-    with zipfile.ZipFile(io.BytesIO(rig.package())) as archive:
+    contents = run_with_link(exported.blob, exported.mint, protocol)
+    with zipfile.ZipFile(io.BytesIO(exported.package())) as archive:
         assert [entry.name for entry in contents.entries] == archive.namelist()
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     assert contents.entities[0].file_name == "Workers.xlsx"
     assert {entity.file_name: entity.size_bytes for entity in contents.entities}.items() <= sizes.items()
     assert contents.definition_group_id == "Export Workers"
-    ranges = [record.range for record in rig.emulator.recorder.requests(origin="blob") if record.method == "GET"]
+    ranges = [record.range for record in exported.emulator.recorder.requests(origin="blob") if record.method == "GET"]
     assert 1 <= len([asked for asked in ranges if asked]) <= 4
 
 
-def test_the_upload_url_sees_no_bearer_and_no_range_twice(rig: Rig) -> None:
-    rig.pump("wire.zip").run()
-    sent = rig.emulator.recorder.requests(action="uploadRange")
+def test_the_upload_url_sees_no_bearer_and_no_range_twice(exported: ExportedPackage) -> None:
+    exported.pump("wire.zip").run()
+    sent = exported.emulator.recorder.requests(action="uploadRange")
     assert not any(record.has_header("authorization") for record in sent)
-    assert [record.content_range for record in sent] == rig.ranges(PACKAGE_BYTES)
-    fingerprint, *read = rig.emulator.recorder.requests(origin="blob", action="GetBlob")
+    assert [record.content_range for record in sent] == exported.ranges(PACKAGE_BYTES)
+    fingerprint, *read = exported.emulator.recorder.requests(origin="blob", action="GetBlob")
     assert fingerprint.range == f"bytes={PACKAGE_BYTES - 65536}-{PACKAGE_BYTES - 1}"
     assert [record.range for record in read] == [
-        f"bytes={each.removeprefix('bytes ').partition('/')[0]}" for each in rig.ranges(PACKAGE_BYTES)
+        f"bytes={each.removeprefix('bytes ').partition('/')[0]}" for each in exported.ranges(PACKAGE_BYTES)
     ]
 
 
 @pytest.mark.parametrize("chunk_bytes", [2 * CHUNK_BYTES, 32 * CHUNK_BYTES])
-def test_any_size_of_ranges(rig: Rig, chunk_bytes: int) -> None:
+def test_any_size_of_ranges(exported: ExportedPackage, chunk_bytes: int) -> None:
     name = f"chunks {chunk_bytes}.zip"
-    result = rig.pump(name, chunk_bytes=chunk_bytes).run()
-    assert rig.saved(name) == rig.package()
-    assert len(rig.ranges_sent()) == -(-PACKAGE_BYTES // chunk_bytes)
+    result = exported.pump(name, chunk_bytes=chunk_bytes).run()
+    assert exported.saved(name) == exported.package()
+    assert len(exported.ranges_sent()) == -(-PACKAGE_BYTES // chunk_bytes)
     assert result.item.quick_xor_hash == result.quick_xor_hash
 
 
-def test_folders_are_made(rig: Rig) -> None:
-    rig.pump("a.zip", folder="Deep/er #1/100%").run()
-    assert rig.saved("a.zip", "Deep/er #1/100%") == rig.package()
+def test_folders_are_made(exported: ExportedPackage) -> None:
+    exported.pump("a.zip", folder="Deep/er #1/100%").run()
+    assert exported.saved("a.zip", "Deep/er #1/100%") == exported.package()
 
 
 @pytest.mark.parametrize("policy", ["replace", "rename"])
-def test_a_taken_name_by_policy(rig: Rig, policy: ConflictBehavior) -> None:
+def test_a_taken_name_by_policy(exported: ExportedPackage, policy: ConflictBehavior) -> None:
     name = f"taken {policy}.zip"
-    first = rig.pump(name).run()
-    rig.export(str(uuid.uuid4()), "DEMF")
-    second = rig.pump(name, policy).run()
+    first = exported.pump(name).run()
+    exported.export(str(uuid.uuid4()), "DEMF")
+    second = exported.pump(name, policy).run()
     assert (second.item.id == first.item.id) == (policy == "replace")
     assert second.item.name == {"replace": name, "rename": f"taken {policy} 1.zip"}[policy]
-    assert rig.saved(second.item.name) == rig.package()
+    assert exported.saved(second.item.name) == exported.package()
 
 
-def test_a_taken_name_fails_before_a_byte_moves(rig: Rig) -> None:
-    rig.pump("once.zip").run()
-    before = rig.saved("once.zip")
-    rig.emulator.recorder.clear()
+def test_a_taken_name_fails_before_a_byte_moves(exported: ExportedPackage) -> None:
+    exported.pump("once.zip").run()
+    before = exported.saved("once.zip")
+    exported.emulator.recorder.clear()
     with pytest.raises(NameConflictError, match="exists in OneDrive already"):
-        rig.pump("once.zip").run()
-    assert rig.ranges_sent() == []
-    assert rig.saved("once.zip") == before
+        exported.pump("once.zip").run()
+    assert exported.ranges_sent() == []
+    assert exported.saved("once.zip") == before
 
 
 @pytest.mark.parametrize(("folder", "name"), [("Exports", "a:b.zip"), ("a/../b", "a.zip"), ("Exports", "CON")])
-def test_an_impossible_name_fails_before_any_request(rig: Rig, folder: str, name: str) -> None:
-    rig.emulator.recorder.clear()
+def test_an_impossible_name_fails_before_any_request(exported: ExportedPackage, folder: str, name: str) -> None:
+    exported.emulator.recorder.clear()
     with pytest.raises(DestinationError, match="does not accept"):
-        rig.pump(name, folder=folder)
-    assert rig.emulator.recorder.requests() == []
+        exported.pump(name, folder=folder)
+    assert exported.emulator.recorder.requests() == []
 
 
-def test_a_drive_that_does_not_exist(rig: Rig) -> None:
+def test_a_drive_that_does_not_exist(exported: ExportedPackage) -> None:
     with pytest.raises(DestinationError, match="does not exist"):
-        rig.pump("a.zip", drive_id="b!nowhere").run()
+        exported.pump("a.zip", drive_id="b!nowhere").run()
 
 
-def test_the_second_try_goes_on_where_the_server_stands(rig: Rig) -> None:
+def test_the_second_try_goes_on_where_the_server_stands(exported: ExportedPackage) -> None:
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("resumed.zip", session_store=store, progress=fail_at(3, KeyboardInterrupt)).run()
-    assert rig.saved("resumed.zip") is None
-    first = rig.ranges_sent()
-    rig.emulator.recorder.clear()
-    result = rig.pump("resumed.zip", session_store=store).run()
-    assert len(rig.emulator.recorder.requests(origin="blob")) == 2 + 5, "nothing is read again for the hash"
-    assert rig.saved("resumed.zip") == rig.package()
+        exported.pump("resumed.zip", session_store=store, progress=fail_at(3, KeyboardInterrupt)).run()
+    assert exported.saved("resumed.zip") is None
+    first = exported.ranges_sent()
+    exported.emulator.recorder.clear()
+    result = exported.pump("resumed.zip", session_store=store).run()
+    assert len(exported.emulator.recorder.requests(origin="blob")) == 2 + 5, "nothing is read again for the hash"
+    assert exported.saved("resumed.zip") == exported.package()
     assert result.resumed_from_bytes == 3 * CHUNK_BYTES
     assert result.bytes_sent == PACKAGE_BYTES - 3 * CHUNK_BYTES
-    assert first + rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
+    assert first + exported.ranges_sent() == exported.ranges(PACKAGE_BYTES)
 
 
-def test_the_state_kept_may_be_older_than_the_session(rig: Rig) -> None:
+def test_the_state_kept_may_be_older_than_the_session(exported: ExportedPackage) -> None:
     """After kill -9 the store holds what was saved some seconds before: here, the very beginning."""
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("killed.zip", session_store=store, progress=fail_at(5, KeyboardInterrupt)).run()
+        exported.pump("killed.zip", session_store=store, progress=fail_at(5, KeyboardInterrupt)).run()
     del store.kept[1:]
     assert store.kept[0].hash_state == (0, "0")
-    result = rig.pump("killed.zip", session_store=store, sha256=True).run()
-    assert rig.saved("killed.zip") == rig.package()
+    result = exported.pump("killed.zip", session_store=store, sha256=True).run()
+    assert exported.saved("killed.zip") == exported.package()
     assert result.bytes_sent == PACKAGE_BYTES - 5 * CHUNK_BYTES
-    assert result.sha256 == sha256(rig.package())
+    assert result.sha256 == sha256(exported.package())
 
 
-def test_the_second_try_after_success_finds_it_done(rig: Rig) -> None:
+def test_the_second_try_after_success_finds_it_done(exported: ExportedPackage) -> None:
     store = MemoryStore()
-    first = rig.pump("done.zip", session_store=store).run()
+    first = exported.pump("done.zip", session_store=store).run()
     assert "tempauth" not in str(store.kept[-1].to_json())
-    rig.emulator.recorder.clear()
-    second = rig.pump("done.zip", session_store=store, sha256=True).run()
+    exported.emulator.recorder.clear()
+    second = exported.pump("done.zip", session_store=store, sha256=True).run()
     assert second.already_there
     assert (second.item, second.quick_xor_hash, second.bytes_sent) == (first.item, first.quick_xor_hash, 0)
-    assert second.sha256 == sha256(rig.package())
-    assert rig.ranges_sent() == []
+    assert second.sha256 == sha256(exported.package())
+    assert exported.ranges_sent() == []
 
 
-def test_a_completed_upload_whose_news_was_lost_is_found(rig: Rig) -> None:
+def test_a_completed_upload_whose_news_was_lost_is_found(exported: ExportedPackage) -> None:
     """Killed between the last range and the record of success: the session is gone, the file is there."""
     store = MemoryStore()
-    first = rig.pump("lost.zip", session_store=store).run()
+    first = exported.pump("lost.zip", session_store=store).run()
     del store.kept[1:]
     assert store.kept[0].upload_url
-    rig.emulator.recorder.clear()
-    second = rig.pump("lost.zip", session_store=store).run()
+    exported.emulator.recorder.clear()
+    second = exported.pump("lost.zip", session_store=store).run()
     assert second.already_there
     assert second.item.id == first.item.id
-    assert rig.ranges_sent() == []
+    assert exported.ranges_sent() == []
 
 
-def test_a_session_for_another_package_is_cancelled(rig: Rig) -> None:
+def test_a_session_for_another_package_is_cancelled(exported: ExportedPackage) -> None:
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("other.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
-    rig.export(str(uuid.uuid4()), "DEMF")
-    result = rig.pump("other.zip", session_store=store).run()
+        exported.pump("other.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
+    exported.export(str(uuid.uuid4()), "DEMF")
+    result = exported.pump("other.zip", session_store=store).run()
     assert (result.resumed_from_bytes, result.item.name) == (0, "other.zip")
-    assert rig.saved("other.zip") == rig.package()
-    assert rig.open_sessions() == []
+    assert exported.saved("other.zip") == exported.package()
+    assert exported.open_sessions() == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, TransportError("the network is down")])
-def test_without_a_store_a_session_is_cancelled(rig: Rig, error: type[BaseException] | BaseException) -> None:
+def test_without_a_store_a_session_is_cancelled(
+    exported: ExportedPackage, error: type[BaseException] | BaseException
+) -> None:
     with pytest.raises(type(error) if isinstance(error, BaseException) else error):
-        rig.pump("given up.zip", progress=fail_at(2, error)).run()
-    assert rig.open_sessions() == []
-    assert rig.saved("given up.zip") is None
+        exported.pump("given up.zip", progress=fail_at(2, error)).run()
+    assert exported.open_sessions() == []
+    assert exported.saved("given up.zip") is None
 
 
-def test_a_verdict_cancels_the_session_and_forgets_it(rig: Rig) -> None:
+def test_a_verdict_cancels_the_session_and_forgets_it(exported: ExportedPackage) -> None:
     store = MemoryStore()
     with pytest.raises(PermissionDeniedError):
-        rig.pump("verdict.zip", session_store=store, progress=fail_at(2, PermissionDeniedError("no"))).run()
-    assert rig.open_sessions() == []
+        exported.pump("verdict.zip", session_store=store, progress=fail_at(2, PermissionDeniedError("no"))).run()
+    assert exported.open_sessions() == []
     assert store.kept == []
 
 
-def test_cancelled_from_outside_keeps_the_session(rig: Rig) -> None:
+def test_cancelled_from_outside_keeps_the_session(exported: ExportedPackage) -> None:
     store, told = MemoryStore(), []
-    pump = rig.pump("stopped.zip", session_store=store, progress=told.append, cancelled=lambda: len(told) >= 2)
+    pump = exported.pump("stopped.zip", session_store=store, progress=told.append, cancelled=lambda: len(told) >= 2)
     with pytest.raises(TransferStoppedError) as caught:
         pump.run()
     assert caught.value.retryable
-    assert len(rig.open_sessions()) == 1
-    assert rig.pump("stopped.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
+    assert len(exported.open_sessions()) == 1
+    assert exported.pump("stopped.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
 
 
 def test_an_expired_link_is_renewed_in_the_middle() -> None:
     # Graph's token and the upload session live by the same clock: the session goes on, the token is renewed.
     with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6})) as slow:
-        patient = Rig(slow)
+        patient = ExportedPackage(slow)
         patient.export(str(uuid.uuid4()))
 
         def expire_there(progress: Progress) -> None:
@@ -255,7 +257,7 @@ def test_an_expired_link_is_renewed_in_the_middle() -> None:
 def test_a_fresh_link_may_lead_to_another_copy_of_the_same_package() -> None:
     """Each link names a copy (docs/wire/dmf-package-api.md#copies-of-a-package); their content is common."""
     with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6, "new_copy_per_link": True})) as copying:
-        patient = Rig(copying)
+        patient = ExportedPackage(copying)
         patient.export(str(uuid.uuid4()))
         store = MemoryStore()
         with pytest.raises(KeyboardInterrupt):
@@ -274,54 +276,54 @@ def test_a_fresh_link_may_lead_to_another_copy_of_the_same_package() -> None:
         patient.close()
 
 
-def test_a_link_that_is_never_accepted_ends(rig: Rig) -> None:
+def test_a_link_that_is_never_accepted_ends(exported: ExportedPackage) -> None:
     store = MemoryStore()
-    rig.emulator.faults.add("drive.F20", mode="expired", times=None, after=3, match={"action": "GetBlob"})
+    exported.emulator.faults.add("drive.F20", mode="expired", times=None, after=3, match={"action": "GetBlob"})
     with pytest.raises(PackageLinkExpiredError) as caught:
-        rig.pump("never.zip", session_store=store).run()
+        exported.pump("never.zip", session_store=store).run()
     assert "sig=" not in str(caught.value)
-    assert len(rig.open_sessions()) == 1
+    assert len(exported.open_sessions()) == 1
     assert store.kept[-1].upload_url, "a retry may get a link that is accepted"
-    rig.emulator.faults.clear()
-    rig.emulator.faults.add("drive.F20", mode="expired", times=None, after=3, match={"action": "GetBlob"})
+    exported.emulator.faults.clear()
+    exported.emulator.faults.add("drive.F20", mode="expired", times=None, after=3, match={"action": "GetBlob"})
     with pytest.raises(PackageLinkExpiredError):
-        rig.pump("again.zip").run()
-    assert rig.open_sessions() == ["never.zip"], "without a store nobody will go on, so it is cancelled"
+        exported.pump("again.zip").run()
+    assert exported.open_sessions() == ["never.zip"], "without a store nobody will go on, so it is cancelled"
 
 
-def test_links_that_expire_again_and_again_are_renewed_as_often(rig: Rig) -> None:
+def test_links_that_expire_again_and_again_are_renewed_as_often(exported: ExportedPackage) -> None:
     """Only refusals in a row are a matter of something else than age."""
 
     expired: list[int] = []
 
     def expire(progress: Progress) -> None:
-        if len(rig.emulator.recorder.requests(fault="drive.F20")) == len(expired):
-            rig.emulator.faults.add("drive.F20", mode="expired", times=1, match={"action": "GetBlob"})
+        if len(exported.emulator.recorder.requests(fault="drive.F20")) == len(expired):
+            exported.emulator.faults.add("drive.F20", mode="expired", times=1, match={"action": "GetBlob"})
             expired.append(progress.done_bytes)
 
-    result = rig.pump("aging.zip", progress=expire).run()
-    rig.emulator.faults.clear()
-    assert rig.saved("aging.zip") == rig.package()
+    result = exported.pump("aging.zip", progress=expire).run()
+    exported.emulator.faults.clear()
+    assert exported.saved("aging.zip") == exported.package()
     assert result.bytes_sent == PACKAGE_BYTES
-    assert rig.links >= 4
+    assert exported.links >= 4
 
 
-def test_a_session_that_follows_a_lost_one_is_kept_at_once(rig: Rig) -> None:
+def test_a_session_that_follows_a_lost_one_is_kept_at_once(exported: ExportedPackage) -> None:
     """Who is killed right after it must not leave a session behind that blocks the name and that nobody knows."""
     store = MemoryStore()
     known: list[bool] = []
 
     def look(progress: Progress) -> None:
-        (session,) = rig.emulator.state.uploads.all()
+        (session,) = exported.emulator.state.uploads.all()
         known.append(session.session_id in store.kept[-1].upload_url)
 
-    rig.emulator.faults.add("drive.F7", mode="forever", after=3)
-    rig.pump("kept.zip", progress=look, session_store=store, clock=lambda: 0.0).run()
-    assert rig.emulator.recorder.requests(fault="drive.F7")
+    exported.emulator.faults.add("drive.F7", mode="forever", after=3)
+    exported.pump("kept.zip", progress=look, session_store=store, clock=lambda: 0.0).run()
+    assert exported.emulator.recorder.requests(fault="drive.F7")
     assert all(known)
 
 
-def test_a_task_that_is_being_stopped_keeps_its_session_whatever_ends_it(rig: Rig) -> None:
+def test_a_task_that_is_being_stopped_keeps_its_session_whatever_ends_it(exported: ExportedPackage) -> None:
     store, told = MemoryStore(), []
 
     def stop(progress: Progress) -> None:
@@ -330,14 +332,14 @@ def test_a_task_that_is_being_stopped_keeps_its_session_whatever_ends_it(rig: Ri
             raise PermissionDeniedError("no")
 
     with pytest.raises(PermissionDeniedError):
-        rig.pump("stopping.zip", session_store=store, progress=stop, cancelled=lambda: len(told) == 2).run()
-    assert rig.pump("stopping.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
+        exported.pump("stopping.zip", session_store=store, progress=stop, cancelled=lambda: len(told) == 2).run()
+    assert exported.pump("stopping.zip", session_store=store).run().resumed_from_bytes == 2 * CHUNK_BYTES
 
 
 def test_a_fresh_link_to_another_package_never_makes_a_mixture() -> None:
     """The session outlives the link here, so nothing but the comparison keeps the two apart."""
     with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6})) as slow:
-        patient, first, second = Rig(slow), str(uuid.uuid4()), str(uuid.uuid4())
+        patient, first, second = ExportedPackage(slow), str(uuid.uuid4()), str(uuid.uuid4())
         patient.export(first)
         patient.export(second, "DEMF")
         links: list[str] = []
@@ -357,29 +359,29 @@ def test_a_fresh_link_to_another_package_never_makes_a_mixture() -> None:
         patient.close()
 
 
-def test_a_package_that_changes_in_the_middle(rig: Rig) -> None:
+def test_a_package_that_changes_in_the_middle(exported: ExportedPackage) -> None:
     """The link that is fetched when the first one expires leads to another package."""
-    first, second = rig.execution_id, str(uuid.uuid4())
-    rig.export(second, "DEMF")
+    first, second = exported.execution_id, str(uuid.uuid4())
+    exported.export(second, "DEMF")
     links: list[str] = []
 
     def mint() -> SecretUrl:
-        rig.execution_id = first if len(links) < 1 else second
-        links.append(rig.execution_id)
-        return rig.mint()
+        exported.execution_id = first if len(links) < 1 else second
+        links.append(exported.execution_id)
+        return exported.mint()
 
     def spoil(progress: Progress) -> None:
         if progress.done_bytes == 3 * CHUNK_BYTES and links == [first]:
-            rig.emulator.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
+            exported.emulator.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
 
-    result = rig.pump("swapped.zip", progress=spoil, mint_url=mint).run()
-    assert rig.execution_id == second
-    assert rig.saved("swapped.zip") == rig.package()
-    assert result.quick_xor_hash == QuickXor(rig.package()).base64()
-    assert rig.open_sessions() == []
+    result = exported.pump("swapped.zip", progress=spoil, mint_url=mint).run()
+    assert exported.execution_id == second
+    assert exported.saved("swapped.zip") == exported.package()
+    assert result.quick_xor_hash == QuickXor(exported.package()).base64()
+    assert exported.open_sessions() == []
 
 
-def test_sealed_state_survives_in_a_text(rig: Rig) -> None:
+def test_sealed_state_survives_in_a_text(exported: ExportedPackage) -> None:
     writes: list[str] = []
 
     class Texts(dict[str, str]):
@@ -393,43 +395,43 @@ def test_sealed_state_survives_in_a_text(rig: Rig) -> None:
         return SealedSessionStore(state, "", Sealer(secret, context))
 
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("sealed.zip", session_store=store("s3cret"), progress=fail_at(4, KeyboardInterrupt)).run()
+        exported.pump("sealed.zip", session_store=store("s3cret"), progress=fail_at(4, KeyboardInterrupt)).run()
     assert writes
     assert not any("tempauth" in text or "sealed.zip" in text or "http" in text for text in writes)
     assert store("another").load() is None
     assert store("s3cret", "another task").load() is None
-    result = rig.pump("sealed.zip", session_store=store("s3cret")).run()
+    result = exported.pump("sealed.zip", session_store=store("s3cret")).run()
     assert result.resumed_from_bytes == 4 * CHUNK_BYTES
-    assert rig.saved("sealed.zip") == rig.package()
+    assert exported.saved("sealed.zip") == exported.package()
 
 
-def test_a_tampered_state_starts_anew(rig: Rig) -> None:
+def test_a_tampered_state_starts_anew(exported: ExportedPackage) -> None:
     state = TaskState(StateStore({"x": "gAAAAA" + "A" * 80}), "x", logging.getLogger("t"))
     store = SealedSessionStore(state, "", Sealer("s3cret", "x"))
     assert store.load() is None
-    assert rig.pump("tampered.zip", session_store=store).run().resumed_from_bytes == 0
+    assert exported.pump("tampered.zip", session_store=store).run().resumed_from_bytes == 0
 
 
 def test_no_bytes_at_all() -> None:
     """An upload session cannot carry a file of no bytes."""
     with Emulator(SETTINGS) as running:
-        rig = Rig(running)
-        rig.export(str(uuid.uuid4()))
-        result = rig.pump("empty.bin", file=PackageFile("empty.bin", 0, "x"), sha256=True).run()
-        assert rig.saved("empty.bin") == b""
+        exported = ExportedPackage(running)
+        exported.export(str(uuid.uuid4()))
+        result = exported.pump("empty.bin", file=PackageFile("empty.bin", 0, "x"), sha256=True).run()
+        assert exported.saved("empty.bin") == b""
         assert (result.item.size_bytes, result.quick_xor_hash) == (0, "AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
         assert result.sha256 == sha256(b"")
-        rig.close()
+        exported.close()
 
 
-def test_what_is_logged_holds_no_secret(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_logged_holds_no_secret(exported: ExportedPackage, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("quiet.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
-    rig.pump("quiet.zip", session_store=store, progress=ProgressLog(logging.getLogger("t"), 0.0)).run()
+        exported.pump("quiet.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
+    exported.pump("quiet.zip", session_store=store, progress=ProgressLog(logging.getLogger("t"), 0.0)).run()
     assert "Saving in OneDrive: " in caplog.text
-    queries = [urlsplit(url).query for url in (rig.mint().reveal(), store.kept[0].upload_url)]
+    queries = [urlsplit(url).query for url in (exported.mint().reveal(), store.kept[0].upload_url)]
     signature, token = parse_qs(queries[0])["sig"][0], parse_qs(queries[1])["tempauth"][0]
     assert not [secret for secret in (signature, quote(signature), token, "eyJ") if secret in caplog.text]
 
@@ -440,18 +442,18 @@ import json, sys
 from pathlib import Path
 from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
 from talent_dmf.destinations.task_state import TaskState
-from tests.integration.transfer_rig import Rig, StandIn
+from tests.integration.exported_package import ExportedPackage, StandIn
 
 info, execution_id, state = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-rig = Rig(StandIn(info))
-rig.execution_id = execution_id
+exported = ExportedPackage(StandIn(info))
+exported.execution_id = execution_id
 
 class Files:
     get = staticmethod(lambda key: state.read_text() if state.exists() else None)
     set = staticmethod(lambda key, text: state.write_text(text))
 
 store = SealedSessionStore(TaskState(Files(), "x", None), "", Sealer("s3cret", "c"))
-result = rig.pump("killed -9.zip", session_store=store).run()
+result = exported.pump("killed -9.zip", session_store=store).run()
 print(json.dumps([result.resumed_from_bytes, result.bytes_sent]))
 """
 
@@ -459,94 +461,109 @@ print(json.dumps([result.resumed_from_bytes, result.bytes_sent]))
 def test_a_killed_worker_is_taken_over_where_it_stopped(tmp_path: Path) -> None:
     slow = {"sharepoint": Pace(bytes_per_second=2_000_000)}
     with Emulator(replace(SETTINGS, pacing=slow)) as running:
-        rig = Rig(running)
-        rig.export(str(uuid.uuid4()))
-        command = [sys.executable, "-c", WORKER, json.dumps(rig.info), rig.execution_id, str(tmp_path / "state")]
+        exported = ExportedPackage(running)
+        exported.export(str(uuid.uuid4()))
+        command = [
+            sys.executable,
+            "-c",
+            WORKER,
+            json.dumps(exported.info),
+            exported.execution_id,
+            str(tmp_path / "state"),
+        ]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
         deadline = time.monotonic() + 30
-        while len(rig.ranges_sent()) < 3 and time.monotonic() < deadline:
+        while len(exported.ranges_sent()) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
         first.kill()
         first.communicate()
         assert first.returncode == -signal.SIGKILL
-        assert rig.saved("killed -9.zip") is None
-        sent = rig.ranges_sent()
+        assert exported.saved("killed -9.zip") is None
+        sent = exported.ranges_sent()
         second = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
         resumed_from, bytes_sent = json.loads(second.stdout.splitlines()[-1])
-        assert rig.saved("killed -9.zip") == rig.package()
+        assert exported.saved("killed -9.zip") == exported.package()
         assert resumed_from >= 3 * CHUNK_BYTES
         assert bytes_sent == PACKAGE_BYTES - resumed_from
         assert len(sent) <= 5
-        rig.close()
+        exported.close()
 
 
-def test_a_policy_that_is_given_is_kept_to(rig: Rig) -> None:
-    rig.emulator.faults.add("drive.F20", mode="ignores-range", times=None)
+def test_a_policy_that_is_given_is_kept_to(exported: ExportedPackage) -> None:
+    exported.emulator.faults.add("drive.F20", mode="ignores-range", times=None)
     with pytest.raises(TransportError):
-        rig.pump("policy.zip", source=rig.driver("", policy=replace(QUICK_POLICY, max_attempts=2))).run()
-    assert len(rig.emulator.recorder.requests(fault="drive.F20")) == 2
+        exported.pump("policy.zip", source=exported.driver("", policy=replace(QUICK_POLICY, max_attempts=2))).run()
+    assert len(exported.emulator.recorder.requests(fault="drive.F20")) == 2
 
 
-def test_links_are_refused_three_times_in_a_row_only(rig: Rig) -> None:
+def test_links_are_refused_three_times_in_a_row_only(exported: ExportedPackage) -> None:
     """Each fresh link is looked at first, which is accepted; what is refused is the range after it."""
     refused = {"mode": "expired", "times": None, "match": {"action": "GetBlob"}}
-    rule = rig.emulator.faults.add("drive.F20", request_index=[1, 3, 6, 8], **refused)
-    assert rig.pump("in between.zip").run().resumes == 4
-    assert rig.saved("in between.zip") == rig.package()
-    rig.emulator.faults.remove(rule)
-    links = rig.links
-    rig.emulator.faults.add("drive.F20", request_index=[1, 3, 5], **refused)
+    rule = exported.emulator.faults.add("drive.F20", request_index=[1, 3, 6, 8], **refused)
+    assert exported.pump("in between.zip").run().resumes == 4
+    assert exported.saved("in between.zip") == exported.package()
+    exported.emulator.faults.remove(rule)
+    links = exported.links
+    exported.emulator.faults.add("drive.F20", request_index=[1, 3, 5], **refused)
     with pytest.raises(PackageLinkExpiredError):
-        rig.pump("in a row.zip").run()
-    assert rig.links - links == 3
+        exported.pump("in a row.zip").run()
+    assert exported.links - links == 3
 
 
-def test_a_package_that_changes_again_and_again_ends(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_package_that_changes_again_and_again_ends(
+    exported: ExportedPackage, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each look shows a version that is not there any more when it is read."""
     changes = {"times": None, "match": {"action": "GetBlob"}, "request_index": [1, 3, 5]}
-    rig.emulator.faults.add("drive.F20", mode="changed", **changes)
+    exported.emulator.faults.add("drive.F20", mode="changed", **changes)
     with pytest.raises(SourceChangedError):
-        rig.pump("restless.zip").run()
-    assert len(rig.emulator.recorder.requests(fault="drive.F20")) == 3
+        exported.pump("restless.zip").run()
+    assert len(exported.emulator.recorder.requests(fault="drive.F20")) == 3
     assert caplog.text.count("starting over with its present version") == 2
-    assert rig.saved("restless.zip") is None
-    assert rig.open_sessions() == []
+    assert exported.saved("restless.zip") is None
+    assert exported.open_sessions() == []
 
 
-def test_a_file_of_a_package_that_changes_is_looked_for_again(rig: Rig) -> None:
+def test_a_file_of_a_package_that_changes_is_looked_for_again(exported: ExportedPackage) -> None:
     """Its place in another package may be another one."""
-    source, planned = rig.source(), list[PackageFile]()
+    source, planned = exported.source(), list[PackageFile]()
 
     def plan() -> list[PackageFile]:
         entry = max(source.contents().entries, key=lambda each: each.size_bytes)
         planned.append(PackageFile("part.bin", entry.size_bytes, "v", entry=entry))
         return planned[-1:]
 
-    rig.emulator.faults.add("drive.F20", mode="changed", times=1, after=6)
+    exported.emulator.faults.add("drive.F20", mode="changed", times=1, after=6)
     target = UploadTarget("Exports", "part.bin")
     result = save_files(
-        source, plan, lambda file: PackagePump(source, file, rig.graph, drive_id=rig.drive_id, target=target).run()
+        source,
+        plan,
+        lambda file: PackagePump(source, file, exported.graph, drive_id=exported.drive_id, target=target).run(),
     )
-    assert rig.emulator.recorder.requests(fault="drive.F20")
+    assert exported.emulator.recorder.requests(fault="drive.F20")
     assert len(planned) == 2
-    with zipfile.ZipFile(io.BytesIO(rig.package())) as archive:
+    with zipfile.ZipFile(io.BytesIO(exported.package())) as archive:
         assert planned[-1].entry is not None
-        assert rig.saved("part.bin") == archive.read(planned[-1].entry.name)
+        assert exported.saved("part.bin") == archive.read(planned[-1].entry.name)
     assert result[0].size_bytes == planned[-1].size_bytes
-    assert rig.open_sessions() == []
+    assert exported.open_sessions() == []
 
 
-def test_a_file_that_arrives_wrong_is_sent_once_more_only(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    rig.emulator.faults.add("drive.F17", mode="wrong-hash", times=None)
+def test_a_file_that_arrives_wrong_is_sent_once_more_only(
+    exported: ExportedPackage, caplog: pytest.LogCaptureFixture
+) -> None:
+    exported.emulator.faults.add("drive.F17", mode="wrong-hash", times=None)
     with pytest.raises(TransferMismatchError):
-        rig.pump("wrong.zip").run()
-    assert len(rig.emulator.recorder.requests(action="createUploadSession")) == 2
+        exported.pump("wrong.zip").run()
+    assert len(exported.emulator.recorder.requests(action="createUploadSession")) == 2
     assert caplog.text.count("Sending it once more.") == 1
 
 
 @pytest.mark.parametrize(("step", "chunks"), [(0.0, [7]), (2.5, [3, 5, 7, 7]), (5.0, [2, 3, 4, 5, 6, 7, 7])])
-def test_the_session_is_kept_every_few_seconds_not_for_every_range(rig: Rig, step: float, chunks: list[int]) -> None:
+def test_the_session_is_kept_every_few_seconds_not_for_every_range(
+    exported: ExportedPackage, step: float, chunks: list[int]
+) -> None:
     """Each time is a write to Airflow's database."""
     store, moment = MemoryStore(), [0.0]
 
@@ -554,59 +571,59 @@ def test_the_session_is_kept_every_few_seconds_not_for_every_range(rig: Rig, ste
         moment[0] += step
 
     name = f"{uuid.uuid4()}.zip"
-    rig.pump(name, session_store=store, progress=advance, clock=lambda: moment[0]).run()
+    exported.pump(name, session_store=store, progress=advance, clock=lambda: moment[0]).run()
     began, *kept, finished = store.kept
     assert (began.hash_state[0], finished.upload_url) == (0, "")
     assert [record.hash_state[0] // CHUNK_BYTES for record in kept] == chunks
 
 
 @pytest.mark.parametrize("theirs", [None, b"theirs"], ids=["deleted", "replaced"])
-def test_a_file_that_is_not_there_any_more_is_saved_again(rig: Rig, theirs: bytes | None) -> None:
+def test_a_file_that_is_not_there_any_more_is_saved_again(exported: ExportedPackage, theirs: bytes | None) -> None:
     name, store = f"{uuid.uuid4()}.zip", MemoryStore()
-    first = rig.pump(name, "replace", session_store=store).run()
+    first = exported.pump(name, "replace", session_store=store).run()
     if theirs is None:
-        rig.graph.run(delete_item(rig.drive_id, first.item.id))
+        exported.graph.run(delete_item(exported.drive_id, first.item.id))
     else:
-        rig.graph.run(put_small(rig.drive_id, UploadTarget("Exports", name, "replace"), theirs))
-    second = rig.pump(name, "replace", session_store=store).run()
+        exported.graph.run(put_small(exported.drive_id, UploadTarget("Exports", name, "replace"), theirs))
+    second = exported.pump(name, "replace", session_store=store).run()
     assert not second.already_there
-    assert rig.saved(name) == rig.package()
+    assert exported.saved(name) == exported.package()
 
 
 @pytest.mark.parametrize(("fault", "options"), [("drive.F3", {"times": None}), ("drive.F12", {})])
 def test_a_session_that_cannot_be_cancelled_is_told_and_hides_nothing(
-    rig: Rig, caplog: pytest.LogCaptureFixture, fault: str, options: dict[str, Any]
+    exported: ExportedPackage, caplog: pytest.LogCaptureFixture, fault: str, options: dict[str, Any]
 ) -> None:
-    rig.emulator.faults.add(fault, match={"action": "uploadCancel"}, **options)
+    exported.emulator.faults.add(fault, match={"action": "uploadCancel"}, **options)
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("stuck.zip", progress=fail_at(2, KeyboardInterrupt)).run()
-    assert rig.emulator.recorder.requests(fault=fault), "the fault did not happen"
+        exported.pump("stuck.zip", progress=fail_at(2, KeyboardInterrupt)).run()
+    assert exported.emulator.recorder.requests(fault=fault), "the fault did not happen"
     assert "could not be cancelled; it expires by itself" in caplog.text
 
 
 def test_another_package_under_a_fresh_link_is_never_appended_to_the_first() -> None:
     """The session outlives the link, and what it holds is of the first package."""
     with Emulator(SETTINGS.changed({"session_idle_seconds": 1e6})) as running:
-        rig = Rig(running)
+        exported = ExportedPackage(running)
         executions = [str(uuid.uuid4()), str(uuid.uuid4())]
-        rig.export(executions[1], "DEMF")
-        rig.export(executions[0])
+        exported.export(executions[1], "DEMF")
+        exported.export(executions[0])
 
         def spoil(progress: Progress) -> None:
-            if progress.done_bytes == 3 * CHUNK_BYTES and rig.execution_id == executions[0]:
-                rig.execution_id = executions[1]
+            if progress.done_bytes == 3 * CHUNK_BYTES and exported.execution_id == executions[0]:
+                exported.execution_id = executions[1]
                 running.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
 
-        rig.pump("appended.zip", progress=spoil).run()
-        assert rig.saved("appended.zip") == rig.package()
-        assert rig.bytes_received() >= PACKAGE_BYTES + 3 * CHUNK_BYTES
-        assert rig.open_sessions() == []
-        rig.close()
+        exported.pump("appended.zip", progress=spoil).run()
+        assert exported.saved("appended.zip") == exported.package()
+        assert exported.bytes_received() >= PACKAGE_BYTES + 3 * CHUNK_BYTES
+        assert exported.open_sessions() == []
+        exported.close()
 
 
-def test_a_stop_is_heeded_while_a_file_is_only_hashed(rig: Rig) -> None:
+def test_a_stop_is_heeded_while_a_file_is_only_hashed(exported: ExportedPackage) -> None:
     store = MemoryStore()
-    rig.pump("hashed.zip", session_store=store).run()
+    exported.pump("hashed.zip", session_store=store).run()
     with pytest.raises(TransferStoppedError):
-        rig.pump("hashed.zip", session_store=store, sha256=True, cancelled=lambda: True).run()
-    assert rig.pump("hashed.zip", session_store=store, sha256=True).run().already_there
+        exported.pump("hashed.zip", session_store=store, sha256=True, cancelled=lambda: True).run()
+    assert exported.pump("hashed.zip", session_store=store, sha256=True).run().already_there

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig, fail_at
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage, MemoryStore, fail_at
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
@@ -36,55 +36,57 @@ def name() -> str:
     return f"{uuid.uuid4().hex}.zip"
 
 
-def save_theirs(rig: Rig, name: str, content: bytes = THEIRS) -> DriveItem:
-    return rig.graph.run(put_small(rig.drive_id, UploadTarget("Exports", name, "replace"), content))
+def save_theirs(exported: ExportedPackage, name: str, content: bytes = THEIRS) -> DriveItem:
+    return exported.graph.run(put_small(exported.drive_id, UploadTarget("Exports", name, "replace"), content))
 
 
-def somebody_saves(rig: Rig, name: str, made: list[DriveItem]) -> Callable[[Progress], None]:
+def somebody_saves(exported: ExportedPackage, name: str, made: list[DriveItem]) -> Callable[[Progress], None]:
     """A progress callback: somebody saves a file under the name when half of ours is there."""
 
     def callback(progress: Progress) -> None:
         if progress.done_bytes == 3 * CHUNK_BYTES and not made:
-            made.append(save_theirs(rig, name))
+            made.append(save_theirs(exported, name))
 
     return callback
 
 
-def names_of(rig: Rig, name: str) -> list[str]:
-    return sorted(other for other in rig.saved_names() if other.startswith(name[:-4]))
+def names_of(exported: ExportedPackage, name: str) -> list[str]:
+    return sorted(other for other in exported.saved_names() if other.startswith(name[:-4]))
 
 
-def test_a_completion_without_a_body_is_not_looked_for_by_its_name(rig: Rig, name: str) -> None:
+def test_a_completion_without_a_body_is_not_looked_for_by_its_name(exported: ExportedPackage, name: str) -> None:
     """Under ``rename`` the service avoids the name that somebody took meanwhile: what has it is not ours."""
-    rig.pump(f"{uuid.uuid4().hex}.zip").run()
-    rig.emulator.faults.add("drive.F16", mode="no-body", times=1)
-    result = rig.pump(name, "rename", progress=somebody_saves(rig, name, [])).run()
-    assert rig.saved(name) == THEIRS
-    assert rig.saved(result.item.name) == rig.package()
-    assert names_of(rig, name) == sorted([name, result.item.name])
+    exported.pump(f"{uuid.uuid4().hex}.zip").run()
+    exported.emulator.faults.add("drive.F16", mode="no-body", times=1)
+    result = exported.pump(name, "rename", progress=somebody_saves(exported, name, [])).run()
+    assert exported.saved(name) == THEIRS
+    assert exported.saved(result.item.name) == exported.package()
+    assert names_of(exported, name) == sorted([name, result.item.name])
     assert result.bytes_sent == PACKAGE_BYTES
 
 
-def test_a_version_of_a_file_that_appeared_meanwhile_is_not_deleted_with_it(rig: Rig, name: str) -> None:
+def test_a_version_of_a_file_that_appeared_meanwhile_is_not_deleted_with_it(
+    exported: ExportedPackage, name: str
+) -> None:
     made: list[DriveItem] = []
-    rig.emulator.faults.add("drive.F17", mode="wrong-hash", times=None, match={"action": "uploadRange"})
+    exported.emulator.faults.add("drive.F17", mode="wrong-hash", times=None, match={"action": "uploadRange"})
     with pytest.raises(TransferMismatchError, match=r"current version there now\..*version history"):
-        rig.pump(name, "replace", progress=somebody_saves(rig, name, made)).run()
-    item = rig.graph.run(get_item(rig.drive_id, f"Exports/{name}"))
+        exported.pump(name, "replace", progress=somebody_saves(exported, name, made)).run()
+    item = exported.graph.run(get_item(exported.drive_id, f"Exports/{name}"))
     assert item is not None
     assert item.id == made[0].id
 
 
-def test_what_a_person_saves_while_the_hash_is_waited_for_is_left_to_him(rig: Rig, name: str) -> None:
-    rig.emulator.faults.add("drive.F17", mode="missing-hash", times=3)
+def test_what_a_person_saves_while_the_hash_is_waited_for_is_left_to_him(exported: ExportedPackage, name: str) -> None:
+    exported.emulator.faults.add("drive.F17", mode="missing-hash", times=3)
 
     def sleep(_: float) -> None:
-        if rig.saved(name) not in {None, THEIRS}:
-            save_theirs(rig, name)
+        if exported.saved(name) not in {None, THEIRS}:
+            save_theirs(exported, name)
 
     with pytest.raises(ItemChangedError, match="left there"):
-        rig.pump(name, target=rig.graph_driver(sleep=sleep)).run()
-    assert rig.saved(name) == THEIRS
+        exported.pump(name, target=exported.graph_driver(sleep=sleep)).run()
+    assert exported.saved(name) == THEIRS
 
 
 @pytest.mark.parametrize(
@@ -96,219 +98,227 @@ def test_what_a_person_saves_while_the_hash_is_waited_for_is_left_to_him(rig: Ri
     ],
 )
 def test_a_wrong_file_that_cannot_be_deleted_is_deleted_by_a_later_try(
-    rig: Rig, name: str, fault: str, mode: str, options: dict[str, int]
+    exported: ExportedPackage, name: str, fault: str, mode: str, options: dict[str, int]
 ) -> None:
     store = MemoryStore()
-    rule = rig.emulator.faults.add("drive.F17", mode="wrong-hash", times=None)
-    rig.emulator.faults.add(fault, mode=mode, match={"origin": "graph", "action": "deleteItem"}, **options)
+    rule = exported.emulator.faults.add("drive.F17", mode="wrong-hash", times=None)
+    exported.emulator.faults.add(fault, mode=mode, match={"origin": "graph", "action": "deleteItem"}, **options)
     with pytest.raises((TransportError, TransferMismatchError)) as caught:
-        rig.pump(name, session_store=store).run()
+        exported.pump(name, session_store=store).run()
     assert caught.value.retryable
     if options["times"] == 8:
         assert type(caught.value) is TransportError
         assert store.kept[-1].unverified_id
         with pytest.raises(TransferMismatchError):
-            rig.pump(name, session_store=store).run()
-    assert names_of(rig, name) == []
-    rig.emulator.faults.remove(rule)
-    assert rig.pump(name, session_store=store).run().bytes_sent == PACKAGE_BYTES
+            exported.pump(name, session_store=store).run()
+    assert names_of(exported, name) == []
+    exported.emulator.faults.remove(rule)
+    assert exported.pump(name, session_store=store).run().bytes_sent == PACKAGE_BYTES
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("last_answer", ["heard", "lost"])
-def test_a_hash_that_is_late_for_several_tries(rig: Rig, name: str, last_answer: str, policy: ConflictBehavior) -> None:
+def test_a_hash_that_is_late_for_several_tries(
+    exported: ExportedPackage, name: str, last_answer: str, policy: ConflictBehavior
+) -> None:
     store = MemoryStore()
-    rule = rig.emulator.faults.add("drive.F17", mode="missing-hash", times=None)
+    rule = exported.emulator.faults.add("drive.F17", mode="missing-hash", times=None)
     if last_answer == "lost":
-        rig.emulator.faults.add("drive.F6", mode="reset", times=1)
+        exported.emulator.faults.add("drive.F6", mode="reset", times=1)
     for _ in range(3):
         with pytest.raises(ProtocolError, match="no quickXorHash") as caught:
-            rig.pump(name, policy, session_store=store).run()
+            exported.pump(name, policy, session_store=store).run()
         assert caught.value.retryable
-    rig.emulator.faults.remove(rule)
-    result = rig.pump(name, policy, session_store=store).run()
+    exported.emulator.faults.remove(rule)
+    result = exported.pump(name, policy, session_store=store).run()
     assert result.already_there
-    assert names_of(rig, name) == [name]
-    assert rig.saved(name) == rig.package()
-    assert rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
+    assert names_of(exported, name) == [name]
+    assert exported.saved(name) == exported.package()
+    assert exported.ranges_sent() == exported.ranges(PACKAGE_BYTES)
 
 
-def test_who_is_killed_while_the_hash_is_late_has_said_which_file_it_is(rig: Rig, name: str) -> None:
+def test_who_is_killed_while_the_hash_is_late_has_said_which_file_it_is(exported: ExportedPackage, name: str) -> None:
     store, known = MemoryStore(), list[str]()
-    rig.emulator.faults.add("drive.F17", mode="missing-hash", times=4)
-    target = rig.graph_driver(sleep=lambda _: known.append(store.kept[-1].unverified_id))
-    result = rig.pump(name, session_store=store, target=target).run()
+    exported.emulator.faults.add("drive.F17", mode="missing-hash", times=4)
+    target = exported.graph_driver(sleep=lambda _: known.append(store.kept[-1].unverified_id))
+    result = exported.pump(name, session_store=store, target=target).run()
     assert set(known) == {result.item.id}
     assert store.kept[-1].unverified_id == ""
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_finished_file_that_shows_no_hash_for_a_moment(rig: Rig, name: str, policy: ConflictBehavior) -> None:
+def test_a_finished_file_that_shows_no_hash_for_a_moment(
+    exported: ExportedPackage, name: str, policy: ConflictBehavior
+) -> None:
     store = MemoryStore()
-    rig.pump(name, policy, session_store=store).run()
-    rig.emulator.recorder.clear()
-    rig.emulator.faults.add("drive.F17", mode="missing-hash", times=2, match={"action": "getItem"})
-    assert rig.pump(name, policy, session_store=store).run().already_there
-    assert rig.ranges_sent() == []
+    exported.pump(name, policy, session_store=store).run()
+    exported.emulator.recorder.clear()
+    exported.emulator.faults.add("drive.F17", mode="missing-hash", times=2, match={"action": "getItem"})
+    assert exported.pump(name, policy, session_store=store).run().already_there
+    assert exported.ranges_sent() == []
 
 
 @pytest.mark.parametrize("alike", ["size", "nothing"])
-def test_a_finished_file_that_somebody_changed_since_is_no_result(rig: Rig, name: str, alike: str) -> None:
+def test_a_finished_file_that_somebody_changed_since_is_no_result(
+    exported: ExportedPackage, name: str, alike: str
+) -> None:
     store = MemoryStore()
-    rig.pump(name, "replace", session_store=store).run()
-    save_theirs(rig, name, bytes(PACKAGE_BYTES) if alike == "size" else THEIRS)
-    result = rig.pump(name, "replace", session_store=store).run()
+    exported.pump(name, "replace", session_store=store).run()
+    save_theirs(exported, name, bytes(PACKAGE_BYTES) if alike == "size" else THEIRS)
+    result = exported.pump(name, "replace", session_store=store).run()
     assert not result.already_there
-    assert rig.saved(name) == rig.package()
+    assert exported.saved(name) == exported.package()
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_another_try_of_the_task_finishes_the_session(rig: Rig, name: str, policy: ConflictBehavior) -> None:
+def test_another_try_of_the_task_finishes_the_session(
+    exported: ExportedPackage, name: str, policy: ConflictBehavior
+) -> None:
     """A worker that was believed dead goes on: it finds the file that its successor has finished."""
-    store, twin = MemoryStore(), Rig(rig.emulator)
-    twin.execution_id = rig.execution_id
+    store, twin = MemoryStore(), ExportedPackage(exported.emulator)
+    twin.execution_id = exported.execution_id
 
     def finish(progress: Progress) -> None:
         if progress.done_bytes == 3 * CHUNK_BYTES and not twin.links:
             twin.pump(name, policy, session_store=MemoryStore(list(store.kept))).run()
 
-    result = rig.pump(name, policy, session_store=store, progress=finish).run()
+    result = exported.pump(name, policy, session_store=store, progress=finish).run()
     assert result.already_there
-    assert rig.saved(name) == rig.package()
-    assert names_of(rig, name) == [name]
-    assert len(rig.ranges_sent()) == 6 + 1, "of the session that is gone, one range was refused"
+    assert exported.saved(name) == exported.package()
+    assert names_of(exported, name) == [name]
+    assert len(exported.ranges_sent()) == 6 + 1, "of the session that is gone, one range was refused"
     twin.close()
 
 
-def test_a_lost_answer_to_the_opening_keeps_what_is_to_be_replaced(rig: Rig, name: str) -> None:
+def test_a_lost_answer_to_the_opening_keeps_what_is_to_be_replaced(exported: ExportedPackage, name: str) -> None:
     """Our own session blocks the name, and nobody knows its URL: it is waited for, whatever is there stays."""
-    before = rig.pump(name).run()
-    old = rig.saved(name)
-    rig.export(str(uuid.uuid4()), "DEMF")
+    before = exported.pump(name).run()
+    old = exported.saved(name)
+    exported.export(str(uuid.uuid4()), "DEMF")
     create = {"origin": "graph", "action": "createUploadSession"}
-    rig.emulator.faults.add("drive.F4", mode="reset", times=1, match=create)
+    exported.emulator.faults.add("drive.F4", mode="reset", times=1, match=create)
     with pytest.raises(UploadSessionLostError, match="15 minutes") as caught:
-        rig.pump(name, "replace").run()
+        exported.pump(name, "replace").run()
     assert caught.value.retryable
-    assert rig.saved(name) == old
-    rig.emulator.clock.advance(901)
-    after = rig.pump(name, "replace").run()
-    assert (after.item.id, rig.saved(name)) == (before.item.id, rig.package())
-    assert (rig.open_sessions(), names_of(rig, name)) == ([], [name])
+    assert exported.saved(name) == old
+    exported.emulator.clock.advance(901)
+    after = exported.pump(name, "replace").run()
+    assert (after.item.id, exported.saved(name)) == (before.item.id, exported.package())
+    assert (exported.open_sessions(), names_of(exported, name)) == ([], [name])
 
 
-def test_a_name_that_stays_blocked_costs_neither_the_old_nor_the_new(rig: Rig, name: str) -> None:
-    rig.pump(name).run()
-    old = rig.saved(name)
-    rig.export(str(uuid.uuid4()), "DEMF")
-    rig.emulator.faults.add("drive.F10", mode="open")
+def test_a_name_that_stays_blocked_costs_neither_the_old_nor_the_new(exported: ExportedPackage, name: str) -> None:
+    exported.pump(name).run()
+    old = exported.saved(name)
+    exported.export(str(uuid.uuid4()), "DEMF")
+    exported.emulator.faults.add("drive.F10", mode="open")
     patch = {"origin": "graph", "action": "patchItem"}
-    rig.emulator.faults.add("drive.F12", mode="open-in-office", times=None, match=patch)
+    exported.emulator.faults.add("drive.F12", mode="open-in-office", times=None, match=patch)
     with pytest.raises(UploadSessionLostError):
-        rig.pump(name, "replace", session_store=MemoryStore()).run()
-    assert rig.saved(name) == old
-    assert names_of(rig, name) == [name]
+        exported.pump(name, "replace", session_store=MemoryStore()).run()
+    assert exported.saved(name) == old
+    assert names_of(exported, name) == [name]
 
 
-def test_a_file_that_appears_beside_us_is_not_replaced_by_a_renamed_one(rig: Rig, name: str) -> None:
+def test_a_file_that_appears_beside_us_is_not_replaced_by_a_renamed_one(exported: ExportedPackage, name: str) -> None:
     """Graph would do it, and the versions of theirs would be gone: the next try makes a new version of it."""
     store, made = MemoryStore(), list[DriveItem]()
-    rig.emulator.faults.add("drive.F10", mode="open")
+    exported.emulator.faults.add("drive.F10", mode="open")
     with pytest.raises(UploadSessionLostError, match="a new version of it") as caught:
-        rig.pump(name, "replace", session_store=store, progress=somebody_saves(rig, name, made)).run()
+        exported.pump(name, "replace", session_store=store, progress=somebody_saves(exported, name, made)).run()
     assert caught.value.retryable
-    assert rig.saved(name) == THEIRS
-    assert names_of(rig, name) == [name]
-    rig.emulator.clock.advance(901)
-    result = rig.pump(name, "replace", session_store=store).run()
-    assert (result.item.id, rig.saved(name)) == (made[0].id, rig.package())
+    assert exported.saved(name) == THEIRS
+    assert names_of(exported, name) == [name]
+    exported.emulator.clock.advance(901)
+    result = exported.pump(name, "replace", session_store=store).run()
+    assert (result.item.id, exported.saved(name)) == (made[0].id, exported.package())
 
 
 @pytest.mark.parametrize("times", [1, 8])
-def test_a_lock_while_the_name_is_taken_is_waited_for(rig: Rig, name: str, times: int) -> None:
+def test_a_lock_while_the_name_is_taken_is_waited_for(exported: ExportedPackage, name: str, times: int) -> None:
     store = MemoryStore()
-    rig.emulator.faults.add("drive.F10", mode="open")
+    exported.emulator.faults.add("drive.F10", mode="open")
     patch = {"origin": "graph", "action": "patchItem"}
-    rig.emulator.faults.add("drive.F12", mode="locked", times=times, match=patch)
+    exported.emulator.faults.add("drive.F12", mode="locked", times=times, match=patch)
     if times == 8:
         with pytest.raises(TransportError, match="locked"):
-            rig.pump(name, session_store=store).run()
-        assert [other[-8:] for other in names_of(rig, name)] == [".partial"], "verified: kept for the next try"
-    rig.pump(name, session_store=store).run()
-    assert names_of(rig, name) == [name]
-    assert rig.saved(name) == rig.package()
-    assert rig.ranges_sent() == rig.ranges(PACKAGE_BYTES)
+            exported.pump(name, session_store=store).run()
+        assert [other[-8:] for other in names_of(exported, name)] == [".partial"], "verified: kept for the next try"
+    exported.pump(name, session_store=store).run()
+    assert names_of(exported, name) == [name]
+    assert exported.saved(name) == exported.package()
+    assert exported.ranges_sent() == exported.ranges(PACKAGE_BYTES)
 
 
-def test_nothing_stays_beside_where_the_right_to_rename_is_missing(rig: Rig, name: str) -> None:
+def test_nothing_stays_beside_where_the_right_to_rename_is_missing(exported: ExportedPackage, name: str) -> None:
     store = MemoryStore()
-    rig.emulator.faults.add("drive.F10", mode="open")
-    rig.emulator.faults.add("drive.F15", match={"origin": "graph", "action": "patchItem"})
+    exported.emulator.faults.add("drive.F10", mode="open")
+    exported.emulator.faults.add("drive.F15", match={"origin": "graph", "action": "patchItem"})
     with pytest.raises(PermissionDeniedError):
-        rig.pump(name, session_store=store).run()
-    assert names_of(rig, name) == []
+        exported.pump(name, session_store=store).run()
+    assert names_of(exported, name) == []
     assert store.kept == []
 
 
-def test_an_assembly_that_fails_does_not_block_our_own_name(rig: Rig, name: str) -> None:
-    rig.emulator.faults.add("drive.F3", mode="assembly")
-    result = rig.pump(name).run()
-    assert (result.item.name, rig.saved(name)) == (name, rig.package())
-    assert rig.open_sessions() == []
-    assert rig.emulator.recorder.requests(action="patchItem") == [], "it is opened on the name, not beside it"
+def test_an_assembly_that_fails_does_not_block_our_own_name(exported: ExportedPackage, name: str) -> None:
+    exported.emulator.faults.add("drive.F3", mode="assembly")
+    result = exported.pump(name).run()
+    assert (result.item.name, exported.saved(name)) == (name, exported.package())
+    assert exported.open_sessions() == []
+    assert exported.emulator.recorder.requests(action="patchItem") == [], "it is opened on the name, not beside it"
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_an_assembly_that_fails_beside_the_name(rig: Rig, name: str, policy: ConflictBehavior) -> None:
-    rig.emulator.faults.add("drive.F10", mode="open")
-    rig.emulator.faults.add("drive.F3", mode="assembly")
-    rig.pump(name, policy).run()
-    assert names_of(rig, name) == [name]
-    assert rig.saved(name) == rig.package()
+def test_an_assembly_that_fails_beside_the_name(exported: ExportedPackage, name: str, policy: ConflictBehavior) -> None:
+    exported.emulator.faults.add("drive.F10", mode="open")
+    exported.emulator.faults.add("drive.F3", mode="assembly")
+    exported.pump(name, policy).run()
+    assert names_of(exported, name) == [name]
+    assert exported.saved(name) == exported.package()
 
 
-def test_a_long_name_has_room_beside_it(rig: Rig) -> None:
+def test_a_long_name_has_room_beside_it(exported: ExportedPackage) -> None:
     name, folder = "n" * 230 + ".zip", "/".join(["f" * 50] * 3)
-    rig.emulator.faults.add("drive.F10", mode="open")
-    rig.pump(name, folder=folder).run()
-    assert rig.saved(name, folder) == rig.package()
+    exported.emulator.faults.add("drive.F10", mode="open")
+    exported.pump(name, folder=folder).run()
+    assert exported.saved(name, folder) == exported.package()
 
 
-def test_a_request_to_slow_down_on_the_last_range_keeps_the_session(rig: Rig, name: str) -> None:
+def test_a_request_to_slow_down_on_the_last_range_keeps_the_session(exported: ExportedPackage, name: str) -> None:
     store = MemoryStore()
     last = {"action": "uploadRange", "is_final": True}
-    rig.emulator.faults.add("drive.F2", mode="json", retry_after=700, match=last)
+    exported.emulator.faults.add("drive.F2", mode="json", retry_after=700, match=last)
     with pytest.raises(TalentDmfError, match="slow down"):
-        rig.pump(name, session_store=store).run()
-    result = rig.pump(name, session_store=store).run()
+        exported.pump(name, session_store=store).run()
+    result = exported.pump(name, session_store=store).run()
     assert result.resumed_from_bytes == 5 * CHUNK_BYTES
 
 
-def test_a_session_of_before_that_never_says_where_it_stands(rig: Rig, name: str) -> None:
+def test_a_session_of_before_that_never_says_where_it_stands(exported: ExportedPackage, name: str) -> None:
     store = MemoryStore()
     with pytest.raises(KeyboardInterrupt):
-        rig.pump(name, session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
-    rig.emulator.faults.add("drive.F3", mode="once", status=500, times=None, match={"action": "uploadStatus"})
-    result = rig.pump(name, session_store=store).run()
-    assert (result.item.name, rig.saved(name)) == (name, rig.package())
-    assert rig.open_sessions() == []
+        exported.pump(name, session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
+    exported.emulator.faults.add("drive.F3", mode="once", status=500, times=None, match={"action": "uploadStatus"})
+    result = exported.pump(name, session_store=store).run()
+    assert (result.item.name, exported.saved(name)) == (name, exported.package())
+    assert exported.open_sessions() == []
 
 
-def test_who_is_killed_does_not_sit_out_a_request_to_slow_down(rig: Rig, name: str) -> None:
-    rig.emulator.faults.add("drive.F1", retry_after=300, times=1, match={"action": "uploadCancel"})
+def test_who_is_killed_does_not_sit_out_a_request_to_slow_down(exported: ExportedPackage, name: str) -> None:
+    exported.emulator.faults.add("drive.F1", retry_after=300, times=1, match={"action": "uploadCancel"})
     with pytest.raises(KeyboardInterrupt):
-        rig.pump(name, progress=fail_at(2, KeyboardInterrupt)).run()
-    assert rig.pauses == []
+        exported.pump(name, progress=fail_at(2, KeyboardInterrupt)).run()
+    assert exported.pauses == []
 
 
-def test_a_link_that_expires_while_the_rest_is_hashed_is_renewed(rig: Rig, name: str) -> None:
+def test_a_link_that_expires_while_the_rest_is_hashed_is_renewed(exported: ExportedPackage, name: str) -> None:
     store = MemoryStore()
-    rig.pump(name, session_store=store).run()
+    exported.pump(name, session_store=store).run()
     del store.kept[1:]
-    rig.emulator.recorder.clear()
-    rig.emulator.faults.add("drive.F20", mode="expired", times=1, after=3)
-    links = rig.links
-    assert rig.pump(name, session_store=store, clock=iter(range(0, 10_000, 6)).__next__).run().already_there
-    assert rig.links == links + 2
+    exported.emulator.recorder.clear()
+    exported.emulator.faults.add("drive.F20", mode="expired", times=1, after=3)
+    links = exported.links
+    assert exported.pump(name, session_store=store, clock=iter(range(0, 10_000, 6)).__next__).run().already_there
+    assert exported.links == links + 2
     hashed = [record.hash_state[0] for record in store.kept]
     assert sum(0 < length < PACKAGE_BYTES for length in hashed) > 2, "a later try would go on with the hash from there"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.transfer_rig import CHUNK_BYTES, MemoryStore, Rig, StaticToken, fail_at
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage, MemoryStore, StaticToken, fail_at
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
@@ -102,16 +102,16 @@ STARTS_ANEW = {"then-gone", "forever", "refused", "idle", "wrong-hash", "wrong-s
     SURVIVED,
     ids=[f"{fault} {mode} {options}" for fault, mode, options in SURVIVED],
 )
-def test_survived(rig: Rig, fault: str, mode: str, options: dict[str, Any]) -> None:
+def test_survived(exported: ExportedPackage, fault: str, mode: str, options: dict[str, Any]) -> None:
     name = f"{uuid.uuid4().hex}.zip"
-    expected = rig.package()
-    rig.emulator.faults.add(fault, mode=mode, **options)
-    result = rig.pump(name).run()
-    assert rig.emulator.recorder.requests(fault=fault), "the fault did not happen"
-    assert rig.saved(name) == expected
+    expected = exported.package()
+    exported.emulator.faults.add(fault, mode=mode, **options)
+    result = exported.pump(name).run()
+    assert exported.emulator.recorder.requests(fault=fault), "the fault did not happen"
+    assert exported.saved(name) == expected
     assert (result.item.name, result.item.size_bytes) == (name, PACKAGE_BYTES)
-    assert not [other for other in rig.saved_names() if other.startswith(name) and other != name]
-    assert not any(record.has_header("authorization") for record in rig.session_requests())
+    assert not [other for other in exported.saved_names() if other.startswith(name) and other != name]
+    assert not any(record.has_header("authorization") for record in exported.session_requests())
     again = result.bytes_sent - PACKAGE_BYTES
     assert again <= (PACKAGE_BYTES if mode in STARTS_ANEW else CHUNK_BYTES * options.get("times", 1))
 
@@ -130,26 +130,26 @@ def test_survived(rig: Rig, fault: str, mode: str, options: dict[str, Any]) -> N
     ],
 )
 def test_survived_where_the_name_was_taken(
-    rig: Rig, fault: str, mode: str, options: dict[str, Any], policy: ConflictBehavior
+    exported: ExportedPackage, fault: str, mode: str, options: dict[str, Any], policy: ConflictBehavior
 ) -> None:
     name = f"{uuid.uuid4().hex}.zip"
-    before = rig.pump(name).run()
-    old = rig.saved(name)
-    rig.export(str(uuid.uuid4()), "DEMF")
-    expected = rig.package()
+    before = exported.pump(name).run()
+    old = exported.saved(name)
+    exported.export(str(uuid.uuid4()), "DEMF")
+    expected = exported.package()
     assert expected != old
-    rig.emulator.recorder.clear()
-    rig.emulator.faults.add(fault, mode=mode, **options)
-    result = rig.pump(name, policy).run()
-    assert rig.emulator.recorder.requests(fault=fault), "the fault did not happen"
-    assert rig.saved(result.item.name) == expected
+    exported.emulator.recorder.clear()
+    exported.emulator.faults.add(fault, mode=mode, **options)
+    result = exported.pump(name, policy).run()
+    assert exported.emulator.recorder.requests(fault=fault), "the fault did not happen"
+    assert exported.saved(result.item.name) == expected
     assert (result.item.name == name) == (policy == "replace")
-    assert policy == "replace" or rig.saved(name) == old
+    assert policy == "replace" or exported.saved(name) == old
     assert before.item.name == name
     assert (result.item.id == before.item.id) == (policy == "replace"), "the old file's versions are kept"
-    assert {other for other in rig.saved_names() if other.startswith(name[:-4])} == {name, result.item.name}
+    assert {other for other in exported.saved_names() if other.startswith(name[:-4])} == {name, result.item.name}
     again = fault in {"drive.F7", "drive.F11", "drive.F17"}
-    assert (rig.bytes_received() > PACKAGE_BYTES + CHUNK_BYTES) == again
+    assert (exported.bytes_received() > PACKAGE_BYTES + CHUNK_BYTES) == again
 
 
 @pytest.mark.parametrize(
@@ -180,19 +180,19 @@ def test_survived_where_the_name_was_taken(
     ],
 )
 def test_given_up_with_one_clear_sentence(
-    rig: Rig, fault: str, mode: str, options: dict[str, Any], kind: type[TalentDmfError], words: str
+    exported: ExportedPackage, fault: str, mode: str, options: dict[str, Any], kind: type[TalentDmfError], words: str
 ) -> None:
     name = f"{uuid.uuid4().hex}.zip"
-    rig.emulator.faults.add(fault, mode=mode, **options)
+    exported.emulator.faults.add(fault, mode=mode, **options)
     with pytest.raises(kind, match=words) as caught:
-        rig.pump(name).run()
+        exported.pump(name).run()
     assert type(caught.value) is kind
-    assert rig.emulator.recorder.requests(fault=fault), "the fault did not happen"
-    assert not [other for other in rig.saved_names() if other.startswith(name) and (fault, mode) != FOREIGN_FILE]
+    assert exported.emulator.recorder.requests(fault=fault), "the fault did not happen"
+    assert not [other for other in exported.saved_names() if other.startswith(name) and (fault, mode) != FOREIGN_FILE]
     shown = f"{caught.value} {caught.value.detail}"
     assert not [secret for secret in ("sig=", "tempauth=e", "eyJ") if secret in shown]
     if (fault, mode) not in SESSION_OUT_OF_REACH:
-        assert rig.open_sessions() == []
+        assert exported.open_sessions() == []
 
 
 # The fault itself saves a file under the name, as somebody else.
@@ -202,12 +202,12 @@ SESSION_OUT_OF_REACH = {("drive.F7", "forever"), ("drive.F8", "refused")}
 
 
 @pytest.mark.parametrize("mode", ["create", "final", "too-large"])
-def test_no_space_is_not_tried_again(rig: Rig, mode: str) -> None:
-    rig.emulator.faults.add("drive.F13", mode=mode)
+def test_no_space_is_not_tried_again(exported: ExportedPackage, mode: str) -> None:
+    exported.emulator.faults.add("drive.F13", mode=mode)
     with pytest.raises(DestinationError):
-        rig.pump("full.zip").run()
-    assert len(rig.emulator.recorder.requests(fault="drive.F13")) == 1
-    assert rig.pauses == []
+        exported.pump("full.zip").run()
+    assert len(exported.emulator.recorder.requests(fault="drive.F13")) == 1
+    assert exported.pauses == []
 
 
 @pytest.mark.parametrize(
@@ -219,102 +219,104 @@ def test_no_space_is_not_tried_again(rig: Rig, mode: str) -> None:
     ],
 )
 def test_waits_as_long_as_it_is_asked_to(
-    rig: Rig, fault: str, mode: str, options: dict[str, Any], pause: float
+    exported: ExportedPackage, fault: str, mode: str, options: dict[str, Any], pause: float
 ) -> None:
-    rig.emulator.faults.add(fault, mode=mode, **options)
-    rig.pump(f"{uuid.uuid4().hex}.zip").run()
-    assert rig.pauses == [pause]
+    exported.emulator.faults.add(fault, mode=mode, **options)
+    exported.pump(f"{uuid.uuid4().hex}.zip").run()
+    assert exported.pauses == [pause]
 
 
-def test_a_hash_that_never_comes_is_found_by_the_next_try(rig: Rig) -> None:
+def test_a_hash_that_never_comes_is_found_by_the_next_try(exported: ExportedPackage) -> None:
     store = MemoryStore()
-    rule = rig.emulator.faults.add("drive.F17", mode="missing-hash", times=None)
+    rule = exported.emulator.faults.add("drive.F17", mode="missing-hash", times=None)
     with pytest.raises(ProtocolError, match="no quickXorHash") as caught:
-        rig.pump("late hash.zip", session_store=store).run()
+        exported.pump("late hash.zip", session_store=store).run()
     assert caught.value.retryable
-    rig.emulator.faults.remove(rule)
-    rig.emulator.recorder.clear()
-    result = rig.pump("late hash.zip", session_store=store).run()
+    exported.emulator.faults.remove(rule)
+    exported.emulator.recorder.clear()
+    result = exported.pump("late hash.zip", session_store=store).run()
     assert result.already_there
-    assert rig.saved("late hash.zip") == rig.package()
-    assert rig.ranges_sent() == []
+    assert exported.saved("late hash.zip") == exported.package()
+    assert exported.ranges_sent() == []
 
 
-def test_what_cannot_be_continued_is_not_kept(rig: Rig) -> None:
+def test_what_cannot_be_continued_is_not_kept(exported: ExportedPackage) -> None:
     store = MemoryStore()
-    rig.emulator.faults.add("drive.F17", mode="wrong-hash")
+    exported.emulator.faults.add("drive.F17", mode="wrong-hash")
     with pytest.raises(TransferMismatchError):
-        rig.pump("useless.zip", session_store=store).run()
+        exported.pump("useless.zip", session_store=store).run()
     assert store.kept == []
 
 
-def test_a_session_in_the_middle_of_a_range_is_taken_up_there(rig: Rig) -> None:
+def test_a_session_in_the_middle_of_a_range_is_taken_up_there(exported: ExportedPackage) -> None:
     """The hash is known up to the beginning only, the server stands at an odd byte: everything is read just once."""
     store = MemoryStore()
-    rig.emulator.faults.add("drive.F5", mode="partial", after=2, after_bytes=100_001)
+    exported.emulator.faults.add("drive.F5", mode="partial", after=2, after_bytes=100_001)
     with pytest.raises(KeyboardInterrupt):
-        rig.pump("odd.zip", session_store=store, progress=fail_at(3, KeyboardInterrupt)).run()
+        exported.pump("odd.zip", session_store=store, progress=fail_at(3, KeyboardInterrupt)).run()
     del store.kept[1:]
-    rig.emulator.recorder.clear()
-    result = rig.pump("odd.zip", session_store=store).run()
-    asked = [record.range for record in rig.emulator.recorder.requests(origin="blob", action="GetBlob")]
+    exported.emulator.recorder.clear()
+    result = exported.pump("odd.zip", session_store=store).run()
+    asked = [record.range for record in exported.emulator.recorder.requests(origin="blob", action="GetBlob")]
     fingerprint, *ends = [tuple(int(number) for number in each.removeprefix("bytes=").split("-")) for each in asked]
     assert fingerprint[1] == PACKAGE_BYTES - 1
     assert result.resumed_from_bytes == 2 * CHUNK_BYTES + 100_001
     assert sum(last - first + 1 for first, last in ends) == PACKAGE_BYTES
-    assert rig.saved("odd.zip") == rig.package()
+    assert exported.saved("odd.zip") == exported.package()
 
 
-def test_a_small_upload_that_was_cut_short(rig: Rig) -> None:
-    rig.emulator.faults.add("drive.F18")
+def test_a_small_upload_that_was_cut_short(exported: ExportedPackage) -> None:
+    exported.emulator.faults.add("drive.F18")
     with pytest.raises(TransferMismatchError, match="holds 100 bytes"):
-        rig.graph.run(put_small(rig.drive_id, UploadTarget("Exports", "receipt.json", "replace"), b"x" * 500))
+        exported.graph.run(put_small(exported.drive_id, UploadTarget("Exports", "receipt.json", "replace"), b"x" * 500))
 
 
 @pytest.mark.parametrize(
     ("origin", "action"), [("blob", "GetBlob"), ("sharepoint", "uploadRange"), ("graph", "createUploadSession")]
 )
-def test_silence_is_not_waited_out(rig: Rig, origin: str, action: str) -> None:
-    quick = {"source": rig.driver("", timeout_seconds=0.3)}
-    quick["target"] = rig.driver(
-        f"{rig.info['graph_url']}/v1.0", StaticToken(rig.emulator, "https://graph.microsoft.com"), timeout_seconds=0.3
+def test_silence_is_not_waited_out(exported: ExportedPackage, origin: str, action: str) -> None:
+    quick = {"source": exported.driver("", timeout_seconds=0.3)}
+    quick["target"] = exported.driver(
+        f"{exported.info['graph_url']}/v1.0",
+        StaticToken(exported.emulator, "https://graph.microsoft.com"),
+        timeout_seconds=0.3,
     )
     name = f"silence {origin}.zip"
-    rig.emulator.faults.add("drive.F19", mode="stall", after_bytes=20, match={"origin": origin, "action": action})
-    rig.pump(name, **quick).run()
-    assert rig.emulator.recorder.requests(fault="drive.F19")
-    assert rig.saved(name) == rig.package()
+    exported.emulator.faults.add("drive.F19", mode="stall", after_bytes=20, match={"origin": origin, "action": action})
+    exported.pump(name, **quick).run()
+    assert exported.emulator.recorder.requests(fault="drive.F19")
+    assert exported.saved(name) == exported.package()
 
 
-def look_inside(rig: Rig) -> PackageContents:
+def look_inside(exported: ExportedPackage) -> PackageContents:
     def protocol(url: SecretUrl) -> Steps[PackageContents]:
         source = yield from probe(url)
         return (yield from read_package(source))
 
-    return run_with_link(rig.blob, rig.mint, protocol)
+    return run_with_link(exported.blob, exported.mint, protocol)
 
 
 @pytest.mark.parametrize("defect", ["truncated", "zip-slip", "missing-manifest"])
-def test_a_defect_package_is_found_out_before_it_is_saved(rig: Rig, defect: str) -> None:
+def test_a_defect_package_is_found_out_before_it_is_saved(exported: ExportedPackage, defect: str) -> None:
     """The fourth defect, a data file that its checksum does not fit, shows only to who unpacks it."""
-    rig.emulator.faults.add("dmf.F25", defect=defect)
-    rig.export(str(uuid.uuid4()))
+    exported.emulator.faults.add("dmf.F25", defect=defect)
+    exported.export(str(uuid.uuid4()))
     with pytest.raises(PackageInvalidError):
-        look_inside(rig)
+        look_inside(exported)
 
 
-def test_a_wrong_length_is_no_package(rig: Rig) -> None:
-    rig.emulator.faults.add("dmf.F25", mode="wrong-length")
+def test_a_wrong_length_is_no_package(exported: ExportedPackage) -> None:
+    exported.emulator.faults.add("dmf.F25", mode="wrong-length")
     with pytest.raises((PackageInvalidError, TransportError)):
-        look_inside(rig)
+        look_inside(exported)
 
 
-def test_a_link_born_expired(rig: Rig) -> None:
-    rig.emulator.faults.add("dmf.F15", mode="born-expired")
-    rig.export(str(uuid.uuid4()))
+def test_a_link_born_expired(exported: ExportedPackage) -> None:
+    exported.emulator.faults.add("dmf.F15", mode="born-expired")
+    exported.export(str(uuid.uuid4()))
     with pytest.raises(PackageLinkExpiredError):
-        rig.pump("born expired.zip").run()
-    assert rig.links == 2
+        exported.pump("born expired.zip").run()
+    assert exported.links == 2
 
 
 BREAKS = [
@@ -335,23 +337,23 @@ BREAKS = [
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_breaks_on_both_legs(rig: Rig, seed: int) -> None:
+def test_random_breaks_on_both_legs(exported: ExportedPackage, seed: int) -> None:
     """Whatever breaks, and after however many tries of the task: the file is right, or there is none."""
     dice = random.Random(seed)
     name, store = f"random {seed}.zip", MemoryStore()
-    expected = rig.package()
+    expected = exported.package()
     for fault, mode in dice.sample(BREAKS, 5):
-        rig.emulator.faults.add(fault, mode=mode, probability=0.15, times=3)
+        exported.emulator.faults.add(fault, mode=mode, probability=0.15, times=3)
     for _ in range(10):
         interruption = fail_at(dice.randint(1, 9), KeyboardInterrupt)
         try:
-            result = rig.pump(name, session_store=store, progress=interruption).run()
+            result = exported.pump(name, session_store=store, progress=interruption).run()
         except (TalentDmfError, KeyboardInterrupt):
-            assert rig.saved(name) in {None, expected}
+            assert exported.saved(name) in {None, expected}
         else:
             break
     else:
         pytest.fail("ten tries did not bring it home")
-    assert rig.saved(name) == expected
+    assert exported.saved(name) == expected
     assert result.item.quick_xor_hash == result.quick_xor_hash
-    assert not [other for other in rig.saved_names() if other.endswith(".partial")]
+    assert not [other for other in exported.saved_names() if other.endswith(".partial")]

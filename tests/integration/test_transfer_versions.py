@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from tests.integration.conftest import INSTANT
-from tests.integration.transfer_rig import CHUNK_BYTES, Rig
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage
 
 PACKAGE_BYTES = 5 * CHUNK_BYTES + 777
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "new_copy_per_link": True})
 
 
-def test_another_copy_of_the_same_package_serves(rig: Rig) -> None:
-    source = rig.source()
+def test_another_copy_of_the_same_package_serves(exported: ExportedPackage) -> None:
+    source = exported.source()
     assert source.version.size_bytes == PACKAGE_BYTES
-    rig.emulator.faults.add("dmf.F15", mode="rejected", because="time", after=3, times=1)
-    rig.emulator.faults.add("drive.F20", mode="retagged", after=4, times=1)
-    assert rig.pump("copied.zip", package=source).run().size_bytes == PACKAGE_BYTES
-    assert rig.saved("copied.zip") == rig.package()
+    exported.emulator.faults.add("dmf.F15", mode="rejected", because="time", after=3, times=1)
+    exported.emulator.faults.add("drive.F20", mode="retagged", after=4, times=1)
+    assert exported.pump("copied.zip", package=source).run().size_bytes == PACKAGE_BYTES
+    assert exported.saved("copied.zip") == exported.package()

@@ -61,7 +61,7 @@ class Storage:
         return Response(206, {"Content-Range": place, "ETag": etag}, body)
 
 
-class Bench:
+class ServedPackage:
     """A source over a storage."""
 
     def __init__(self, url: str, storage: Storage, driver: SyncDriver) -> None:
@@ -98,15 +98,15 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Callable[[bytes], Bench]]:
+def serve_package() -> Iterator[Callable[[bytes], ServedPackage]]:
     with ExitStack() as stack:
         driver = stack.enter_context(
             SyncDriver(sleep=lambda _: None, policy=RetryPolicy(max_attempts=2, base_seconds=0.0))
         )
 
-        def make(data: bytes) -> Bench:
+        def make(data: bytes) -> ServedPackage:
             storage = Storage(data)
-            return Bench(stack.enter_context(serve(storage)).url, storage, driver)
+            return ServedPackage(stack.enter_context(serve(storage)).url, storage, driver)
 
         yield make
     assert not [thread for thread in threading.enumerate() if thread.name == "package-reader"]
@@ -143,9 +143,9 @@ def archive(kind: str) -> tuple[bytes, dict[str, zipfile.ZipInfo]]:
 
 
 @pytest.mark.parametrize("kind", ["deflated", "stored", "deflated zip64", "stored zip64", "deflated piped", "extra"])
-def test_every_kind_of_entry_comes_out_whole(bench: Callable[[bytes], Bench], kind: str) -> None:
+def test_every_kind_of_entry_comes_out_whole(serve_package: Callable[[bytes], ServedPackage], kind: str) -> None:
     data, infos = archive(kind)
-    at = bench(data)
+    at = serve_package(data)
     assert at.read(at.entry(infos["Workers.csv"])) == ROWS
     assert at.read(at.entry(infos["Noise.bin"])) == NOISE
     assert at.storage.links == 1
@@ -153,43 +153,47 @@ def test_every_kind_of_entry_comes_out_whole(bench: Callable[[bytes], Bench], ki
     assert max(last - first + 1 for first, last in at.asked()) <= CHUNK_BYTES
 
 
-def test_only_the_bytes_of_the_entry_are_read(bench: Callable[[bytes], Bench]) -> None:
+def test_only_the_bytes_of_the_entry_are_read(serve_package: Callable[[bytes], ServedPackage]) -> None:
     data, infos = archive("deflated")
-    at, info = bench(data), infos["Workers.csv"]
+    at, info = serve_package(data), infos["Workers.csv"]
     at.read(at.entry(info))
     assert sum(last - first + 1 for first, last in at.asked()) == 30 + info.compress_size
 
 
 @pytest.mark.parametrize("kind", ["deflated", "stored"])
 @pytest.mark.parametrize("refused_at", [0, 1, 2, 4])
-def test_a_link_that_expires_is_replaced(bench: Callable[[bytes], Bench], kind: str, refused_at: int) -> None:
+def test_a_link_that_expires_is_replaced(
+    serve_package: Callable[[bytes], ServedPackage], kind: str, refused_at: int
+) -> None:
     data, infos = archive(kind)
-    at = bench(data)
+    at = serve_package(data)
     at.storage.refuses = lambda count: count >= refused_at and at.storage.links == 1
     assert at.read(at.entry(infos["Noise.bin"])) == NOISE
     assert at.storage.links == 2
 
 
-def test_the_next_file_uses_the_link_that_was_good_for_the_last(bench: Callable[[bytes], Bench]) -> None:
+def test_the_next_file_uses_the_link_that_was_good_for_the_last(
+    serve_package: Callable[[bytes], ServedPackage],
+) -> None:
     data, infos = archive("deflated")
-    at = bench(data)
+    at = serve_package(data)
     for _ in range(3):
         at.read(at.entry(infos["Workers.csv"]))
     assert at.storage.links == 1
 
 
-def test_links_that_are_never_accepted_end_it(bench: Callable[[bytes], Bench]) -> None:
+def test_links_that_are_never_accepted_end_it(serve_package: Callable[[bytes], ServedPackage]) -> None:
     data, infos = archive("deflated")
-    at = bench(data)
+    at = serve_package(data)
     at.storage.refuses = lambda _: True
     with pytest.raises(PackageLinkExpiredError):
         at.read(at.entry(infos["Workers.csv"]))
     assert at.storage.links == 2
 
 
-def test_a_package_that_changes_is_no_mixture(bench: Callable[[bytes], Bench]) -> None:
+def test_a_package_that_changes_is_no_mixture(serve_package: Callable[[bytes], ServedPackage]) -> None:
     data, infos = archive("stored")
-    at = bench(data)
+    at = serve_package(data)
     file = at.entry(infos["Noise.bin"])
     at.read(file)
     at.storage.edition = 2
@@ -197,9 +201,9 @@ def test_a_package_that_changes_is_no_mixture(bench: Callable[[bytes], Bench]) -
         at.read(file)
 
 
-def test_a_fresh_link_to_another_content_is_no_mixture(bench: Callable[[bytes], Bench]) -> None:
+def test_a_fresh_link_to_another_content_is_no_mixture(serve_package: Callable[[bytes], ServedPackage]) -> None:
     data, infos = archive("stored")
-    at = bench(data)
+    at = serve_package(data)
 
     def refuses(count: int) -> bool:
         if count >= 3 and at.storage.links == 1:
@@ -224,21 +228,23 @@ def test_a_fresh_link_to_another_content_is_no_mixture(bench: Callable[[bytes], 
     ],
 )
 def test_a_directory_that_lies_is_found_out(
-    bench: Callable[[bytes], Bench], changes: dict[str, int], words: str
+    serve_package: Callable[[bytes], ServedPackage], changes: dict[str, int], words: str
 ) -> None:
     data, infos = archive("stored")
-    at = bench(data)
+    at = serve_package(data)
     with pytest.raises(PackageInvalidError, match=words):
         at.read(at.entry(infos["Noise.bin"], **changes))
 
 
 @pytest.mark.parametrize("kind", ["deflated", "stored"])
-def test_the_last_chunk_of_a_damaged_file_is_never_given_out(bench: Callable[[bytes], Bench], kind: str) -> None:
+def test_the_last_chunk_of_a_damaged_file_is_never_given_out(
+    serve_package: Callable[[bytes], ServedPackage], kind: str
+) -> None:
     data, infos = archive(kind)
     info = infos["Noise.bin"]
     broken = bytearray(data)
     broken[info.header_offset + 30 + len(info.filename) + 50] ^= 1
-    at, seen = bench(bytes(broken)), []
+    at, seen = serve_package(bytes(broken)), []
     with (
         pytest.raises(PackageInvalidError, match="damaged"),
         closing(FileReading(at.source, at.entry(info))) as reading,
@@ -247,27 +253,27 @@ def test_the_last_chunk_of_a_damaged_file_is_never_given_out(bench: Callable[[by
     assert max(seen, default=0) < len(NOISE)
 
 
-def test_an_entry_of_no_bytes_needs_no_request(bench: Callable[[bytes], Bench]) -> None:
-    at = bench(archive("deflated")[0])
+def test_an_entry_of_no_bytes_needs_no_request(serve_package: Callable[[bytes], ServedPackage]) -> None:
+    at = serve_package(archive("deflated")[0])
     assert at.read(PackageFile("x", 0, "etag")) == b""
     assert at.storage.ranges == []
 
 
-def test_a_reading_that_is_cancelled_leaves_no_thread(bench: Callable[[bytes], Bench]) -> None:
+def test_a_reading_that_is_cancelled_leaves_no_thread(serve_package: Callable[[bytes], ServedPackage]) -> None:
     data, infos = archive("deflated")
-    at = bench(data)
+    at = serve_package(data)
     at.source.stop.set()
     with pytest.raises(TransferStoppedError):
         at.read(at.entry(infos["Workers.csv"]))
 
 
-def test_memory_does_not_grow_with_the_file(bench: Callable[[bytes], Bench]) -> None:
+def test_memory_does_not_grow_with_the_file(serve_package: Callable[[bytes], ServedPackage]) -> None:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as made, made.open("big.csv", "w") as file:
         for _ in range(40):
             file.write(b"the same row again and again\r\n" * 20_000)
     (info,) = made.infolist()
-    at = bench(memory.getvalue())
+    at = serve_package(memory.getvalue())
     at.source.chunk_bytes = 64_000
     assert info.file_size == 24_000_000
     tracemalloc.start()
@@ -279,26 +285,28 @@ def test_memory_does_not_grow_with_the_file(bench: Callable[[bytes], Bench]) -> 
     assert peak_bytes < 1_500_000
 
 
-def test_links_that_are_good_for_a_look_only_end_it(bench: Callable[[bytes], Bench]) -> None:
+def test_links_that_are_good_for_a_look_only_end_it(serve_package: Callable[[bytes], ServedPackage]) -> None:
     """Each fresh link still shows the end of the package, and none gives a byte of the file."""
     data, infos = archive("deflated")
-    at, calls = bench(data), itertools.count()
+    at, calls = serve_package(data), itertools.count()
     at.storage.refuses = lambda _: next(calls) in {1, 3, 5}
     with pytest.raises(PackageLinkExpiredError):
         at.read(at.entry(infos["Workers.csv"]))
     assert at.storage.links == 3
 
 
-def test_links_that_expire_again_and_again_are_replaced_while_it_goes_on(bench: Callable[[bytes], Bench]) -> None:
+def test_links_that_expire_again_and_again_are_replaced_while_it_goes_on(
+    serve_package: Callable[[bytes], ServedPackage],
+) -> None:
     data, _ = archive("stored")
-    at, calls = bench(data), itertools.count()
+    at, calls = serve_package(data), itertools.count()
     at.storage.refuses = lambda _: next(calls) in {1, 3, 7, 9, 13, 15, 19}
     assert at.read(PackageFile("x", len(data), "version")) == data
     assert at.storage.links == 8
 
 
-def test_a_link_that_expires_before_the_package_is_looked_into(bench: Callable[[bytes], Bench]) -> None:
-    at = bench(archive("deflated")[0])
+def test_a_link_that_expires_before_the_package_is_looked_into(serve_package: Callable[[bytes], ServedPackage]) -> None:
+    at = serve_package(archive("deflated")[0])
     assert at.source.version.etag == '"copy 1 of edition 1"'
     at.storage.refuses = lambda _: at.storage.links == 1
     with pytest.raises(PackageInvalidError, match=r"no Manifest\.xml"):
@@ -308,9 +316,9 @@ def test_a_link_that_expires_before_the_package_is_looked_into(bench: Callable[[
 
 @pytest.mark.parametrize("kind", ["deflated", "stored"])
 @pytest.mark.parametrize("start", [1, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7])
-def test_a_file_is_taken_up_at_any_byte(bench: Callable[[bytes], Bench], kind: str, start: int) -> None:
+def test_a_file_is_taken_up_at_any_byte(serve_package: Callable[[bytes], ServedPackage], kind: str, start: int) -> None:
     data, infos = archive(kind)
-    at = bench(data)
+    at = serve_package(data)
     out = bytearray()
     with closing(FileReading(at.source, at.entry(infos["Noise.bin"]))) as reading:
         reading.know(QuickXor(NOISE[:start]).state())
@@ -324,9 +332,11 @@ def test_a_file_is_taken_up_at_any_byte(bench: Callable[[bytes], Bench], kind: s
 
 
 @pytest.mark.parametrize("beyond", [-29, -1, 0])
-def test_a_place_at_the_very_end_is_found_out_without_a_request(bench: Callable[[bytes], Bench], beyond: int) -> None:
+def test_a_place_at_the_very_end_is_found_out_without_a_request(
+    serve_package: Callable[[bytes], ServedPackage], beyond: int
+) -> None:
     data, infos = archive("stored")
-    at = bench(data)
+    at = serve_package(data)
     with pytest.raises(PackageInvalidError, match="where the zip directory says"):
         at.read(at.entry(infos["Noise.bin"], header_offset=len(data) + beyond))
     assert at.asked() == []

@@ -31,7 +31,7 @@ UNPACKED = {"Positions.xlsx", "Jobs.csv", "Job_position types.xml"}
 ALL_THREE = {"file_name": "package.zip", "unpack": "beside", "unpack_name": "{entity}{suffix}"}
 
 
-class Bench:
+class SavingTask:
     """An export that is finished, and a task that saves it in one of the places."""
 
     def __init__(self, emulator: Emulator, kind: str, disk: Path) -> None:
@@ -133,19 +133,19 @@ class Events(dict[Any, Any]):
         return self[key]
 
 
-def runs(bench: Bench, count: int, **options: Any) -> list[set[str]]:
+def runs(saving_task: SavingTask, count: int, **options: Any) -> list[set[str]]:
     """The files in the folder after each of some runs."""
     after = []
     for _ in range(count):
-        bench.save(
+        saving_task.save(
             file_name="{run}.zip",
             unpack="beside",
             unpack_name="{run} {entity}{suffix}",
             receipt=True,
             **options,
         )
-        after.append(bench.names())
-        bench.new_run()
+        after.append(saving_task.names())
+        saving_task.new_run()
     return after
 
 

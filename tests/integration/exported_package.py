@@ -108,8 +108,8 @@ class Transfer:
         return save_files(self.package, self.plan, self.send)[0]
 
 
-class Rig:
-    """Everything that a transfer needs, against one emulator."""
+class ExportedPackage:
+    """A package that was exported, drivers that reach it and the drive, and what was saved there."""
 
     def __init__(self, emulator: Any) -> None:
         self.emulator = emulator

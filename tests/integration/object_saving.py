@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.integration.transfer_rig import CHUNK_BYTES, Rig
+from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.destinations.object_storage.pump import ObjectStoragePump, StoredObject
@@ -27,9 +27,9 @@ class Facts(dict[str, dict[str, Any]]):
 class Saving:
     """One task that saves a package in a folder, over several tries."""
 
-    def __init__(self, rig: Rig, folder: ObjectFolder) -> None:
-        self.rig, self.folder, self.facts = rig, folder, Facts()
-        self.package = PackageSource(rig.blob, rig.mint, chunk_bytes=CHUNK_BYTES)
+    def __init__(self, exported: ExportedPackage, folder: ObjectFolder) -> None:
+        self.exported, self.folder, self.facts = exported, folder, Facts()
+        self.package = PackageSource(exported.blob, exported.mint, chunk_bytes=CHUNK_BYTES)
         self.version = self.package.version
 
     def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:
