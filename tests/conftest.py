@@ -7,3 +7,5 @@ from pathlib import Path
 
 # Airflow reads it when it is imported, which the test modules do.
 os.environ.setdefault("AIRFLOW_HOME", str(Path(__file__).parents[1] / ".local" / "airflow-home"))
+# A test signs in for itself; those of the shared tokens say otherwise.
+os.environ.setdefault("AIRFLOW__TALENT_DMF__SHARE_TOKENS", "False")

@@ -85,6 +85,23 @@ _CONNECTION_FIELDS: dict[str, Any] = {
 }
 
 
+_CONFIGURATION: dict[str, Any] = {
+    "description": "Exports from Dynamics 365 through the DMF package REST API.",
+    "options": {
+        "share_tokens": {
+            "description": (
+                "Whether the tasks of one user on one machine share their tokens, sealed, in a folder that only this "
+                "user can read, instead of signing in anew in each task."
+            ),
+            "version_added": "0.1.0",
+            "type": "boolean",
+            "example": None,
+            "default": "True",
+        }
+    },
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Metadata of this provider. Connections of type ``msgraph`` belong to the azure provider and are used as they
     are."""
@@ -115,6 +132,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": _CONNECTION_FIELDS,
             }
         ],
+        "config": {"talent_dmf": _CONFIGURATION},
         "extra-links": [
             "talent_dmf.links.TalentDmfJobPageLink",
             "talent_dmf.links.OneDriveItemLink",

@@ -41,8 +41,9 @@ from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import probe
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
+from talent_dmf.auth.sealing import Sealer
 from talent_dmf.destinations.onedrive.pump import PackagePump
-from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
 from talent_dmf.destinations.progress import Progress, ProgressLog
 from talent_dmf.destinations.saving import save_files
 from talent_dmf.destinations.task_state import TaskState
@@ -440,7 +441,8 @@ def test_what_is_logged_holds_no_secret(exported: ExportedPackage, caplog: pytes
 WORKER = """
 import json, sys
 from pathlib import Path
-from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.auth.sealing import Sealer
+from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
 from talent_dmf.destinations.task_state import TaskState
 from tests.integration.exported_package import ExportedPackage, StandIn
 

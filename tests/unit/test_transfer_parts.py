@@ -17,7 +17,8 @@ from talent_dmf.api.graph.upload.upload import UploadRecord
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Response
-from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+from talent_dmf.auth.sealing import Sealer
+from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
 from talent_dmf.destinations.progress import Progress, ProgressLog, format_seconds
 from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.reader import Digests, PackageContent, Reader

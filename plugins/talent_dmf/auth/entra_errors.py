@@ -6,14 +6,17 @@ Codes: learn.microsoft.com ``/entra/identity-platform/reference-error-codes``.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError, TransportError
+from talent_dmf.api.parsing import read_json, whole_number
 
-_CODE = re.compile(r"AADSTS(\d+)")
+_CODE = re.compile(r"AADSTS(\d{4,9})", re.ASCII)
+# What follows the reason in every description: of no use in a sentence, and kept in the detail.
+_TRACE = re.compile(r"\s*\b(?:Trace ID|Correlation ID|Timestamp):", re.I)
+_MAX_DESCRIPTION = 2000
 
 _MEANINGS: dict[int, str] = {
     7000215: "the client secret is wrong; copy the secret's *value* (not its id) of application {client_id} into the "
@@ -47,6 +50,12 @@ _MEANINGS: dict[int, str] = {
     "secret or certificate",
     50079: "the account needs multi-factor authentication, which no unattended job can answer; use an application with "
     "secret or certificate",
+    50001: "the resource of scope {scope} is disabled or not known in tenant {tenant_id}; check the connection's host "
+    "and the extra `resource`",
+    500014: "the service principal of the resource of scope {scope} is disabled in tenant {tenant_id} (a subscription "
+    "may have lapsed); have an administrator enable it",
+    7000112: "application {client_id} is disabled; have an administrator enable it under Entra ID > Enterprise "
+    "applications",
     53003: "a Conditional Access policy blocks the sign-in; exclude the application or sign in from an allowed network",
 }
 
@@ -56,7 +65,7 @@ _PASSING_CODES = frozenset({90033, 90055, 50196, 90006, 90024})
 
 
 def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str, scope: str) -> TalentDmfError:
-    """The error for a token answer without a token: a verdict, or a :class:`TransportError` if Entra ID says that it
+    """The error for a token answer without a token: a final one, or a :class:`TransportError` if Entra ID says that it
     is only busy.
 
     :param answer: what msal returned: ``error``, ``error_description``, ``error_codes``, ``correlation_id``.
@@ -64,25 +73,44 @@ def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str
     :param client_id: application that asked.
     :param scope: scope that was asked for.
     """
-    description = str(answer.get("error_description") or answer.get("error") or "no reason given")
-    codes = [int(code) for code in answer.get("error_codes") or () if str(code).isdigit()]
-    codes += [int(match) for match in _CODE.findall(description)]
+    description = _description(answer)
+    codes = refusal_codes(answer)
     if str(answer.get("error")) in _PASSING_ERRORS or _PASSING_CODES.intersection(codes):
-        return TransportError(
-            "Entra ID is not able to answer at the moment; it is tried again.", sent=False, detail=description
-        )
-    meaning = next((_MEANINGS[code] for code in codes if code in _MEANINGS), None)
-    if meaning is None:
-        meaning = f"Entra ID says: {description.splitlines()[0].rstrip('. ')}"
+        return TransportError("Entra ID is not able to answer at the moment.", sent=False, detail=description)
+    # The last of several codes is the most specific one: 70002 is any error of the credentials, 50032 which.
+    known = next((code for code in reversed(codes) if code in _MEANINGS), None)
+    if known is None:
+        meaning = f"Entra ID says: {_TRACE.split(description)[0].splitlines()[0].rstrip('. ')}"
     else:
-        meaning = meaning.format(tenant_id=tenant_id, client_id=client_id, scope=scope)
-    code = f" (AADSTS{codes[0]})" if codes else ""
+        meaning = _MEANINGS[known].format(tenant_id=tenant_id, client_id=client_id, scope=scope)
+    code = f" (AADSTS{known or codes[-1]})" if codes else ""
     correlation = answer.get("correlation_id")
     return AuthenticationError(
         f"Signing in failed: {meaning}{code}.",
-        request_ids={"correlation_id": str(correlation)} if correlation else None,
+        request_ids={"correlation_id": correlation[:100]} if isinstance(correlation, str) and correlation else None,
         detail=description,
     )
+
+
+def refusal_codes(answer: Mapping[str, Any]) -> list[int]:
+    """Entra ID's codes in a token answer, in their order: those of ``error_codes``, whatever its type, and those that
+    the description begins its sentences with.
+
+    :param answer: what msal returned.
+    """
+    listed = answer.get("error_codes")
+    raw = listed if isinstance(listed, list | tuple) else [listed]
+    codes = [code for each in raw if (code := whole_number(each)) is not None]
+    codes += [int(match) for match in _CODE.findall(_description(answer))]
+    return list(dict.fromkeys(codes))
+
+
+def _description(answer: Mapping[str, Any]) -> str:
+    for name in ("error_description", "error"):
+        said = answer.get(name)
+        if isinstance(said, str) and said.strip():
+            return said.strip()[:_MAX_DESCRIPTION]
+    return "no reason given"
 
 
 def token_claims(token: str) -> dict[str, Any]:
@@ -94,7 +122,7 @@ def token_claims(token: str) -> dict[str, Any]:
     if len(parts) != 3:
         return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        claims = read_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except ValueError:
         return {}
     return claims if isinstance(claims, dict) else {}

@@ -40,6 +40,8 @@ class Identity:
     :param password: for ``username_password``.
     :param authority: address of the token service, without the tenant; AD FS ends in ``/adfs``.
     :param tls: certificates and proxies.
+    :param trusted_hosts: hosts other than its own to which the token service may lead; see
+        :func:`talent_dmf.api.addresses.host_pattern`.
     """
 
     scope: str
@@ -53,6 +55,7 @@ class Identity:
     password: str = field(default="", repr=False)
     authority: str = DEFAULT_AUTHORITY
     tls: TlsSettings = field(default_factory=TlsSettings)
+    trusted_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         needs: dict[str, list[tuple[str, str]]] = {
@@ -78,7 +81,7 @@ class Identity:
         missing = [
             words
             for name, words in needs[self.auth_type]
-            if not getattr(self, name) and not (name == "tenant_id" and self._is_adfs)
+            if not getattr(self, name) and not (name == "tenant_id" and self.is_adfs)
         ]
         if self.auth_type == "certificate" and not (self.certificate_path or self.certificate_data):
             missing.append("extra `certificate_path` or `private_key`")
@@ -122,14 +125,15 @@ class Identity:
         return base if "://" in base else f"https://{base}"
 
     @property
-    def _is_adfs(self) -> bool:
+    def is_adfs(self) -> bool:
+        """Whether the token service is AD FS instead of Entra ID."""
         return self._authority_base.endswith("/adfs")
 
     @property
     def authority_url(self) -> str:
         """The token service of the tenant."""
         base = self._authority_base
-        if not self.tenant_id or self._is_adfs or base.endswith(f"/{self.tenant_id}"):
+        if not self.tenant_id or self.is_adfs or base.endswith(f"/{self.tenant_id}"):
             return base
         return f"{base}/{self.tenant_id}"
 

@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import msal
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
 
+from talent_dmf.api.addresses import AddressRules
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.auth.identity import Identity
-from talent_dmf.transport.tls import TlsSession
+from talent_dmf.auth.token_service import TokenServiceSession
 
-TOKEN_TIMEOUT_SECONDS = 30.0
+# Asks the token service for a new token and returns its answer, as msal gives it.
+TokenRequest: TypeAlias = Callable[[], dict[str, Any]]
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 
 
-def acquirer(identity: Identity) -> Callable[[], dict[str, Any]]:
-    """How to get a new token; msal's own cache is never asked, or a refused token would come back from it."""
-    # The endpoint of a managed identity belongs to the machine: a proxy cannot reach it.
-    session = TlsSession(identity.tls, direct=identity.auth_type == "managed_identity")
-    session.request = partial(session.request, timeout=TOKEN_TIMEOUT_SECONDS)  # type: ignore[method-assign]
+def token_request(identity: Identity) -> TokenRequest:
+    """How an identity asks for a new token. msal's own cache is never asked, or a refused token would come back.
+
+    :param identity: who signs in.
+    :raises ConfigurationError: its certificate cannot work.
+    """
+    session = TokenServiceSession(identity.tls, _rules(identity), identity.authority_host)
     if identity.auth_type == "managed_identity":
         return _managed_identity(identity, session)
     if identity.auth_type == "username_password":
@@ -35,22 +38,42 @@ def acquirer(identity: Identity) -> Callable[[], dict[str, Any]]:
         identity.client_id, client_credential=_credential(identity), **_application_options(identity, session)
     )
 
-    def acquire() -> dict[str, Any]:
+    def ask() -> dict[str, Any]:
         app.remove_tokens_for_client()
-        answer: dict[str, Any] = app.acquire_token_for_client(scopes=[identity.scope])
+        answer: dict[str, Any] = app.acquire_token_for_client(scopes=[identity.scope], data=_resource(identity))
         return answer
 
-    return acquire
+    return ask
 
 
-def _application_options(identity: Identity, session: TlsSession) -> dict[str, Any]:
+def _rules(identity: Identity) -> AddressRules | None:
+    """Where the token service's addresses may lead: to itself, and if it is Microsoft's, to Microsoft's others. The
+    endpoint of a managed identity comes from the machine and is not judged."""
+    if identity.auth_type == "managed_identity":
+        return None
+    known = tuple(WELL_KNOWN_AUTHORITY_HOSTS) if _is_microsofts(identity) else ()
+    return AddressRules(identity.authority_url, (*known, *identity.trusted_hosts))
+
+
+def _is_microsofts(identity: Identity) -> bool:
+    return urlsplit(identity.authority_url).hostname in WELL_KNOWN_AUTHORITY_HOSTS
+
+
+def _application_options(identity: Identity, session: TokenServiceSession) -> dict[str, Any]:
     # An authority that Microsoft does not list would be looked up at login.microsoftonline.com first.
-    known = urlsplit(identity.authority_url).hostname in WELL_KNOWN_AUTHORITY_HOSTS
     return {
         "authority": identity.authority_url,
-        "instance_discovery": None if known else False,
+        "instance_discovery": None if _is_microsofts(identity) else False,
         "http_client": session,
     }
+
+
+def _resource(identity: Identity) -> dict[str, str]:
+    """AD FS wants to know the audience by a parameter of its own; Entra ID's endpoint of version 2 refuses it.
+
+    learn.microsoft.com ``/windows-server/identity/ad-fs/overview/ad-fs-openid-connect-oauth-flows-scenarios``.
+    """
+    return {"resource": identity.scope.removesuffix("/.default")} if identity.is_adfs else {}
 
 
 def _credential(identity: Identity) -> Any:
@@ -68,6 +91,9 @@ def _certificate_credential(pem: str) -> dict[str, str]:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    # Text fields and environment variables keep line ends as the two characters \n (airflow#47003); no other
+    # backslash occurs in a PEM text.
+    pem = pem.replace("\\r", "").replace("\\n", "\n")
     key = _PRIVATE_KEY.search(pem)
     certificates = _CERTIFICATE.findall(pem)
     try:
@@ -75,13 +101,13 @@ def _certificate_credential(pem: str) -> dict[str, str]:
             raise ValueError("a block is missing")
         private = load_pem_private_key(key[0].encode(), password=None)
         chain = [x509.load_pem_x509_certificate(text.encode()) for text in certificates]
+        # The key's own certificate may stand anywhere in a chain.
+        own = next((one for one in chain if one.public_key() == private.public_key()), None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             "The connection's certificate is not a PEM text with a CERTIFICATE block and a PRIVATE KEY block without "
             "a passphrase; a .pfx file is converted by `openssl pkcs12 -nodes`."
         ) from error
-    # The key's own certificate may stand anywhere in a chain.
-    own = next((one for one in chain if one.public_key() == private.public_key()), None)
     if own is None or not isinstance(private, RSAPrivateKey):
         raise ConfigurationError(
             "The connection's certificate and private key do not belong together, or are not RSA; export them together."
@@ -96,14 +122,14 @@ def _federated_token() -> str:
     try:
         # Read at each renewal: the platform replaces the file about hourly.
         return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             "Workload identity needs the environment variable AZURE_FEDERATED_TOKEN_FILE to name a readable token "
             "file; the Azure workload identity webhook sets it on the pod."
         ) from error
 
 
-def _managed_identity(identity: Identity, session: TlsSession) -> Callable[[], dict[str, Any]]:
+def _managed_identity(identity: Identity, session: TokenServiceSession) -> TokenRequest:
     who = (
         msal.UserAssignedManagedIdentity(client_id=identity.client_id)
         if identity.client_id
@@ -111,15 +137,15 @@ def _managed_identity(identity: Identity, session: TlsSession) -> Callable[[], d
     )
     resource = identity.scope.removesuffix("/.default")
 
-    def acquire() -> dict[str, Any]:
+    def ask() -> dict[str, Any]:
         client = msal.ManagedIdentityClient(who, http_client=session)
         answer: dict[str, Any] = client.acquire_token_for_client(resource=resource)
         return answer
 
-    return acquire
+    return ask
 
 
-def _username_password(identity: Identity, session: TlsSession) -> Callable[[], dict[str, Any]]:
+def _username_password(identity: Identity, session: TokenServiceSession) -> TokenRequest:
     options = _application_options(identity, session)
     app: Any
     if identity.client_secret:
@@ -129,7 +155,7 @@ def _username_password(identity: Identity, session: TlsSession) -> Callable[[], 
     else:
         app = msal.PublicClientApplication(identity.client_id, **options)
 
-    def acquire() -> dict[str, Any]:
+    def ask() -> dict[str, Any]:
         accounts = app.get_accounts(username=identity.username)
         if accounts:
             # With the refresh token: the password goes over the wire once.
@@ -139,8 +165,8 @@ def _username_password(identity: Identity, session: TlsSession) -> Callable[[], 
             if silent:
                 return silent
         answer: dict[str, Any] = app.acquire_token_by_username_password(
-            identity.username, identity.password, scopes=[identity.scope]
+            identity.username, identity.password, scopes=[identity.scope], data=_resource(identity)
         )
         return answer
 
-    return acquire
+    return ask

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import requests
 from msal.exceptions import MsalError
+from urllib3.exceptions import HTTPError
 
 from talent_dmf.api.errors import AuthenticationError, ConfigurationError, TalentDmfError, TransportError
+from talent_dmf.api.parsing import whole_number
 from talent_dmf.auth.entra_errors import explain_refusal
 from talent_dmf.auth.identity import AUTH_TYPES, DEFAULT_AUTHORITY, AuthType, Identity
-from talent_dmf.auth.msal_flows import acquirer
+from talent_dmf.auth.msal_flows import TokenRequest, token_request
+from talent_dmf.auth.token_cache import TokenCache
+from talent_dmf.auth.token_service import DEFAULT_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS, usable_token
+from talent_dmf.transport.common import causes
 
 __all__ = ["AUTH_TYPES", "DEFAULT_AUTHORITY", "AuthType", "EntraTokens", "Identity", "tokens_for"]
 
@@ -35,13 +42,17 @@ class EntraTokens:
 
     :param identity: who signs in.
     :param clock: monotonic seconds.
+    :param cache: where tokens are kept for other processes, if they are.
     """
 
-    def __init__(self, identity: Identity, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, identity: Identity, clock: Callable[[], float] = time.monotonic, cache: TokenCache | None = None
+    ) -> None:
         self._identity = identity
         self._clock = clock
+        self._cache = cache
         self._lock = threading.Lock()
-        self._acquire: Callable[[], dict[str, Any]] | None = None
+        self._request: TokenRequest | None = None
         self._token: str | None = None
         self._good_until = 0.0
         self._valid_until = 0.0
@@ -69,7 +80,7 @@ class EntraTokens:
             if self._refusal is not None and self._clock() < self._refusal_until:
                 raise self._explained(self._refusal)
             try:
-                return self._renew()
+                return self._renew(refused)
             except TransportError as error:
                 # Renewal begins minutes before the end: a token service that is away for a moment stops nothing.
                 if self._token is None or self._token == refused or self._clock() >= self._valid_until:
@@ -78,73 +89,104 @@ class EntraTokens:
                 self._good_until = min(self._valid_until, self._clock() + RENEWAL_PAUSE_SECONDS)
                 return self._token
 
-    def _renew(self) -> str:
+    def _renew(self, refused: str | None) -> str:
+        kept = self._cache.load() if self._cache else None
+        if kept is not None and kept[0] != refused and kept[1] > RENEW_BEFORE_EXPIRY_SECONDS:
+            return self._keep(*kept)
         answer = self._ask()
-        token = answer.get("access_token")
-        if not isinstance(token, str):
+        token = usable_token(answer)
+        if token is None:
             self._refuse(answer)
-        lifetime = float(answer.get("expires_in", 3600))
-        early = min(RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 4)
+        seconds = whole_number(answer.get("expires_in"))
+        lifetime = float(DEFAULT_LIFETIME_SECONDS if seconds is None else min(seconds, MAX_LIFETIME_SECONDS))
+        if self._cache:
+            self._cache.save(token, lifetime)
+        return self._keep(token, lifetime)
+
+    def _keep(self, token: str, lifetime: float) -> str:
         self._token, self._refusal = token, None
         self._valid_until = self._clock() + lifetime
-        self._good_until = self._valid_until - early
+        self._good_until = self._valid_until - min(RENEW_BEFORE_EXPIRY_SECONDS, lifetime / 4)
         return token
 
     def _explained(self, answer: Mapping[str, Any]) -> TalentDmfError:
         identity = self._identity
+        if "access_token" in answer or not answer:
+            return TransportError(
+                f"The token service {identity.authority_host} answered without a usable token; check the extra "
+                "`authority` and the network.",
+                sent=False,
+            )
         return explain_refusal(answer, tenant_id=identity.tenant_id, client_id=identity.client_id, scope=identity.scope)
 
     def _refuse(self, answer: Mapping[str, Any]) -> NoReturn:
         error = self._explained(answer)
         if isinstance(error, AuthenticationError):
             # Built anew next time: a certificate or token file may have been renewed meanwhile.
-            self._acquire = None
+            self._request = None
             self._refusal, self._refusal_until = answer, self._clock() + REFUSAL_HOLDS_SECONDS
         raise error
 
     def _ask(self) -> dict[str, Any]:
         host = self._identity.authority_host
         try:
-            if self._acquire is None:
-                self._acquire = acquirer(self._identity)
+            if self._request is None:
+                self._request = token_request(self._identity)
             self.requests_made += 1
-            return self._acquire()
+            return self._request()
+        except TalentDmfError:
+            raise
         except requests.exceptions.SSLError as error:
             raise ConfigurationError(
-                f"The certificate of the token service {host} is not trusted. Set the connection's extra `verify` to "
-                "the CA bundle that signed it.",
+                f"The certificate of the token service {host} is not trusted ({_tls_reason(error)}). Set the "
+                "connection's extra `verify` to the CA bundle that signed it.",
                 detail=str(error),
             ) from None
-        except (requests.RequestException, OSError, MsalError, json.JSONDecodeError) as error:
-            # msal raises an MsalError of its own for 5xx, and the JSON error for the page of a proxy or gateway.
-            raise TransportError(
-                f"The token service {host} does not answer as one; check the extra `authority` and the network.",
-                sent=False,
-                detail=f"{type(error).__name__}: {error}",
-            ) from None
-        except (ValueError, KeyError) as error:
-            # The way in which msal says that the authority does not know the tenant, or what it says is unusable.
+        except (requests.RequestException, HTTPError, OSError, MsalError) as error:
+            raise self._silent(f"{type(error).__name__}: {error}") from None
+        except Exception as error:  # noqa: BLE001 - every one becomes an error of ours, with its words
+            # msal says by a ValueError that the authority does not know the tenant, and breaks in its own ways on an
+            # answer that it did not expect.
             said = f"{error} {error.__context__ or ''}"
             if "AADSTS" in said:
                 self._refuse({"error_description": said[said.index("AADSTS") :]})
-            if "HTTP status: 429" in said or isinstance(error.__context__, json.JSONDecodeError):
-                raise TransportError(
-                    f"The token service {host} does not answer as one; check the extra `authority` and the network.",
-                    sent=False,
-                    detail=said,
-                ) from None
+            if isinstance(error, json.JSONDecodeError) or isinstance(error.__context__, json.JSONDecodeError):
+                raise self._silent(said) from None
             raise AuthenticationError(
                 f"Signing in at {self._identity.authority_url} is not possible; check the extras `tenant_id` and "
                 "`authority` (an https address).",
-                detail=said,
+                detail=f"{type(error).__name__}: {said}",
             ) from None
+
+    def _silent(self, detail: str) -> TransportError:
+        return TransportError(
+            f"The token service {self._identity.authority_host} does not answer as one; check the extra `authority` "
+            "and the network.",
+            sent=False,
+            detail=detail,
+        )
+
+
+def _tls_reason(error: requests.exceptions.SSLError) -> str:
+    for reason in causes(error):
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return reason.verify_message
+        if isinstance(reason, ssl.SSLError) and reason.reason:
+            return reason.reason.replace("_", " ").lower()
+    return "no secure connection"
 
 
 _sources: dict[str, EntraTokens] = {}
 _sources_lock = threading.Lock()
 
 
-def tokens_for(identity: Identity) -> EntraTokens:
-    """The process's one token source for an identity."""
+def tokens_for(identity: Identity, folder: Path | None = None) -> EntraTokens:
+    """The process's one token source for an identity.
+
+    :param identity: who signs in.
+    :param folder: where tokens are kept for the user's other processes on this machine; ``None`` for nowhere.
+    """
     with _sources_lock:
-        return _sources.setdefault(identity.cache_key, EntraTokens(identity))
+        if identity.cache_key not in _sources:
+            _sources[identity.cache_key] = EntraTokens(identity, cache=TokenCache.of(identity, folder))
+        return _sources[identity.cache_key]

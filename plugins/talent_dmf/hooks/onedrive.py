@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
-from talent_dmf.auth.tokens import tokens_for
-from talent_dmf.hooks.service import ServiceHook
+from talent_dmf.hooks.service import ServiceHook, signed_in
 from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         """Say whether the connection works and, if not, what is wrong and what to do."""
         self._policy = TESTING_POLICY
         try:
-            tokens_for(self.settings.identity).token()
+            signed_in(self.settings.identity).token()
             if not self.settings.target:
                 return True, (
                     "Signed in. The connection names no drive: set the extra `user`, `site`, `group` or `drive_id`, or "

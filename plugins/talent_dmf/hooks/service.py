@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, conf
 
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
-from talent_dmf.auth.tokens import tokens_for
+from talent_dmf.auth.identity import Identity
+from talent_dmf.auth.token_cache import shared_folder
+from talent_dmf.auth.tokens import EntraTokens, tokens_for
 from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, existing
 from talent_dmf.transport.drivers import SyncDriver
 
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S", EnvironmentSettings, DriveSettings)
+
+
+def signed_in(identity: Identity) -> EntraTokens:
+    """The process's one token source for an identity. It shares tokens with the user's other processes on this machine,
+    unless ``[talent_dmf] share_tokens`` is off.
+
+    :param identity: who signs in.
+    """
+    shares = conf.getboolean("talent_dmf", "share_tokens", fallback=True)
+    return tokens_for(identity, shared_folder() if shares else None)
 
 
 class ServiceHook(BaseHook, Generic[S]):
@@ -55,7 +67,7 @@ class ServiceHook(BaseHook, Generic[S]):
         settings = self.settings
         return SyncDriver(
             base_url=settings.base_url,
-            token=tokens_for(settings.identity),
+            token=signed_in(settings.identity),
             tls=settings.identity.tls,
             addresses=settings.addresses,
             policy=self._policy,

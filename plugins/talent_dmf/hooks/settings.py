@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import ast
+import contextlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from talent_dmf.api.addresses import SHAREPOINT_HOSTS, STORAGE_HOSTS, AddressRules, host_pattern
+from talent_dmf.api.addresses import SHAREPOINT_HOSTS, STORAGE_HOSTS, AddressRules, host_pattern, parse_address
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.parsing import read_json
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.auth.tokens import DEFAULT_AUTHORITY, AuthType, Identity
-from talent_dmf.transport.tls import TlsSettings
+from talent_dmf.transport.tls import TlsSettings, checked_proxies
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -26,7 +28,11 @@ GRAPH_URL = "https://graph.microsoft.com/v1.0"
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 # A person waits for the answer of a connection test, and the button can be pressed again.
 TESTING_POLICY = RetryPolicy(max_attempts=2, max_unsent_attempts=1, budget_seconds=10.0)
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# learn.microsoft.com ``/graph/deployments``; the second one is that of the US Department of Defense.
+_NATIONAL_GRAPHS = frozenset(
+    {"graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn", "graph.microsoft.de"}
+)
+_MAX_LITERAL_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,14 @@ def environment_settings(connection: Connection) -> EnvironmentSettings:
 
     :raises ConfigurationError: something is missing or cannot work; the sentence names the field.
     """
-    extra = _extra(connection)
-    base_url = _root(connection.conn_id, connection.host or "", "host (environment URL)", connection.port)
-    addresses = AddressRules(base_url, (*STORAGE_HOSTS, *_trusted_hosts(connection.conn_id, extra)))
-    return EnvironmentSettings(base_url, _identity(connection, extra, _resource_scope(base_url, extra)), addresses)
+    fields = ConnectionFields(connection)
+    base_url = fields.root(connection.host or "", "host (environment URL)", connection.port)
+    # The path /data is ours to add; people copy it from a browser, with what follows.
+    base_url = re.sub(r"/data(?:/.*)?$", "", base_url)
+    resource = fields.text("resource") or expected_resource(base_url)
+    scope = resource if resource.endswith("/.default") else f"{resource}/.default"
+    addresses = AddressRules(base_url, (*STORAGE_HOSTS, *fields.trusted_hosts()))
+    return EnvironmentSettings(base_url, fields.identity(scope), addresses)
 
 
 def drive_settings(connection: Connection) -> DriveSettings:
@@ -102,52 +112,19 @@ def drive_settings(connection: Connection) -> DriveSettings:
 
     :raises ConfigurationError: something is missing or cannot work; the sentence names the field.
     """
-    extra = _extra(connection)
-    base_url = str(extra.get("base_url") or "").strip()
-    if not base_url and connection.host:
-        base_url = _root(connection.conn_id, connection.host, "host", connection.port)
-    base_url = _root(connection.conn_id, base_url or GRAPH_URL, "extra `base_url`", None)
+    fields = ConnectionFields(connection)
+    base_url = fields.text("base_url")
+    if base_url:
+        base_url = fields.root(base_url, "extra `base_url`", None)
+    elif connection.host:
+        base_url = fields.root(connection.host, "host", connection.port)
+    else:
+        base_url = GRAPH_URL
     if base_url.rsplit("/", 1)[-1] not in {"v1.0", "beta"}:
         base_url += "/v1.0"
-    scopes = extra.get("scopes") or GRAPH_SCOPE
-    if isinstance(scopes, str):
-        scopes = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    target = {name: str(extra[name]) for name in ("drive_id", "user", "site", "group", "library") if extra.get(name)}
-    addresses = AddressRules(base_url, (*SHAREPOINT_HOSTS, *_trusted_hosts(connection.conn_id, extra)))
-    return DriveSettings(base_url, _identity(connection, extra, str(scopes[0])), target, addresses)
-
-
-def _extra(connection: Connection) -> dict[str, Any]:
-    try:
-        extra = connection.extra_dejson
-    except (ValueError, json.JSONDecodeError) as error:
-        raise ConfigurationError(f"The extra of connection {connection.conn_id!r} is not a JSON object.") from error
-    if not isinstance(extra, dict):
-        raise ConfigurationError(f"The extra of connection {connection.conn_id!r} is not a JSON object.")
-    return extra
-
-
-def _root(conn_id: str, address: str, field: str, port: int | None) -> str:
-    address = address.strip().rstrip("/")
-    if not address:
-        raise ConfigurationError(
-            f"Connection {conn_id!r} has no {field}; set it, e.g. https://contoso.operations.dynamics.com."
-        )
-    if "://" not in address:
-        address = f"https://{address}"
-    parts = urlsplit(address)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise ConfigurationError(
-            f"Connection {conn_id!r}: {field} must start with https://, tokens and personal data travel on it."
-        )
-    if parts.query or parts.fragment or parts.username:
-        raise ConfigurationError(
-            f"Connection {conn_id!r}: {field} must be an address only, without user, query or fragment."
-        )
-    if port and parts.port is None:
-        address = f"{parts.scheme}://{parts.hostname}:{port}{parts.path}"
-    # The path /data is ours to add; people copy it from a browser.
-    return address.removesuffix("/data").rstrip("/")
+    target = {name: word for name in ("drive_id", "user", "site", "group", "library") if (word := fields.text(name))}
+    addresses = AddressRules(base_url, (*SHAREPOINT_HOSTS, *fields.trusted_hosts()))
+    return DriveSettings(base_url, fields.identity(fields.scope(graph_scope(base_url))), target, addresses)
 
 
 def expected_resource(base_url: str) -> str:
@@ -163,67 +140,173 @@ def expected_resource(base_url: str) -> str:
     return TALENT_RESOURCE if stand_alone else f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _resource_scope(base_url: str, extra: Mapping[str, Any]) -> str:
-    resource = str(extra.get("resource") or "").strip() or expected_resource(base_url)
-    return resource if resource.endswith("/.default") else f"{resource}/.default"
+def graph_scope(base_url: str) -> str:
+    """The scope that a Graph wants in its tokens: that of a national cloud wants its own ("Invalid audience",
+    identity-web#3808), any other address stands for the public one.
+
+    :param base_url: root of Graph.
+    """
+    address = parse_address(base_url)
+    return f"https://{address.host}/.default" if address and address.host in _NATIONAL_GRAPHS else GRAPH_SCOPE
 
 
-def _identity(connection: Connection, extra: Mapping[str, Any], scope: str) -> Identity:
-    # Airflow masks extras by name, and knows `private_key`; `certificate_data` is the azure provider's word.
-    certificate_data = str(extra.get("private_key") or extra.get("certificate_data") or "")
-    certificate = bool(extra.get("certificate_path") or certificate_data)
-    auth_type = str(extra.get("auth_type") or ("certificate" if certificate else "client_secret"))
-    by_user = auth_type == "username_password"
-    authority = str(extra.get("authority") or DEFAULT_AUTHORITY).strip().rstrip("/")
-    login, password = connection.login or "", connection.password or ""
-    return Identity(
-        scope=scope,
-        tenant_id=str(extra.get("tenant_id") or extra.get("tenantId") or "").strip(),
-        client_id=str(extra.get("client_id") or "") if by_user else login,
-        auth_type=cast("AuthType", auth_type),
-        client_secret=str(extra.get("client_secret") or "") if by_user else password,
-        certificate_path=str(extra.get("certificate_path") or ""),
-        certificate_data=certificate_data,
-        username=login if by_user else "",
-        password=password if by_user else "",
-        authority=authority if "://" in authority else f"https://{authority}",
-        tls=TlsSettings(
-            verify=_verify(connection.conn_id, extra.get("verify")), proxies=_proxies(connection.conn_id, extra)
-        ),
-    )
+class ConnectionFields:
+    """The fields of one connection, each as the type that it should have, whether it comes from the form, from JSON or
+    from a URI, where numbers and booleans are what they look like (airflow#55893).
 
+    :param connection: the connection.
+    :raises ConfigurationError: its extra is no JSON object.
+    """
 
-def _verify(conn_id: str, raw: Any) -> bool | str | None:
-    if raw is None or isinstance(raw, bool):
-        return raw
-    if isinstance(raw, str):
-        words: dict[str, bool | None] = {"": None, "true": True, "false": False}
-        return words.get(raw.strip().lower(), raw.strip())
-    raise ConfigurationError(f"Connection {conn_id!r}: extra `verify` must be true, false or the path of a CA bundle.")
-
-
-def _trusted_hosts(conn_id: str, extra: Mapping[str, Any]) -> tuple[str, ...]:
-    raw = extra.get("trusted_hosts") or ()
-    words = re.split(r"[\s,]+", raw.strip()) if isinstance(raw, str) else raw
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise ConfigurationError(
-            f'Connection {conn_id!r}: extra `trusted_hosts` must be a list of hosts, like ["files.contoso.com"].'
-        )
-    try:
-        return tuple(host_pattern(word) for word in words)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"Connection {conn_id!r}: extra `trusted_hosts`: {error.message}") from None
-
-
-def _proxies(conn_id: str, extra: Mapping[str, Any]) -> dict[str, str]:
-    raw = extra.get("proxies") or {}
-    if isinstance(raw, str):
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._conn_id = connection, connection.conn_id
         try:
-            raw = json.loads(raw)
-        except ValueError as error:
-            raise ConfigurationError(f"Connection {conn_id!r}: extra `proxies` is not a JSON object.") from error
-    if not isinstance(raw, dict):
-        raise ConfigurationError(
-            f'Connection {conn_id!r}: extra `proxies` must be like {{"https": "http://proxy:8080"}}.'
+            extra = connection.extra_dejson
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"The extra of connection {self._conn_id!r} is not a JSON object.") from error
+        if not isinstance(extra, dict):
+            raise ConfigurationError(f"The extra of connection {self._conn_id!r} is not a JSON object.")
+        self._extra: dict[str, Any] = extra
+
+    def text(self, *names: str) -> str:
+        """The first of some extras that is given, without blanks around it; ``""`` if none is.
+
+        :raises ConfigurationError: it is no text.
+        """
+        for name in names:
+            raw = self._extra.get(name)
+            if raw is None or raw == "":
+                continue
+            if isinstance(raw, bool) or not isinstance(raw, str | int):
+                raise ConfigurationError(f"Connection {self._conn_id!r}: extra `{name}` must be a text.")
+            return str(raw).strip()
+        return ""
+
+    def root(self, text: str, field: str, port: int | None) -> str:
+        """An address as people write it, as an address: https, without the port that goes without saying.
+
+        :param text: with or without a scheme, with or without a slash at the end.
+        :param field: the connection's field, for messages.
+        :param port: port of the connection, if it has one.
+        :raises ConfigurationError: it is none.
+        """
+        words = text.strip().rstrip("/")
+        if not words or words.lower() in {"https:", "http:"}:
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r} has no {field}; set it, e.g. https://contoso.operations.dynamics.com."
+            )
+        address = parse_address(words if "://" in words else f"https://{words}")
+        if address is None or address.query or "?" in words:
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r}: {field} must be an address only, such as "
+                "https://contoso.operations.dynamics.com, without user, query or fragment."
+            )
+        if address.scheme != "https" and not address.is_loopback:
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r}: {field} must start with https://, because tokens and personal data "
+                "travel on it."
+            )
+        usual = 443 if address.scheme == "https" else 80
+        if port and address.port == usual:
+            address = replace(address, port=port)
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        netloc = host if address.port == usual else f"{host}:{address.port}"
+        return f"{address.scheme}://{netloc}{address.path.rstrip('/')}"
+
+    def trusted_hosts(self) -> tuple[str, ...]:
+        """The extra ``trusted_hosts``: a list, or a text with commas or blanks.
+
+        :raises ConfigurationError: it is none.
+        """
+        raw = self._extra.get("trusted_hosts") or ()
+        words = re.split(r"[\s,]+", raw.strip()) if isinstance(raw, str) else raw
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r}: extra `trusted_hosts` must be a list of hosts, like "
+                '["files.contoso.com"].'
+            )
+        try:
+            return tuple(host_pattern(word) for word in words if word)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Connection {self._conn_id!r}: extra `trusted_hosts`: {error.message}") from None
+
+    def scope(self, default: str) -> str:
+        """The first of the azure provider's ``scopes``.
+
+        :param default: if there is none.
+        :raises ConfigurationError: they are no texts.
+        """
+        raw = self._extra.get("scopes") or [default]
+        scopes = [scope.strip() for scope in raw.split(",") if scope.strip()] if isinstance(raw, str) else raw
+        if not isinstance(scopes, list | tuple) or not all(isinstance(scope, str) for scope in scopes):
+            raise ConfigurationError(
+                f'Connection {self._conn_id!r}: extra `scopes` must be a list of scopes, like ["{default}"].'
+            )
+        return scopes[0] if scopes else default
+
+    def identity(self, scope: str) -> Identity:
+        """Who signs in.
+
+        :param scope: for what.
+        :raises ConfigurationError: something is missing.
+        """
+        # Airflow masks extras by name, and knows `private_key`; `certificate_data` is the azure provider's word.
+        certificate_data = self.text("private_key", "certificate_data")
+        certificate_path = self.text("certificate_path")
+        auth_type = self.text("auth_type") or (
+            "certificate" if certificate_path or certificate_data else "client_secret"
         )
-    return {str(scheme): str(url) for scheme, url in raw.items()}
+        by_user = auth_type == "username_password"
+        login, password = (self._connection.login or "").strip(), self._connection.password or ""
+        authority = self.text("authority") or DEFAULT_AUTHORITY
+        return Identity(
+            scope=scope,
+            tenant_id=self.text("tenant_id", "tenantId"),
+            client_id=self.text("client_id") if by_user else login,
+            auth_type=cast("AuthType", auth_type),
+            client_secret=self.text("client_secret") if by_user else password,
+            certificate_path=certificate_path,
+            certificate_data=certificate_data,
+            username=login if by_user else "",
+            password=password if by_user else "",
+            authority=self.root(authority, "extra `authority`", None),
+            tls=TlsSettings(verify=self._verify(), proxies=self._proxies()),
+            trusted_hosts=self.trusted_hosts(),
+        )
+
+    def _verify(self) -> bool | str | None:
+        raw = self._extra.get("verify")
+        if raw is None or isinstance(raw, bool):
+            return raw
+        if isinstance(raw, str):
+            words: dict[str, bool | None] = {"": None, "true": True, "false": False}
+            return words.get(raw.strip().lower(), raw.strip())
+        raise ConfigurationError(
+            f"Connection {self._conn_id!r}: extra `verify` must be true, false or the path of a CA bundle."
+        )
+
+    def _proxies(self) -> dict[str, str]:
+        raw = self._extra.get("proxies") or {}
+        if isinstance(raw, str):
+            raw = _object(raw) if raw.strip() else {}
+        if not isinstance(raw, dict) or not all(isinstance(part, str) for pair in raw.items() for part in pair):
+            raise ConfigurationError(
+                f'Connection {self._conn_id!r}: extra `proxies` must be like {{"https": "http://proxy:8080"}}.'
+            )
+        try:
+            return checked_proxies(raw)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"Connection {self._conn_id!r}: extra `proxies`: {error.message}") from None
+
+
+def _object(text: str) -> Any:
+    """An object written as JSON, or as Python, which is how the azure provider's connections come
+    (airflow#46145); ``None`` for anything else."""
+    with contextlib.suppress(ValueError):
+        return read_json(text)
+    if len(text) > _MAX_LITERAL_CHARACTERS:
+        return None
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None

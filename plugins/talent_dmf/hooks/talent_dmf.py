@@ -25,8 +25,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.auth.entra_errors import token_claims
-from talent_dmf.auth.tokens import tokens_for
-from talent_dmf.hooks.service import ServiceHook
+from talent_dmf.hooks.service import ServiceHook, signed_in
 from talent_dmf.hooks.settings import (
     TESTING_POLICY,
     EnvironmentSettings,
@@ -129,7 +128,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         """
         try:
             settings, self._policy = self.settings, TESTING_POLICY
-            token = tokens_for(settings.identity).token()
+            token = signed_in(settings.identity).token()
             try:
                 extra = self.get_connection(self._conn_id).extra_dejson
                 return True, self.run(check_environment(extra.get("data_project") or None))
@@ -173,7 +172,7 @@ def shared_driver(settings: EnvironmentSettings) -> AsyncDriver:
             identity = settings.identity
             drivers[key] = AsyncDriver(
                 base_url=settings.base_url,
-                token=tokens_for(identity),
+                token=signed_in(identity),
                 tls=identity.tls,
                 addresses=settings.addresses,
                 policy=_WAITING_POLICY,

@@ -94,7 +94,8 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         )
 
     def _session_store(self, context: Context, graph: OneDriveHook, slot: str) -> SessionStore | None:
-        from talent_dmf.destinations.onedrive.session_store import SealedSessionStore, Sealer
+        from talent_dmf.auth.sealing import Sealer
+        from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
         from talent_dmf.destinations.task_state import TaskState
 
         secret = graph.settings.identity.sealing_secret

@@ -194,7 +194,7 @@ class Wire:
         kinds: FailureKinds = REQUESTS_KINDS,
     ) -> TalentDmfError:
         host = _host(url)
-        reasons = list(_causes(error, before))
+        reasons = list(causes(error, before))
         if not host or any(isinstance(reason, kinds.no_address) for reason in reasons):
             return ConfigurationError(
                 f"{request.operation}: {redact_url(url)!r} is not an address that can be called; check the "
@@ -245,7 +245,7 @@ def _is_handshake(reason: BaseException) -> bool:
     return isinstance(reason, ssl.SSLError) and getattr(reason, "reason", None) in _HANDSHAKE
 
 
-def _causes(error: BaseException, before: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException, before: BaseException | None = None) -> Iterator[BaseException]:
     """An exception, what it wraps, and what led to it, each once.
 
     :param error: the exception.

@@ -8,18 +8,21 @@ asked only if the connection says nothing.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
+from talent_dmf.api.addresses import parse_address
 from talent_dmf.api.errors import ConfigurationError
 
 # A protocol carries all that it needs: a cookie of a sign-in page or a load balancer must not change the next answer.
@@ -77,10 +80,50 @@ class TlsSettings:
             ) from error
 
     def proxies_for(self, url: str) -> dict[str, str]:
-        """The proxies to use for a URL, by scheme."""
-        proxies = dict(self.proxies) or dict(get_environ_proxies(url))
-        # requests takes a proxy without a scheme for http, aiohttp refuses it.
-        return {scheme: proxy if "://" in proxy else f"http://{proxy}" for scheme, proxy in proxies.items()}
+        """The proxies to use for a URL, by scheme; none if it is to be reached directly.
+
+        :raises ConfigurationError: one of the environment is no address.
+        """
+        if self.proxies:
+            proxies = checked_proxies(self.proxies)
+            return {} if _is_direct(url, proxies.pop("no", "")) else proxies
+        return checked_proxies(get_environ_proxies(url))
+
+
+def checked_proxies(raw: Mapping[str, str]) -> dict[str, str]:
+    """Proxies as people and the azure provider write them: ``http``, ``https`` or ``all`` with an address, ``no`` with
+    the hosts that are reached directly.
+
+    :raises ConfigurationError: an address is none; it is not shown, because it may hold a password.
+    """
+    proxies: dict[str, str] = {}
+    for key, text in raw.items():
+        scheme, value = key.lower().removesuffix("://").removesuffix("_proxy"), text.strip()
+        if scheme == "no":
+            proxies["no"] = value
+        elif value:
+            # requests takes a proxy without a scheme for http, aiohttp refuses it.
+            proxies[scheme] = _proxy_address(value if "://" in value else f"http://{value}", scheme)
+    return proxies
+
+
+def _proxy_address(proxy: str, scheme: str) -> str:
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.hostname not in {None, ""} and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(ord(character) <= 32 for character in proxy):
+        raise ConfigurationError(f"The proxy for {scheme!r} is no address like http://proxy.example.com:8080.")
+    return proxy
+
+
+def _is_direct(url: str, hosts: str) -> bool:
+    """Whether the key ``no`` says that a URL is to be reached directly: by ``*``, a host or a domain with all below."""
+    address = parse_address(url)
+    host = address.host if address else ""
+    names = [name.lower().lstrip("*").lstrip(".") for name in re.split(r"[\s,]+", hosts) if name]
+    return any(not name or host == name or host.endswith(f".{name}") for name in names)
 
 
 class TlsSession(requests.Session):

@@ -1,0 +1,117 @@
+"""Tokens that the tasks of one worker share, so that not every task signs in anew.
+
+Each task is a process that starts from nothing, and signing in costs two requests. A token is kept in a file that only
+its user can read (0600, in a folder of 0700), sealed under a key derived from the connection's secret, under a name
+that belongs to one identity: who signs in, where, for what, with which secret. Whoever does not know the secret can
+neither read the file nor put a token there. An identity without a secret of its own (managed and workload identity) is
+not kept, and neither is a person's password made into a key.
+
+The cache is a convenience: whatever is wrong with it, the task signs in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from talent_dmf.api.parsing import read_json
+from talent_dmf.auth.identity import Identity
+from talent_dmf.auth.sealing import Sealer
+
+log = logging.getLogger(__name__)
+_MAX_FILE_BYTES = 256 * 1024
+# Of secrets that were rotated and connections that were deleted.
+_FORGOTTEN_AFTER_SECONDS = 86_400.0
+_SUFFIX = ".token"
+
+
+def shared_folder() -> Path | None:
+    """The folder that the processes of this user on this machine share, or ``None`` if there is none that is safe: one
+    that somebody else made or can read."""
+    if not hasattr(os, "getuid"):
+        return None
+    folder = Path(tempfile.gettempdir()) / f"talent-dmf-{os.getuid()}"
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+    except OSError:
+        return None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        log.debug("Folder %s is not this user's alone: tokens are not shared.", folder)
+        return None
+    return folder
+
+
+class TokenCache:
+    """The token of one identity, kept for the other processes of this user.
+
+    :param folder: where; see :func:`shared_folder`.
+    :param identity: whose.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(self, folder: Path, identity: Identity, clock: Callable[[], float] = time.time) -> None:
+        self._path = folder / f"{identity.cache_key}{_SUFFIX}"
+        self._sealer = Sealer(identity.sealing_secret, identity.cache_key, "token cache")
+        self._clock = clock
+
+    @classmethod
+    def of(cls, identity: Identity, folder: Path | None) -> TokenCache | None:
+        """The cache of an identity, or ``None`` if it is not to be kept.
+
+        :param identity: whose.
+        :param folder: where; ``None`` for nowhere.
+        """
+        if folder is None or identity.auth_type not in {"client_secret", "certificate"}:
+            return None
+        return cls(folder, identity)
+
+    def load(self) -> tuple[str, float] | None:
+        """A token, and for how many seconds it is valid; ``None`` if there is none, or none any more."""
+        try:
+            with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
+                sealed = file.read(_MAX_FILE_BYTES)
+        except (OSError, UnicodeError):
+            return None
+        text = self._sealer.open(sealed)
+        try:
+            kept = read_json(text or "")
+            token, left = kept["token"], float(kept["valid_until"]) - self._clock()
+        except (ValueError, TypeError, KeyError):
+            return None
+        return (token, left) if isinstance(token, str) and left > 0 else None
+
+    def save(self, token: str, seconds: float) -> None:
+        """Keep a token.
+
+        :param token: it.
+        :param seconds: for how long it is valid.
+        """
+        content = self._sealer.seal(json.dumps({"token": token, "valid_until": self._clock() + seconds}))
+        try:
+            # Readable by its user alone from its first byte, and whole whenever anybody looks.
+            handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".", suffix=_SUFFIX)
+            try:
+                with open(handle, "w", encoding="ascii") as file:
+                    file.write(content)
+                os.replace(temporary, self._path)
+            except OSError:
+                os.unlink(temporary)
+                raise
+            self._forget_old_ones()
+        except OSError as error:
+            log.debug("The token cannot be shared with other tasks: %s", error)
+
+    def _forget_old_ones(self) -> None:
+        for path in self._path.parent.glob(f"*{_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                if self._clock() - path.stat().st_mtime > _FORGOTTEN_AFTER_SECONDS:
+                    path.unlink()

@@ -1,0 +1,263 @@
+"""Connections as people write them, as URIs bring them, and as the azure provider stores them."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from airflow.sdk.definitions.connection import Connection
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.utils import select_proxy
+
+from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, drive_settings, environment_settings
+
+HOST = "contoso.operations.dynamics.com"
+
+
+def environment(host: str | None = HOST, port: int | None = None, **extra: Any) -> EnvironmentSettings:
+    facts = {"tenant_id": "t", **extra}
+    connection = Connection(
+        conn_id="c", conn_type="talent_dmf", host=host, login="c", password="s", port=port, extra=json.dumps(facts)
+    )
+    return environment_settings(connection)
+
+
+def drive(host: str | None = None, **extra: Any) -> DriveSettings:
+    facts = {"tenant_id": "t", **extra}
+    connection = Connection(
+        conn_id="c", conn_type="msgraph", host=host, login="c", password="s", extra=json.dumps(facts)
+    )
+    return drive_settings(connection)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        (f"https://{HOST}", None),
+        (f"https://{HOST}:443", None),
+        (HOST, 443),
+        (f"{HOST}/", None),
+        (f" https://{HOST} ", None),
+        (f"https://{HOST.upper()}/", None),
+        (f"HTTPS://{HOST}", None),
+        (f"https://{HOST}/data/", None),
+        (f"https://{HOST}/data", None),
+        (f"https://{HOST}/data/DataManagementDefinitionGroups", None),
+    ],
+)
+def test_an_address_means_the_same_however_it_is_written(host, port):
+    settings = environment(host, port)
+    assert (settings.base_url, settings.identity.scope) == (f"https://{HOST}", f"https://{HOST}/.default")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "base_url", "scope"),
+    [
+        (
+            "https://x.hr.talent.dynamics.com/namespaces/0A1b",
+            None,
+            "https://x.hr.talent.dynamics.com/namespaces/0A1b",
+            "http://hr.talent.dynamics.com/.default",
+        ),
+        (
+            "https://ax.contoso.local:443/namespaces/AXSF/",
+            None,
+            "https://ax.contoso.local/namespaces/AXSF",
+            "https://ax.contoso.local/.default",
+        ),
+        (f"https://{HOST}", 8443, f"https://{HOST}:8443", f"https://{HOST}:8443/.default"),
+        (f"https://{HOST}:8443", 443, f"https://{HOST}:8443", f"https://{HOST}:8443/.default"),
+        ("http://127.0.0.1:80", None, "http://127.0.0.1", "http://127.0.0.1/.default"),
+        ("https://[::1]:4431", None, "https://[::1]:4431", "https://[::1]:4431/.default"),
+    ],
+)
+def test_addresses(host, port, base_url, scope):
+    settings = environment(host, port)
+    assert (settings.base_url, settings.identity.scope) == (base_url, scope)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            f"https://{HOST}{tail}"
+            for tail in ("/?cmp=USMF&mi=DefaultDashboard", "/#x", "?", ":abc", ".", ":0", ":99999")
+        ),
+        *(
+            "https://",
+            "http://",
+            "https:",
+            "https://[::1",
+            f"https://user@{HOST}",
+            f"https://user:pa55@{HOST}",
+            "a b",
+            "x\ny",
+        ),
+        *("https://\u200bcontoso.com", "https://cont\u202eoso.com", "ftp://contoso.com", "https://-contoso.com"),
+    ],
+)
+def test_what_is_no_address_is_one_sentence(host):
+    with pytest.raises(ConfigurationError, match="host") as caught:
+        environment(host)
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [None, "", "  ", "/"])
+def test_a_missing_address_is_one_sentence(host):
+    with pytest.raises(ConfigurationError, match="has no host"):
+        environment(host)
+
+
+def test_http_is_for_this_machine_only():
+    with pytest.raises(ConfigurationError, match="must start with https://"):
+        environment(f"http://{HOST}")
+
+
+URIS = [
+    (f"talent-dmf://cid:s%2Fe%2Bc@{HOST}/?tenant_id=contoso.onmicrosoft.com", "contoso.onmicrosoft.com"),
+    (f"talent-dmf://cid:sec@{quote('https://' + HOST, safe='')}/?tenant_id=t", "t"),
+    (f"talent-dmf://cid:sec@{HOST}:443/?tenant_id=t", "t"),
+    (f"talent-dmf://cid:sec@{HOST}/?tenantId=t&verify=false", "t"),
+    (f"talent-dmf://cid:sec@{HOST}/?tenant_id=123", "123"),
+]
+
+
+@pytest.mark.parametrize(("uri", "tenant"), URIS)
+def test_a_connection_from_a_uri_means_the_same(uri, tenant):
+    settings = environment_settings(Connection.from_uri(uri, "c"))
+    assert settings.base_url == f"https://{HOST}"
+    assert (settings.identity.tenant_id, settings.identity.scope) == (tenant, f"https://{HOST}/.default")
+
+
+EXTRAS = [
+    *("[1]", '"x"', "nonsense", '{"tenant_id": null}', '{"tenant_id": ["t"]}', '{"tenant_id": true}', "[" * 100_000),
+    *(
+        json.dumps({"tenant_id": "t", name: value})
+        for name, value in [
+            *(("verify", value) for value in (0, "no", [], {})),
+            *(("proxies", value) for value in (5, [], "5", "['x']", {"https": 5}, {"https": "http://user:pw@"})),
+            *(
+                ("proxies", value)
+                for value in ({"https": "http://p:abc"}, {"https": "http://[::1"}, "{" * 9000, "-" * 9000)
+            ),
+            *(("auth_type", value) for value in ("ClientSecret", 5, [])),
+            *(("scopes", value) for value in ([], ["a", "b"], [5], {"a": 1}, ",", 5)),
+            *(("certificate_path", value) for value in (5, [], {})),
+            *(("trusted_hosts", value) for value in (5, [5], {"a": 1}, "*", ["*.com"], "http://x", [])),
+            *(("authority", value) for value in ("https://[::1", 5, "http://contoso.com", "https://x?y=1", "x y")),
+            *(("resource", value) for value in (5, [], True)),
+            *(("base_url", value) for value in ("https://[::1", 5, [], "graph.microsoft.us")),
+            *((name, value) for name in ("user", "site", "group", "drive_id", "library") for value in (5, [], True)),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("read", [environment_settings, drive_settings])
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_odd_extra_is_read_or_one_sentence(read, extra):
+    host = HOST if read is environment_settings else None
+    connection = Connection(conn_id="c", conn_type="x", host=host, login="c", password="s3cr3t", extra=extra)
+    sentence = ""
+    try:
+        read(connection)
+    except ConfigurationError as error:
+        sentence = str(error)
+    assert sentence.count(". ") <= 2
+    assert "s3cr3t" not in sentence
+
+
+TEXTS = ["tenant_id", "proxies", "verify", "scopes", "authority", "base_url", "trusted_hosts", "auth_type"]
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text())
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["tenant_id", "proxies", "verify", "scopes", "authority", "base_url", "trusted_hosts", "auth_type"]
+        ),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.lists(st.text())
+        | st.dictionaries(st.text(), st.text()),
+    ),
+    st.text(),
+)
+def test_no_connection_is_a_crash(extra, host):
+    connection: Any = SimpleNamespace(conn_id="c", host=host, port=None, login="c", password="s", extra_dejson=extra)
+    for read in (environment_settings, drive_settings):
+        try:
+            read(connection)
+        except ConfigurationError:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("host", "base_url", "scope"),
+    [
+        (None, None, "https://graph.microsoft.com/.default"),
+        ("https://graph.microsoft.us", None, "https://graph.microsoft.us/.default"),
+        ("dod-graph.microsoft.us", None, "https://dod-graph.microsoft.us/.default"),
+        (None, "https://microsoftgraph.chinacloudapi.cn/v1.0", "https://microsoftgraph.chinacloudapi.cn/.default"),
+        (None, "https://graph-proxy.contoso.com", "https://graph.microsoft.com/.default"),
+        (None, "https://127.0.0.1:4434", "https://graph.microsoft.com/.default"),
+    ],
+)
+def test_a_national_cloud_wants_its_own_scope(host, base_url, scope):
+    assert drive(host, base_url=base_url).identity.scope == scope
+    assert drive(host, base_url=base_url, scopes=["https://other/.default"]).identity.scope == "https://other/.default"
+
+
+PROXY = {"https": "http://proxy:8080"}
+
+
+@pytest.mark.parametrize("proxies", ['{"https": "http://proxy:8080"}', "{'https': 'http://proxy:8080'}", PROXY, " "])
+def test_proxies_as_the_azure_provider_stores_them(proxies):
+    assert drive(proxies=proxies).identity.tls.proxies == ({} if proxies == " " else PROXY)
+
+
+@pytest.mark.parametrize(
+    ("no", "url", "direct"),
+    [
+        ("login.microsoftonline.com,contoso.sharepoint.com", "https://contoso.sharepoint.com/x", True),
+        ("login.microsoftonline.com,contoso.sharepoint.com", "https://graph.microsoft.com/v1.0", False),
+        ("contoso.com", "https://files.contoso.com:8443/x", True),
+        (".contoso.com", "https://files.contoso.com/x", True),
+        ("*.contoso.com", "https://files.CONTOSO.com/x", True),
+        ("contoso.com", "https://evilcontoso.com/x", False),
+        ("*", "https://graph.microsoft.com/v1.0", True),
+        ("", "https://graph.microsoft.com/v1.0", False),
+    ],
+)
+def test_what_no_proxy_stands_before(no, url, direct):
+    proxies = drive(proxies={**PROXY, "no": no}).identity.tls.proxies_for(url)
+    assert (select_proxy(url, proxies) is None) is direct
+
+
+def test_a_proxy_that_is_no_address_does_not_show_its_password():
+    with pytest.raises(ConfigurationError, match=r"extra `proxies`: The proxy for 'https' is no address") as caught:
+        drive(proxies={"https": "http://user:pa55w0rd@"})
+    assert "pa55w0rd" not in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_that_is_no_address_is_named(clean_environment):
+    clean_environment.setenv("HTTPS_PROXY", "http://user:pa55w0rd@")
+    with pytest.raises(ConfigurationError, match="The proxy for 'https' is no address") as caught:
+        drive().identity.tls.proxies_for("https://graph.microsoft.com")
+    assert "pa55w0rd" not in str(caught.value)
+
+
+def test_hosts_that_a_deployment_trusts():
+    for given_ in ("files.contoso.com, https://emulator:4433", ["files.contoso.com", "https://emulator:4433"]):
+        rules = environment(trusted_hosts=given_).addresses
+        rules.check("https://files.contoso.com/p.zip", "read")
+        rules.check("https://emulator:4433/p.zip", "read")
+        rules.check("https://acct.blob.core.windows.net/p.zip", "read")
