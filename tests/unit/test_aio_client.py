@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import subprocess
-import sys
 
 import pytest
 from tests.unit.loopback import serve
@@ -101,11 +99,3 @@ def test_a_closed_driver_opens_anew():
     with serve([answer(200)] * 2) as server:
         asyncio.run(main(server.url))
     assert len(server.received) == 2
-
-
-def test_who_makes_no_asynchronous_request_does_not_import_aiohttp():
-    code = (
-        "import sys; import talent_dmf.triggers.talent_dmf, talent_dmf.hooks.talent_dmf, talent_dmf.transport.drivers; "
-        "sys.exit('aiohttp' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
