@@ -11,11 +11,20 @@ from typing import Any
 
 import pytest
 from tests.integration.conftest import INSTANT
-from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage, MemoryStore, StaticToken, fail_at
+from tests.integration.exported_package import (
+    CHUNK_BYTES,
+    QUICK_POLICY,
+    ExportedPackage,
+    MemoryStore,
+    StaticToken,
+    fail_at,
+)
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
+    DestinationBusyError,
     DestinationError,
+    ItemChangedError,
     NameConflictError,
     PackageInvalidError,
     PackageLinkExpiredError,
@@ -160,8 +169,8 @@ def test_survived_where_the_name_was_taken(
         ("drive.F7", "forever", {"times": None}, UploadSessionLostError, "gone"),
         ("drive.F8", "refused", {"times": None}, UploadSessionLostError, "gone"),
         ("drive.F11", "created", {}, NameConflictError, "name is taken"),
-        ("drive.F12", "locked", {"times": None}, TransportError, "locked"),
-        ("drive.F12", "changed", {}, DestinationError, "changed by somebody else"),
+        ("drive.F12", "locked", {"times": None}, DestinationBusyError, "locked"),
+        ("drive.F12", "changed", {"times": None}, DestinationBusyError, "changed by somebody else"),
         ("drive.F13", "create", {}, DestinationError, "full"),
         ("drive.F13", "final", {}, DestinationError, "full"),
         ("drive.F13", "too-large", {}, DestinationError, "larger than"),
@@ -357,3 +366,43 @@ def test_random_breaks_on_both_legs(exported: ExportedPackage, seed: int) -> Non
     assert exported.saved(name) == expected
     assert result.item.quick_xor_hash == result.quick_xor_hash
     assert not [other for other in exported.saved_names() if other.endswith(".partial")]
+
+
+def test_a_range_that_fails_for_long_gets_a_fresh_session(exported: ExportedPackage) -> None:
+    last = {"action": "uploadRange", "is_final": True}
+    exported.emulator.faults.add("drive.F3", mode="once", status=502, times=QUICK_POLICY.max_attempts, match=last)
+    result = exported.pump("fresh.zip").run()
+    assert len(exported.emulator.recorder.requests(action="createUploadSession")) == 2
+    assert (result.item.name, exported.saved("fresh.zip")) == ("fresh.zip", exported.package())
+    assert exported.open_sessions() == []
+
+
+def test_the_last_try_leaves_no_session(exported: ExportedPackage) -> None:
+    store = MemoryStore()
+    exported.emulator.faults.add("drive.F3", mode="once", status=502, times=None, match={"action": "uploadRange"})
+    with pytest.raises(TransportError):
+        exported.pump("last.zip", session_store=store, last_try=True).run()
+    assert (exported.open_sessions(), store.kept) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("checked-out", DestinationError, "checked out: nobody else sees it"),
+        ("malware", DestinationError, "malware"),
+        ("rewritten", ItemChangedError, "is not what was saved any more"),
+        ("pending", ProtocolError, "shows others what was there before"),
+    ],
+)
+def test_what_others_see_is_not_what_was_saved(
+    exported: ExportedPackage, mode: str, kind: type[TalentDmfError], words: str
+) -> None:
+    exported.emulator.faults.add("drive.F26", mode=mode, times=None, match={"action": "getItem"})
+    with pytest.raises(kind, match=words):
+        exported.pump(f"{mode}.zip").run()
+
+
+def test_what_is_pending_for_a_moment_is_waited_for(exported: ExportedPackage) -> None:
+    exported.emulator.faults.add("drive.F26", mode="pending", times=3, match={"action": "getItem"})
+    exported.pump("a moment.zip").run()
+    assert exported.saved("a moment.zip") == exported.package()

@@ -4,7 +4,8 @@
 
     TalentDmfError                          one clear sentence: what is wrong and what to do
     ├── TransportError                      no usable answer (DNS, TLS, reset, timeout, 5xx)      retried
-    │   └── ThrottledError                  429, or 503 with Retry-After                          retried
+    │   ├── ThrottledError                  429, or 503 with Retry-After                          retried
+    │   └── DestinationBusyError            locked, or changed by somebody at the same moment     retried
     ├── ProtocolError                       an answer that the contract does not know             retried
     ├── ConfigurationError                  a connection, parameter or catalogue that cannot work
     │   └── UntrustedAddressError           a service named an address that is not known to be its own
@@ -108,6 +109,10 @@ class TransportError(TalentDmfError):
 
 class ThrottledError(TransportError):
     """The service asked us to slow down for longer than the retry budget allows."""
+
+
+class DestinationBusyError(TransportError):
+    """What is to be written is locked, or is being changed by somebody else: a later try may succeed."""
 
 
 class ProtocolError(TalentDmfError):

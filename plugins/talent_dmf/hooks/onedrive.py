@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from talent_dmf.api.errors import TalentDmfError, TransferMismatchError
+from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.hooks.service import ServiceHook, signed_in
@@ -60,13 +60,7 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         :param text: a few kilobytes at most.
         :raises TransferMismatchError: the service kept something else than the text.
         """
-        content = text.encode()
-        item = self.run(put_small(drive_id, target, content))
-        if item.size_bytes != len(content):
-            raise TransferMismatchError(
-                f"OneDrive holds {item.size_bytes} bytes of {target.path!r}, and {len(content)} were sent. Try again."
-            )
-        return item
+        return self.run(put_small(drive_id, target, text.encode()))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do."""

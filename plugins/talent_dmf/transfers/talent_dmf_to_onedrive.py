@@ -91,6 +91,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
             stores=lambda slot: self._session_store(context, graph, slot),
             sha256=self.receipt,
             progress=ProgressLog(self.log),
+            last_try=context["ti"].try_number > context["ti"].max_tries,
         )
 
     def _session_store(self, context: Context, graph: OneDriveHook, slot: str) -> SessionStore | None:

@@ -10,6 +10,7 @@ from tests.unit.scripted import answer, play
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
+    DestinationBusyError,
     DestinationError,
     NameConflictError,
     PermissionDeniedError,
@@ -61,11 +62,19 @@ def test_resolves_a_target(target: DriveTarget, urls: list[str]) -> None:
 
 
 def test_resolves_a_library_by_name_over_pages() -> None:
-    first = answer(json={"value": [{"id": "1", "name": "Documents"}], "@odata.nextLink": "https://g/next"})
+    first = answer(
+        json={
+            "value": [{"id": "1", "name": "Documents"}],
+            "@odata.nextLink": "https://g/v1.0/sites/h.example,1,2/drives?$skiptoken=2",
+        }
+    )
     second = answer(json={"value": [{"id": "2", "name": "Payroll"}]})
     target = DriveTarget(site="h.example,1,2", library="payroll")
     played = play(drive.resolve_drive(target), [first, second])
-    assert [request.url for request in played.requests] == ["/sites/h.example,1,2/drives", "https://g/next"]
+    assert [request.url for request in played.requests] == [
+        "/sites/h.example,1,2/drives",
+        "https://g/v1.0/sites/h.example,1,2/drives?$skiptoken=2",
+    ]
     assert played.result is not None
     assert played.result.id == "2"
     assert played.result.remaining_bytes is None
@@ -147,7 +156,9 @@ def test_delete_is_done_when_it_is_gone(given: Response) -> None:
 
 
 def test_delete_refused() -> None:
-    assert isinstance(play(drive.delete_item("d", "I"), [graph_refusal(423, "locked")]).error, DestinationError)
+    assert isinstance(play(drive.delete_item("d", "I"), [graph_refusal(423, "locked")]).error, DestinationBusyError)
+    changed = play(drive.delete_item("d", "I", etag='"1"'), [graph_refusal(412, "preconditionFailed")]).error
+    assert type(changed) is DestinationError
 
 
 def test_small_upload() -> None:
@@ -158,7 +169,8 @@ def test_small_upload() -> None:
 
 
 def test_a_small_upload_that_was_cut_short_is_noticed() -> None:
-    played = play(drive.put_small("d", UploadTarget("A", "r.json"), b"four"), [answer(201, json=RAW_ITEM)])
+    looks = [answer(201, json=RAW_ITEM), *[answer(json=RAW_ITEM)] * 3]
+    played = play(drive.put_small("d", UploadTarget("A", "r.json"), b"four"), looks)
     assert type(played.error) is TransferMismatchError
     assert "holds 3 bytes of 'A/r.json', and 4 were sent" in str(played.error)
 
@@ -170,8 +182,8 @@ def test_a_small_upload_that_was_cut_short_is_noticed() -> None:
         (graph_refusal(403, "accessDenied"), PermissionDeniedError, r"Files.ReadWrite.All.*Sites.Selected"),
         (graph_refusal(404, "itemNotFound"), DestinationError, "does not exist"),
         (graph_refusal(409, "nameAlreadyExists"), NameConflictError, "name is taken"),
-        (graph_refusal(412, "preconditionFailed"), DestinationError, "changed by somebody else"),
-        (graph_refusal(423, "resourceLocked"), DestinationError, "locked"),
+        (graph_refusal(412, "preconditionFailed"), DestinationBusyError, "changed by somebody else"),
+        (graph_refusal(423, "resourceLocked"), DestinationBusyError, "locked"),
         (graph_refusal(507, "quotaLimitReached"), DestinationError, "full"),
         (graph_refusal(400, "invalidRequest", "quotaLimitReached"), DestinationError, "full"),
         (graph_refusal(413, "x"), DestinationError, "larger than"),

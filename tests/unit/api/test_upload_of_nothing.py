@@ -45,7 +45,8 @@ def test_a_taken_name_is_a_conflict() -> None:
 
 
 def test_a_file_that_has_bytes_afterwards_is_wrong() -> None:
-    played = play(store_empty("d", DESTINATION), [NOT_THERE, answer(201, json={**ITEM, "size": 5})])
+    wrong = {**ITEM, "size": 5}
+    played = play(store_empty("d", DESTINATION), [NOT_THERE, answer(201, json=wrong), *[answer(json=wrong)] * 3])
     assert type(played.error) is TransferMismatchError
 
 

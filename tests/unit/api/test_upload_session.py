@@ -9,6 +9,7 @@ from tests.unit.scripted import answer, play
 
 from talent_dmf.api.errors import (
     ConfigurationError,
+    DestinationBusyError,
     DestinationError,
     NameConflictError,
     ProtocolError,
@@ -78,9 +79,9 @@ def test_create_in_all_its_forms(ranges: dict[str, Any]) -> None:
     ("given", "kind"),
     [
         (refusal(409, "nameAlreadyExists"), NameConflictError),
-        (refusal(423, "resourceLocked"), DestinationError),
+        (refusal(423, "resourceLocked"), DestinationBusyError),
         (refusal(507, "quotaLimitReached"), DestinationError),
-        (refusal(412, "preconditionFailed"), DestinationError),
+        (refusal(412, "preconditionFailed"), DestinationBusyError),
         (refusal(400, "invalidRequest"), RequestRefusedError),
         (answer(200, json={"value": 1}), ProtocolError),
         (answer(200, body="<html>"), ProtocolError),
@@ -178,7 +179,6 @@ def test_a_success_that_is_no_completion_is_asked_about(status: int, offset: int
         pytest.param([CUT, *[says()] * 6], UploadSessionLostError, id="all received, not complete"),
         pytest.param([CUT, *[answer(json={})] * 3], UploadSessionLostError, id="says nothing again and again"),
         pytest.param([refusal(409, "nameAlreadyExists")], NameConflictError, id="409 name taken meanwhile"),
-        pytest.param([refusal(412)], DestinationError, id="412"),
         pytest.param([refusal(507, "quotaLimitReached")], DestinationError, id="507"),
         pytest.param([refusal(413)], DestinationError, id="413"),
         pytest.param([refusal(400, "invalidRequest")], RequestRefusedError, id="400"),
@@ -201,10 +201,11 @@ def test_answers_that_end_the_range(answers: list[Any], kind: type[TalentDmfErro
         (lambda: [CUT, says("100-")], TransportError),
         (lambda: [refusal(416), says("100-")], TransportError),
         (lambda: [says("100-", status=202)], TransportError),
-        (lambda: [refusal(423), says("100-")], TransportError),
+        (lambda: [refusal(423), says("100-")], DestinationBusyError),
+        (lambda: [refusal(412), says("100-")], DestinationBusyError),
         (lambda: [refusal(404), says("100-")], TransportError),
     ],
-    ids=["cut", "416", "202 without progress", "423", "404"],
+    ids=["cut", "416", "202 without progress", "423", "412", "404"],
 )
 def test_patience_ends_without_progress(give: Any, kind: type[TalentDmfError]) -> None:
     tried = session()

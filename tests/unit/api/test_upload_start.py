@@ -21,7 +21,7 @@ from tests.unit.api.uploads import (
 )
 from tests.unit.scripted import answer
 
-from talent_dmf.api.errors import DestinationError, TransportError
+from talent_dmf.api.errors import DestinationBusyError, DestinationError, TransportError
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.upload import UploadRecord
 
@@ -59,7 +59,7 @@ def test_a_locked_file_is_waited_for() -> None:
 
 def test_a_file_that_stays_locked_ends_the_try() -> None:
     ended = play(new_upload().begin(), [NOT_THERE, DRIVE, *[LOCKED] * PATIENT.max_attempts])
-    assert type(ended.error) is TransportError
+    assert type(ended.error) is DestinationBusyError
     assert "locked" in str(ended.error)
 
 

@@ -24,10 +24,10 @@ from tests.unit.api.uploads import (
 from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import (
+    DestinationBusyError,
     ItemChangedError,
     ProtocolError,
     TransferMismatchError,
-    TransportError,
 )
 from talent_dmf.api.graph.upload.session import Completed
 from talent_dmf.api.steps import Response
@@ -139,7 +139,7 @@ def test_a_wrong_file_that_is_locked_is_deleted_when_the_lock_has_gone() -> None
 
 def test_a_wrong_file_that_stays_locked_is_a_matter_of_time() -> None:
     played = play(completed_upload(WRONG).finish(item_of(WRONG), HASH), [LOCKED] * PATIENT.max_attempts)
-    assert type(played.error) is TransportError
+    assert type(played.error) is DestinationBusyError
 
 
 def test_the_next_try_deletes_the_wrong_file_that_was_locked() -> None:

@@ -9,19 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from talent_dmf.api.addresses import link_for_people
 from talent_dmf.api.choices import ConflictBehavior
-from talent_dmf.api.errors import ConfigurationError, DestinationError, ProtocolError, TransferMismatchError
+from talent_dmf.api.errors import (
+    ConfigurationError,
+    DestinationBusyError,
+    DestinationError,
+    NameConflictError,
+    PermissionDeniedError,
+    ProtocolError,
+    TransferMismatchError,
+)
 from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.naming.drive_names import folder_segments
 from talent_dmf.api.parsing import whole_number
-from talent_dmf.api.steps import Request, Response, Steps, send
+from talent_dmf.api.retrying import patience
+from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
 
 CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
 _MAX_PAGES = 1000
+_MAX_LINK_CHARACTERS = 8192
+_MAX_TEXT_CHARACTERS = 1024
+_SIZE_SECONDS = (0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ def resolve_drive(target: DriveTarget) -> Steps[Drive]:
     :raises PermissionDeniedError: the application lacks the permission.
     """
     if target.drive_id:
-        return (yield from get_drive(target.drive_id))
+        return (yield from _drive_by_id(target.drive_id))
     if target.user:
         owner = f"/users/{_quoted(target.user)}"
     elif target.group:
@@ -74,6 +86,19 @@ def resolve_drive(target: DriveTarget) -> Steps[Drive]:
         return (yield from _library(owner, target))
     response = yield from send(Request("GET", f"{owner}/drive", operation="resolve drive"))
     return _drive(_object("find the drive of", response, str(target)))
+
+
+def _drive_by_id(drive_id: str) -> Steps[Drive]:
+    """The drive with an id. It may be unreadable by it although its items can be read
+    (docs/wire/graph-onedrive.md#drive-by-its-id): then no more than its id is known.
+    """
+    try:
+        return (yield from get_drive(drive_id))
+    except (DestinationError, PermissionDeniedError) as refusal:
+        response = yield from send(Request("GET", item_url(drive_id, ""), operation="look at drive"))
+        if not response.ok:
+            raise refusal
+        return Drive(id=drive_id, name="", web_url="")
 
 
 def _site_id(site: str) -> Steps[str]:
@@ -128,6 +153,27 @@ def get_item_by_id(drive_id: str, item_id: str) -> Steps[DriveItem | None]:
     if response.status == 404:
         return None
     return read_item(_object("look at", response, item_id))
+
+
+def get_state(drive_id: str, item_id: str) -> Request:
+    """The request for what a service says about a file beside its content; some of it is shown only when selected.
+
+    :param drive_id: the drive.
+    :param item_id: the file.
+    """
+    url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
+    select = "id,name,size,eTag,webUrl,file,publication,malware,pendingOperations"
+    return Request("GET", f"{url}?$select={select}", operation="look at saved file")
+
+
+def check_in_request(drive_id: str, item_id: str) -> Request:
+    """The request that checks a file in (learn.microsoft.com ``driveItem: checkin``).
+
+    :param drive_id: the drive.
+    :param item_id: the file.
+    """
+    url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}/checkin"
+    return Request("POST", url, operation="check in", json={"comment": "Saved by an export"})
 
 
 def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
@@ -214,12 +260,41 @@ def put_small(drive_id: str, target: UploadTarget, content: bytes = b"") -> Step
         # A second copy or a refusal of our own first one would follow from blind repetition.
         idempotent=target.conflict_behavior == "replace",
     )
-    response = yield from send(request)
-    item = read_item(_object("save", response, target.path))
-    if item.size_bytes != len(content):
+    waiting = yield from patience()
+    while True:
+        response = yield from send(request)
+        try:
+            item = read_item(_object("save", response, target.path))
+        except DestinationBusyError as busy:
+            yield waiting.pause_after(busy, "save")
+        except NameConflictError as taken:
+            if target.conflict_behavior != "replace":
+                raise
+            # Refused although the policy allows it: an unfinished upload, or somebody has it open.
+            blocked = DestinationBusyError(
+                f"The name {target.path!r} is blocked by an unfinished upload, or because somebody has the file open. "
+                "Try again later.",
+                status_code=taken.status_code,
+                request_ids=taken.request_ids,
+            )
+            yield waiting.pause_after(blocked, "save")
+        else:
+            return (yield from _with_right_size(drive_id, item, target.path, len(content)))
+
+
+def _with_right_size(drive_id: str, item: DriveItem, path: str, size_bytes: int) -> Steps[DriveItem]:
+    """The item, once its size is that of what was sent: the first answer has been seen to be wrong
+    (docs/wire/graph-onedrive.md#hashes).
+    """
+    for seconds in _SIZE_SECONDS:
+        if item.size_bytes == size_bytes:
+            break
+        yield Sleep(seconds, f"OneDrive says that {path!r} has {item.size_bytes} bytes, and {size_bytes} were sent.")
+        item = (yield from get_item_by_id(drive_id, item.id)) or item
+    if item.size_bytes != size_bytes:
         raise TransferMismatchError(
-            f"OneDrive holds {item.size_bytes} bytes of {target.path!r}, and {len(content)} were sent. Remove the "
-            "file there and try again."
+            f"OneDrive holds {item.size_bytes} bytes of {path!r}, and {size_bytes} were sent. Remove the file there "
+            "and try again."
         )
     return item
 
@@ -273,13 +348,14 @@ def read_item(raw: Mapping[str, Any]) -> DriveItem:
     file = raw.get("file")
     hashes = file.get("hashes") if isinstance(file, dict) else None
     size = whole_number(raw.get("size"))
+    hashed = hashes.get("quickXorHash") if isinstance(hashes, dict) else None
     return DriveItem(
-        id=str(raw.get("id", "")),
-        name=str(raw.get("name", "")),
+        id=_text(raw.get("id")),
+        name=_text(raw.get("name")),
         size_bytes=-1 if size is None else size,
         web_url=link_for_people(raw.get("webUrl")) or "",
-        etag=str(raw.get("eTag", "")),
-        quick_xor_hash=(hashes.get("quickXorHash") or None) if isinstance(hashes, dict) else None,
+        etag=_text(raw.get("eTag")),
+        quick_xor_hash=_text(hashed) or None,
         is_folder="folder" in raw,
     )
 
@@ -288,40 +364,78 @@ def _drive(raw: Mapping[str, Any]) -> Drive:
     quota = raw.get("quota")
     remaining = quota.get("remaining") if isinstance(quota, dict) else None
     return Drive(
-        id=str(raw.get("id", "")),
-        name=str(raw.get("name", "")),
+        id=_text(raw.get("id")),
+        name=_text(raw.get("name")),
         web_url=link_for_people(raw.get("webUrl")) or "",
         remaining_bytes=whole_number(remaining),
-        drive_type=str(raw.get("driveType", "")),
+        drive_type=_text(raw.get("driveType")),
     )
 
 
 def _pages(url: str, words: str, subject: str, *, missing_ok: bool = False) -> Steps[list[dict[str, Any]]]:
+    """A list to its last page, each of which belongs to what was asked for."""
     found: list[dict[str, Any]] = []
+    asked, following = unquote(url).casefold(), url
     for _ in range(_MAX_PAGES):
-        response = yield from send(Request("GET", url, operation=f"{words.split()[0]} folder"))
+        response = yield from send(Request("GET", following, operation=f"{words.split()[0]} folder"))
         if missing_ok and response.status == 404:
             return found
         page = response.json() if response.ok else None
-        if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+        entries = page.get("value") if isinstance(page, dict) else None
+        if (
+            not isinstance(page, dict)
+            or not isinstance(entries, list)
+            or not all(isinstance(entry, dict) for entry in entries)
+        ):
             _refuse(words, response, subject)
-        found += page["value"]
-        following = page.get("@odata.nextLink")
-        if not following:
+        found += entries
+        link = page.get("@odata.nextLink")
+        if not link:
             return found
-        url = following
-    raise ProtocolError(f"The list of {subject!r} has more than {_MAX_PAGES} pages; the service repeats itself.")
+        if not _belongs(link, asked, found):
+            raise ProtocolError(
+                f"Could not {words} {subject!r} in OneDrive: the next page that the service names belongs to another "
+                "list. Try again, and report it if that repeats.",
+                status_code=response.status,
+                request_ids=response.request_ids,
+            )
+        following = link
+    raise ProtocolError(
+        f"The list of {subject!r} has more than {_MAX_PAGES} pages. Move old files out of the folder, or save in "
+        "another one."
+    )
+
+
+def _belongs(link: Any, asked: str, found: list[dict[str, Any]]) -> bool:
+    """Whether a link names the next page of a list: Graph spells folders by path or by id, and nothing else changes."""
+    if not isinstance(link, str) or len(link) > _MAX_LINK_CHARACTERS:
+        return False
+    try:
+        path = unquote(urlsplit(link).path).casefold()
+    except ValueError:
+        return False
+    if path.endswith(asked):
+        return True
+    parents = {_text(reference.get("id")) for raw in found if isinstance(reference := raw.get("parentReference"), dict)}
+    return path.rpartition("/")[2] == asked.rpartition("/")[2] == "children" and any(
+        parent and parent.casefold() in path for parent in parents
+    )
 
 
 def _object(words: str, response: Response, subject: str) -> dict[str, Any]:
     body = response.json() if response.ok else None
-    if not isinstance(body, dict) or "id" not in body:
+    if not isinstance(body, dict) or not _text(body.get("id")):
         _refuse(words, response, subject)
     return body
 
 
 def _refuse(words: str, response: Response, subject: str) -> NoReturn:
     raise graph_error(words, response, subject)
+
+
+def _text(value: object) -> str:
+    """A text of an answer; ``""`` for anything else, and for what no id, name or tag is as long as."""
+    return value if isinstance(value, str) and len(value) <= _MAX_TEXT_CHARACTERS else ""
 
 
 def _quoted(segment: str) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from talent_dmf.api.errors import (
     AuthenticationError,
+    DestinationBusyError,
     DestinationError,
     NameConflictError,
     PermissionDeniedError,
@@ -23,8 +25,118 @@ from talent_dmf.api.steps import Response
 
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S | re.I)
 _MAX_DEPTH = 8
-# Codes that refuse the name or the path itself.
-_PATH_CODES = frozenset({"invalidpath", "pathistoolong", "nameinvalid"})
+
+
+class Refusal(Enum):
+    """What a refusal means, whatever its status and words."""
+
+    FULL = "the storage is full. Free space or raise the quota"
+    TOO_LARGE = "the file is larger than the service accepts (250 GB). Let the data project export less at a time"
+    LOCKED = "the file is locked: somebody has it open, or it is checked out or retained. Close it, or try again later"
+    CHANGED = "it was changed by somebody else at the same moment. Try again"
+    OTHER_VERSION = "somebody has changed it since. Look at it"
+    TAKEN = "the name is taken. Remove or rename the file there, or set the conflict behaviour to replace or rename"
+    BAD_PATH = "the service does not accept this name or path. Shorten or change the folder or the name"
+    MISSING = "it does not exist, or the application cannot see it. Correct the name, or give the application access"
+    NO_DRIVE = (
+        "no OneDrive is there: it is made when the user signs in to it for the first time, and needs a licence. Or the "
+        "user does not exist, or the application cannot see the drive. Check the name, the licence and the permission"
+    )
+    NOT_ALLOWED = (
+        "the application may not do that. Grant it the application permission Files.ReadWrite.All, or Sites.Selected "
+        "with the role write on this site, with admin consent"
+    )
+    NOT_SIGNED_IN = (
+        "Microsoft Graph refused the token. Check tenant, client id and secret of the connection, and that its scope "
+        "is that of its Graph, such as https://graph.microsoft.com/.default"
+    )
+    MALWARE = "the service found malware in it. Look at the file with your security team before anybody opens it"
+    NOT_GRAPH = (
+        "the answer is none of Microsoft Graph's. Check that the connection's base URL is that of Graph and that no "
+        "proxy answers in its place"
+    )
+    WRONG = "the request was refused. Look at what the service says, and report it if that does not help"
+
+
+_KINDS: dict[Refusal, type[TalentDmfError]] = {
+    Refusal.LOCKED: DestinationBusyError,
+    Refusal.CHANGED: DestinationBusyError,
+    Refusal.TAKEN: NameConflictError,
+    Refusal.NOT_ALLOWED: PermissionDeniedError,
+    Refusal.NOT_SIGNED_IN: AuthenticationError,
+    Refusal.NOT_GRAPH: ProtocolError,
+    Refusal.WRONG: RequestRefusedError,
+}
+
+# (code in lower case, status, words of the operation) → meaning; None stands for any. Codes come first, from the
+# innermost to the outermost; where a code is known with a status, that row stands before the one without. Codes:
+# learn.microsoft.com "Microsoft Graph error responses and resource types" and docs/wire/graph-onedrive.md#errors.
+_ANY_OF_FIND = "find the drive of"
+_BY_CODE: tuple[tuple[str, int | None, str | None, Refusal], ...] = (
+    *((code, None, None, Refusal.LOCKED) for code in ("resourcelocked", "lockmismatch", "lockownermismatch")),
+    ("accessdenied", 423, None, Refusal.LOCKED),
+    ("notallowed", 423, None, Refusal.LOCKED),
+    *((code, None, "delete", Refusal.OTHER_VERSION) for code in ("resourcemodified", "entitytagdoesnotmatch")),
+    *((code, None, None, Refusal.CHANGED) for code in ("resourcemodified", "entitytagdoesnotmatch")),
+    *(
+        (code, None, None, Refusal.FULL)
+        for code in (
+            "quotalimitreached",
+            "insufficientstorage",
+            "maxdocumentcountexceeded",
+            "maxfoldercountexceeded",
+            "maxitemcountexceeded",
+            "childitemcountexceeded",
+        )
+    ),
+    *((code, None, None, Refusal.TOO_LARGE) for code in ("maxfilesizeexceeded", "filetoolarge")),
+    ("namealreadyexists", None, None, Refusal.TAKEN),
+    *(
+        (code, None, None, Refusal.BAD_PATH)
+        for code in (
+            "invalidpath",
+            "pathistoolong",
+            "pathistoodeep",
+            "nameinvalid",
+            "namecontainsinvalidcharacters",
+            "parameteristoolong",
+        )
+    ),
+    *((code, None, None, Refusal.MALWARE) for code in ("malwaredetected", "virussuspicious")),
+    *(
+        (code, status, _ANY_OF_FIND, Refusal.NO_DRIVE)
+        for code, status in (
+            ("resourcenotfound", None),
+            ("itemnotfound", None),
+            ("badrequest", 400),
+            ("unknownerror", None),
+        )
+    ),
+    *((code, None, None, Refusal.MISSING) for code in ("itemnotfound", "resourcenotfound")),
+    *(
+        (code, None, None, Refusal.NOT_ALLOWED)
+        for code in ("accessdenied", "accessrestricted", "authorization_requestdenied")
+    ),
+    *(
+        (code, None, None, Refusal.NOT_SIGNED_IN)
+        for code in (
+            "unauthenticated",
+            "invalidauthenticationtoken",
+            "compacttokenparsingfailed",
+            "authenticationerror",
+        )
+    ),
+)
+_BY_STATUS: dict[int, Refusal] = {
+    401: Refusal.NOT_SIGNED_IN,
+    403: Refusal.NOT_ALLOWED,
+    404: Refusal.MISSING,
+    409: Refusal.TAKEN,
+    412: Refusal.CHANGED,
+    413: Refusal.TOO_LARGE,
+    423: Refusal.LOCKED,
+    507: Refusal.FULL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +178,25 @@ def read_fault(response: Response) -> GraphFault:
     return GraphFault(tuple(codes), " ".join(str(message).split())[:500])
 
 
+def meaning(operation: str, response: Response) -> Refusal:
+    """What an answer that is no success means: by its code where it has one that is known, by its status after that.
+
+    :param operation: what was tried, in words that follow "could not".
+    :param response: the answer.
+    """
+    if response.ok or 300 <= response.status < 400:
+        return Refusal.NOT_GRAPH
+    for code in reversed(read_fault(response).codes):
+        for known, status, words, refusal in _BY_CODE:
+            if known == code and status in {None, response.status} and words in {None, operation}:
+                return refusal
+    if operation == _ANY_OF_FIND and response.status == 404:
+        return Refusal.NO_DRIVE
+    if operation == "delete" and response.status in {409, 412}:
+        return Refusal.OTHER_VERSION
+    return _BY_STATUS.get(response.status, Refusal.WRONG)
+
+
 def graph_error(operation: str, response: Response, subject: str) -> TalentDmfError:
     """The error for an answer that is no success.
 
@@ -73,58 +204,12 @@ def graph_error(operation: str, response: Response, subject: str) -> TalentDmfEr
     :param response: the answer.
     :param subject: what it was about: a path, a drive, a user.
     """
-    fault = read_fault(response)
-    facts: dict[str, Any] = {
-        "status_code": response.status,
-        "request_ids": response.request_ids,
-        "detail": response.body[:4000].decode("utf-8", "replace"),
-    }
-    head = f"Could not {operation} {subject!r} in OneDrive"
-    says = f" Microsoft Graph says: {fault.message}" if fault.message else ""
-    if response.ok or 300 <= response.status < 400:
-        return ProtocolError(
-            f"{head}: the answer is none of Microsoft Graph's; check that the connection's base URL is that of Graph "
-            "and that no proxy answers in its place.",
-            **facts,
-        )
-    if response.status == 401:
-        return AuthenticationError(
-            f"{head}: Microsoft Graph refused the token. Check tenant, client id and secret of the connection, and "
-            f"that its scope is https://graph.microsoft.com/.default.{says}",
-            **facts,
-        )
-    if response.status == 403:
-        return PermissionDeniedError(
-            f"{head}: the application may not. Grant it the application permission Files.ReadWrite.All, or "
-            f"Sites.Selected with the role write on this site, with admin consent.{says}",
-            **facts,
-        )
-    return _refusal_of_the_drive(head, says, response.status, fault, facts)
-
-
-def _refusal_of_the_drive(
-    head: str, says: str, status: int, fault: GraphFault, facts: dict[str, Any]
-) -> TalentDmfError:
-    if status == 507 or fault.has("quotaLimitReached", "insufficientStorage"):
-        return DestinationError(f"{head}: the storage is full. Free space or raise the quota.{says}", **facts)
-    if status == 413:
-        return DestinationError(f"{head}: the file is larger than the service accepts (250 GB).{says}", **facts)
-    if status == 423 or fault.has("resourceLocked", "notAllowed"):
-        return DestinationError(
-            f"{head}: the file is locked, because somebody has it open or it is checked out or retained. "
-            f"Close it, or choose another name.{says}",
-            **facts,
-        )
-    if status == 412:
-        return DestinationError(f"{head}: it was changed by somebody else meanwhile. Try again.{says}", **facts)
-    if status == 409:
-        return NameConflictError(
-            f"{head}: the name is taken. Remove or rename the file there, or set the conflict behaviour to replace "
-            f"or rename.{says}",
-            **facts,
-        )
-    if status == 404:
-        return DestinationError(f"{head}: it does not exist, or the application cannot see it.{says}", **facts)
-    if fault.has(*_PATH_CODES):
-        return DestinationError(f"{head}: the service does not accept this name or path.{says}", **facts)
-    return RequestRefusedError(f"{head}: the request was refused.{says}", **facts)
+    refusal = meaning(operation, response)
+    message = read_fault(response).message
+    says = f" Microsoft Graph says: {message}" if message and refusal is not Refusal.NOT_GRAPH else ""
+    return _KINDS.get(refusal, DestinationError)(
+        f"Could not {operation} {subject!r} in OneDrive: {refusal.value}.{says}",
+        status_code=response.status,
+        request_ids=response.request_ids,
+        detail=response.body[:4000].decode("utf-8", "replace"),
+    )

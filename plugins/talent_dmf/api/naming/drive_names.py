@@ -11,9 +11,15 @@ from collections.abc import Iterator
 from talent_dmf.api.errors import DestinationError, NameConflictError
 
 MAX_PATH_CHARACTERS = 400
+# A session's temporary name, ~tmpNN_ before the name, counts (docs/wire/graph-onedrive.md#names).
+MAX_SESSION_PATH_CHARACTERS = 393
 FORBIDDEN_CHARACTERS = '"*:<>?/\\|'
 MAX_NUMBERED_NAMES = 99
-_FORBIDDEN_OR_CONTROL = re.compile(r'["*:<>?/\\|\x00-\x1f\x7f\ud800-\udfff]')
+# Control characters of both sets; direction marks and characters of no width, which make two names look alike or one
+# look like another; halves of surrogate pairs.
+_FORBIDDEN_OR_CONTROL = re.compile(
+    r'["*:<>?/\\|\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\uffff\ud800-\udfff]'
+)
 _RESERVED = frozenset(
     {".lock", "desktop.ini", "con", "prn", "aux", "nul", ".", ".."}
     | {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}

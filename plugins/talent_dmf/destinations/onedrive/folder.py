@@ -40,6 +40,7 @@ class OneDriveFolder:
     :param stores: keeps the session of a file for a later try of the task, by slot; or ``None``.
     :param sha256: whether that hash is wanted as well, for a receipt.
     :param progress: receives how far it is, after each range.
+    :param last_try: whether no later try of the task will follow.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class OneDriveFolder:
         stores: Callable[[str], SessionStore | None],
         sha256: bool,
         progress: Callable[[Progress], None],
+        last_try: bool = False,
     ) -> None:
         self._graph, self._drive, self._folder, self._conflict = graph, drive, folder, conflict_behavior
-        self._stores, self._sha256, self._progress = stores, sha256, progress
+        self._stores, self._sha256, self._progress, self._last_try = stores, sha256, progress, last_try
 
     def check(self, name: str) -> None:
         """Check a name before a byte moves."""
@@ -82,6 +84,7 @@ class OneDriveFolder:
             progress=self._progress,
             session_store=store,
             sha256=self._sha256,
+            last_try=self._last_try,
         )
         try:
             result = pump.run()

@@ -34,6 +34,7 @@ from talent_dmf.api.graph.upload.upload import (
     HashNeeded,
     ResumableUpload,
     UploadRecord,
+    seen_by_others,
     store_empty,
     unverified,
     with_hash,
@@ -94,6 +95,7 @@ class PackagePump:
     :param progress: receives how far it is, after each range, in the caller's thread.
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
     :param sha256: whether to compute that hash as well, for a receipt.
+    :param last_try: whether no later try will follow, so that a session is cancelled in any case.
     :param clock: monotonic seconds.
     :raises DestinationError: OneDrive does not accept the folder or the name.
     :raises ConfigurationError: the chunk size cannot work.
@@ -110,6 +112,7 @@ class PackagePump:
         progress: Callable[[Progress], None] | None = None,
         session_store: SessionStore | None = None,
         sha256: bool = False,
+        last_try: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_path(target.folder, target.name)
@@ -117,6 +120,7 @@ class PackagePump:
         self._file, self._stop = file, source.stop
         self._run, self._drive_id, self._target = graph.run, drive_id, target
         self._progress, self._store, self._sha256, self._clock = progress, session_store, sha256, clock
+        self._last_try = last_try
         self._reading = FileReading(source, file, sha256=sha256)
         self._upload = ResumableUpload(drive_id, target, file.size_bytes, unique=uuid.uuid4().hex[:8])
         self._saved_url, self._saved_at = "", 0.0
@@ -152,10 +156,14 @@ class PackagePump:
             return self._run(store_empty(self._drive_id, self._target))
         try:
             item = self._earlier_try() or self._new()
+            notices: list[str] = []
+            item = self._run(seen_by_others(self._drive_id, item, self._quick_xor_hash, notices))
         except BaseException as error:
             self._reading.close(_STOP_SECONDS)
             self._leave(error)
             raise
+        for notice in notices:
+            log.warning("%s", notice)
         if self._store is not None:
             record = self._upload.record(self._file.version, self._reading.hash_state)
             self._store.save(record.finished(item, self._quick_xor_hash))
@@ -227,6 +235,8 @@ class PackagePump:
             if item is None:
                 raise
             return item
+        for notice in self._upload.notices:
+            log.warning("%s", notice)
         return self._pump(position)
 
     def _pump(self, position: int) -> DriveItem:
@@ -297,9 +307,11 @@ class PackagePump:
     def _leave(self, error: BaseException) -> None:
         """Keep the session for the next try if there will be one, and cancel it otherwise."""
         store = self._store
-        verdict = isinstance(error, TalentDmfError) and not error.retryable and not self._stop.is_set
+        final = isinstance(error, TalentDmfError) and not error.retryable and not self._stop.is_set
+        # Nobody will go on with the session that the last try leaves, and it would block the name.
+        last = self._last_try and self._upload.session is not None
         useless = isinstance(error, (SourceChangedError, TransferMismatchError))
-        if store is not None and not verdict and not useless:
+        if store is not None and not final and not useless and not last:
             self._save(force=True)
             return
         if store is not None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from talent_dmf.api.errors import (
     ConfigurationError,
+    DestinationBusyError,
     ProtocolError,
     TransportError,
     UploadSessionLostError,
@@ -91,7 +92,8 @@ def create_session(drive_id: str, target: UploadTarget, size_bytes: int) -> Step
     :param target: where, and what to do if the name is taken.
     :param size_bytes: length of the file, more than 0.
     :raises NameConflictError: the name is taken, or another session for it is open: the answer is the same (409).
-    :raises DestinationError: the folder is missing (status code 404), the file locked (423) or the storage full.
+    :raises DestinationError: the folder is missing (status code 404) or the storage full.
+    :raises DestinationBusyError: the file is locked.
     :raises TransportError: no answer came; a session may be open nevertheless.
     """
     response = yield from send(
@@ -228,6 +230,10 @@ class UploadSession:
         return self._moved(offset, missing)
 
     def _refused(self, offset: int, response: Response) -> Steps[Accepted | Completed]:
+        refusal = graph_error("upload", response, self._subject)
+        if isinstance(refusal, DestinationBusyError):
+            yield self._lock_patience.pause_after(refusal, "upload range")
+            return self._moved(offset, (yield from self.status()))
         if response.status in {401, 403, 410}:
             raise self._lost(response)
         if response.status == 404:
@@ -240,10 +246,7 @@ class UploadSession:
             if missing <= offset:
                 yield self._patience.pause_after(self._standstill(response), "upload range")
             return self._moved(offset, missing)
-        if response.status == 423:
-            yield self._lock_patience.pause_after(locked(self._subject, response.request_ids), "upload range")
-            return self._moved(offset, (yield from self.status()))
-        raise graph_error("upload", response, self._subject)
+        raise refusal
 
     def _moved(self, offset: int, missing: int) -> Accepted:
         self.next_offset = missing
@@ -289,20 +292,6 @@ def cancel_session(url: SecretUrl) -> Steps[bool]:
     return response.ok or response.status in {401, 403, 404, 410}
 
 
-def locked(path: str, request_ids: Mapping[str, str]) -> TransportError:
-    """Why a file that somebody has open comes to nothing for now: whoever waits or tries again later may succeed.
-
-    :param path: the file.
-    :param request_ids: identifiers of the answer.
-    """
-    return TransportError(
-        f"{path!r} is locked in OneDrive, because somebody has it open or it is checked out or retained. Close it, "
-        "or try again later.",
-        status_code=423,
-        request_ids=request_ids,
-    )
-
-
 def _first_missing(body: Mapping[str, Any], size_bytes: int) -> int | None:
     """The first missing byte, or ``None`` if the answer names none."""
     ranges = body.get("nextExpectedRanges")
@@ -316,4 +305,5 @@ def _first_missing(body: Mapping[str, Any], size_bytes: int) -> int | None:
 
 
 def _expiry(body: Mapping[str, Any]) -> str:
-    return str(body.get("expirationDateTime") or "")
+    expires = body.get("expirationDateTime")
+    return expires if isinstance(expires, str) and len(expires) <= 64 else ""

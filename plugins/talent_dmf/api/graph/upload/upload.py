@@ -40,6 +40,7 @@ from typing import Any
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
+    DestinationBusyError,
     DestinationError,
     ItemChangedError,
     NameConflictError,
@@ -51,21 +52,24 @@ from talent_dmf.api.errors import (
     UploadSessionLostError,
 )
 from talent_dmf.api.graph.drive import (
+    check_in_request,
     delete_item,
     ensure_folder,
     get_drive,
     get_item,
     get_item_by_id,
+    get_state,
     list_children,
     put_small,
+    read_item,
     rename_item,
 )
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
-from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession, create_session, locked
-from talent_dmf.api.naming.drive_names import MAX_PATH_CHARACTERS, no_name_left, numbered_names
+from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession, create_session
+from talent_dmf.api.naming.drive_names import MAX_SESSION_PATH_CHARACTERS, no_name_left, numbered_names
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
-from talent_dmf.api.steps import Sleep, Steps, now
+from talent_dmf.api.steps import Sleep, Steps, now, send
 
 # Beginnings anew without the upload getting further than ever before.
 _MAX_RESTARTS = 5
@@ -79,6 +83,8 @@ _HASH_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 _WRONG_SIZE_LOOKS = 3
 # Of one name: learn.microsoft.com, "Restrictions and limitations in OneDrive and SharePoint".
 _MAX_NAME_CHARACTERS = 255
+# A file may be described as pending for a moment after it was saved.
+_SEEN_SECONDS = (1.0, 2.0, 5.0, 10.0, 15.0)
 _RECORD_VERSION = 3
 
 
@@ -214,10 +220,12 @@ class ResumableUpload:
         self.session_target = target
         self.begun = False
         self.restarts = 0
+        # What could not be found out and did not matter, for the log.
+        self.notices: list[str] = []
         self._opener = SessionOpener(drive_id, target, size_bytes, unique=unique)
         self._prior: tuple[str, str] = ("", "")
         self._claim: Claim | None = None
-        self._cancelled = self._may_be_complete = False
+        self._cancelled = self._may_be_complete = self._left_a_session = False
         self._furthest = 0
 
     def resume(self, record: UploadRecord) -> Steps[int | None]:
@@ -274,15 +282,25 @@ class ResumableUpload:
         existing = yield from get_item(self.drive_id, self.target.path)
         refuse_if_taken(self.target, existing)
         self._prior = (existing.id, existing.etag) if existing else ("", "")
-        drive = yield from get_drive(self.drive_id)
+        yield from self._look_at_quota()
+        self.session, self.session_target = yield from self._opener.open(after_cancel=self._cancelled)
+        self.begun = True
+        return self.session.next_offset
+
+    def _look_at_quota(self) -> Steps[None]:
+        """Refuse a file that does not fit. What the quota leaves only informs: a drive may be unreadable by its id
+        although its items are not (docs/wire/graph-onedrive.md#drive-by-its-id).
+        """
+        try:
+            drive = yield from get_drive(self.drive_id)
+        except TalentDmfError as error:
+            self.notices.append(f"What the drive's quota leaves is not known: {error.message}")
+            return
         if drive.remaining_bytes is not None and drive.remaining_bytes < self.size_bytes:
             raise DestinationError(
                 f"The drive {drive.name!r} has {drive.remaining_bytes} bytes left and the file has {self.size_bytes}. "
                 "Free space or raise the quota."
             )
-        self.session, self.session_target = yield from self._opener.open(after_cancel=self._cancelled)
-        self.begun = True
-        return self.session.next_offset
 
     def feed(
         self, offset: int, data: bytes | bytearray | memoryview, whole_hash: str | None = None
@@ -307,6 +325,8 @@ class ResumableUpload:
             return (yield from self._begin_again(lost, whole_hash))
         except NameConflictError as taken:
             return (yield from self._name_taken(taken, whole_hash))
+        except TransportError as failure:
+            return (yield from self._leave_session(failure, whole_hash))
         if isinstance(outcome, Completed):
             self.session = None
             if outcome.item is not None:
@@ -434,6 +454,16 @@ class ResumableUpload:
                 raise
             return ours
 
+    def _leave_session(
+        self, failure: TransportError, whole_hash: str | None
+    ) -> Steps[Accepted | Completed | HashNeeded]:
+        """Go on in a fresh session, once, if the service answers and takes a range in this one no more."""
+        elsewhere = isinstance(failure, DestinationBusyError | ThrottledError) or failure.status_code is None
+        if elsewhere or self._left_a_session:
+            raise failure
+        self._left_a_session = True
+        return (yield from self._begin_again(UploadSessionLostError(failure.message), whole_hash))
+
     def _look(self, whole_hash: str | None) -> Steps[Completed | HashNeeded | None]:
         found = yield from self.find_finished(whole_hash)
         if found is None:
@@ -508,6 +538,8 @@ class SessionOpener:
         while True:
             try:
                 session = yield from create_session(self._drive_id, target, self._size_bytes)
+            except DestinationBusyError as busy:
+                yield locks.pause_after(busy, "create upload session")
             except TransportError as failure:
                 if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
                     raise
@@ -520,7 +552,7 @@ class SessionOpener:
                     made_folder = True
                     yield from ensure_folder(self._drive_id, self._target.folder)
                 else:
-                    yield from wait_while_locked(target.path, error, locks, "create upload session")
+                    raise
             else:
                 return session, target
 
@@ -545,7 +577,7 @@ class SessionOpener:
         self._besides += 1
         word = self._unique if self._besides == 1 else f"{self._unique}-{self._besides}"
         target = name_beside(self._target, word)
-        if len(target.path) > MAX_PATH_CHARACTERS:
+        if len(target.path) > MAX_SESSION_PATH_CHARACTERS:
             raise blocked(self._target.path, taken)
         return target
 
@@ -558,7 +590,7 @@ def name_beside(target: UploadTarget, unique: str) -> UploadTarget:
     """
     suffix = f".{unique}.partial"
     folder_characters = len(target.path) - len(target.name)
-    room = min(MAX_PATH_CHARACTERS - folder_characters, _MAX_NAME_CHARACTERS) - len(suffix)
+    room = min(MAX_SESSION_PATH_CHARACTERS - folder_characters, _MAX_NAME_CHARACTERS) - len(suffix)
     name = f"{target.name[: max(room, 0)]}{suffix}".lstrip(".")
     return replace(target, name=name, conflict_behavior="replace")
 
@@ -592,35 +624,20 @@ def wait_while_blocked(path: str, taken: NameConflictError, waiting: Patience) -
     yield pause
 
 
-def wait_while_locked(path: str, error: DestinationError, waiting: Patience, operation: str) -> Steps[None]:
-    """Pause for a file that somebody has open; raise whatever else is the matter.
-
-    :param path: the file.
-    :param error: the refusal.
-    :param waiting: how long.
-    :param operation: what is tried, in words.
-    :raises DestinationError: the refusal is about something else.
-    :raises TransportError: it stays locked.
-    """
-    if error.status_code != 423:
-        raise error
-    yield waiting.pause_after(locked(path, error.request_ids), operation)
-
-
 def delete_patiently(drive_id: str, item: DriveItem, waiting: Patience) -> Steps[None]:
     """Delete exactly this version of an item, also if it is locked for a while.
 
     :param drive_id: the drive.
     :param item: the item, in the version that may be deleted.
     :param waiting: how long.
-    :raises DestinationError: it is another version by now (412).
+    :raises DestinationError: it is another version by now (409 or 412).
     :raises TransportError: it stays locked.
     """
     while True:
         try:
             return (yield from delete_item(drive_id, item.id, etag=item.etag))
-        except DestinationError as error:
-            yield from wait_while_locked(item.name, error, waiting, "delete")
+        except DestinationBusyError as busy:
+            yield waiting.pause_after(busy, "delete")
 
 
 def take_name(drive_id: str, item: DriveItem, target: UploadTarget) -> Steps[DriveItem]:
@@ -662,10 +679,8 @@ def _renamed(
     while True:
         try:
             return (yield from rename_item(drive_id, item.id, name, conflict_behavior))
-        except NameConflictError:
-            raise
-        except DestinationError as error:
-            yield from wait_while_locked(item.name, error, locks, "rename")
+        except DestinationBusyError as busy:
+            yield locks.pause_after(busy, "rename")
 
 
 def _numbered(drive_id: str, item: DriveItem, target: UploadTarget, locks: Patience) -> Steps[DriveItem]:
@@ -854,7 +869,7 @@ def verified(
     try:
         yield from delete_patiently(drive_id, found, locks)
     except DestinationError as error:
-        if error.status_code != 412:
+        if error.status_code not in {409, 412}:
             raise
         raise _changed(wrong) from error
     raise TransferMismatchError(f"{wrong} It was deleted there.")
@@ -865,3 +880,73 @@ def _changed(wrong: str) -> ItemChangedError:
         f"{wrong} Somebody changed it after it had arrived, so it was left there. Look at it and its version history; "
         "then clear the task to save the package by the conflict behaviour."
     )
+
+
+def seen_by_others(drive_id: str, item: DriveItem, whole_hash: str, notices: list[str]) -> Steps[DriveItem]:
+    """A file that is complete and verified, once nothing says that another person will see something else
+    (docs/wire/graph-onedrive.md#state-of-a-file).
+
+    A file that stays checked out, because its library demands that, is checked in.
+
+    :param drive_id: the drive.
+    :param item: the file.
+    :param whole_hash: its quickXorHash in base64.
+    :param notices: takes note of what could not be found out.
+    :raises ItemChangedError: it is gone, or its content is another one: by the library or by somebody.
+    :raises DestinationError: malware was found in it, or it cannot be checked in.
+    :raises ProtocolError: others will see it later only.
+    """
+    for seconds in (*_SEEN_SECONDS, 0.0):
+        try:
+            response = yield from send(get_state(drive_id, item.id))
+        except TalentDmfError as error:
+            notices.append(f"Whether others see {item.name!r} could not be found out: {error.message}")
+            return item
+        if response.status == 404:
+            raise ItemChangedError(
+                f"OneDrive had {item.name!r}, verified, and does not show it any more: somebody or a policy of the "
+                "tenant removed it. Look into the recycle bin and the quarantine; then clear the task to save it again."
+            )
+        raw = response.json() if response.ok else None
+        if not isinstance(raw, dict) or raw.get("id") != item.id:
+            notices.append(f"Whether others see {item.name!r} could not be found out (HTTP {response.status}).")
+            return item
+        seen = read_item(raw)
+        _check_content(item, seen, whole_hash, raw.get("malware"))
+        publication = raw.get("publication")
+        if isinstance(publication, dict) and publication.get("level") == "checkout":
+            yield from _check_in(drive_id, item, checked_in=seconds != _SEEN_SECONDS[0])
+        elif not raw.get("pendingOperations"):
+            return item
+        if seconds:
+            yield Sleep(seconds, f"Others do not see {item.name!r} as it is yet.")
+    raise ProtocolError(
+        f"OneDrive has {item.name!r}, verified, and shows others what was there before until a pending operation is "
+        "over. Try again later: nothing will be sent again."
+    )
+
+
+def _check_content(item: DriveItem, seen: DriveItem, whole_hash: str, malware: Any) -> None:
+    if malware:
+        raise DestinationError(
+            f"OneDrive found malware in {item.name!r} and lets nobody open it. Look at the data with your security "
+            "team."
+        )
+    if seen.size_bytes != item.size_bytes or seen.quick_xor_hash not in {None, whole_hash}:
+        raise ItemChangedError(
+            f"{item.name!r} is not what was saved any more: it has {seen.size_bytes} bytes, and had {item.size_bytes}. "
+            "The library or somebody changed it. Look at its version history, where what was saved is; then save in a "
+            "folder that leaves files as they are."
+        )
+
+
+def _check_in(drive_id: str, item: DriveItem, *, checked_in: bool) -> Steps[None]:
+    refused = checked_in
+    if not checked_in:
+        response = yield from send(check_in_request(drive_id, item.id))
+        refused = not response.ok
+    if refused:
+        raise DestinationError(
+            f"OneDrive has {item.name!r}, verified, but checked out: nobody else sees it. Its library demands that "
+            "files are checked out, and did not let us check it in: check it in there, or turn that setting off."
+        )

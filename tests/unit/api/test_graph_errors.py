@@ -1,0 +1,231 @@
+"""What refusals of Microsoft Graph mean: by code first, then by status, never by words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.scripted import answer, play
+
+from talent_dmf.api.errors import (
+    DestinationBusyError,
+    DestinationError,
+    NameConflictError,
+    PermissionDeniedError,
+    ProtocolError,
+    TalentDmfError,
+    TransferMismatchError,
+    TransportError,
+)
+from talent_dmf.api.graph import drive
+from talent_dmf.api.graph.drive import DriveTarget
+from talent_dmf.api.graph.errors import Refusal, graph_error, meaning
+from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.upload.upload import ResumableUpload, seen_by_others
+from talent_dmf.api.steps import Response
+
+TARGET = UploadTarget("Exports", "a.json", "replace")
+ITEM = {"id": "I", "name": "a.json", "size": 3, "eTag": "e", "webUrl": "https://x/a"}
+
+
+def refused(status: int, *codes: str, message: str = "") -> Response:
+    """A refusal with codes from the outermost to the innermost."""
+    error: dict[str, Any] | None = None
+    for code in reversed(codes):
+        error = {"code": code, "message": message, **({"innerError": error} if error else {})}
+    return answer(status, json={"error": error})
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 423, 503])
+@pytest.mark.parametrize("codes", [("resourceLocked",), ("notAllowed", "resourceLocked"), ("lockMismatch",)])
+def test_a_lock_is_a_lock_whatever_the_status(status: int, codes: tuple[str, ...]) -> None:
+    """microsoftgraph/microsoft-graph-explorer-v4#3435; OneDrive/onedrive-api-docs#912."""
+    error = graph_error("save", refused(status, *codes), "a.json")
+    assert isinstance(error, DestinationBusyError)
+    assert "locked" in error.message
+    assert "Files.ReadWrite.All" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "given", "refusal"),
+    [
+        ("save", refused(423, "accessDenied"), Refusal.LOCKED),
+        ("save", refused(403, "accessDenied"), Refusal.NOT_ALLOWED),
+        ("save", refused(403), Refusal.NOT_ALLOWED),
+        ("save", refused(403, "quotaLimitReached"), Refusal.FULL),
+        ("save", refused(409, "resourceModified"), Refusal.CHANGED),
+        ("delete", refused(409, "resourceModified"), Refusal.OTHER_VERSION),
+        ("save", refused(409, "nameAlreadyExists"), Refusal.TAKEN),
+        ("save", refused(400, "nameAlreadyExists"), Refusal.TAKEN),
+        ("save", refused(409), Refusal.TAKEN),
+        ("save", refused(400, "invalidRequest", "pathIsTooLong"), Refusal.BAD_PATH),
+        ("save", refused(403, "accessDenied", "malwareDetected"), Refusal.MALWARE),
+        ("save", refused(507), Refusal.FULL),
+        ("look at", refused(404, "itemNotFound"), Refusal.MISSING),
+        ("look at", refused(401), Refusal.NOT_SIGNED_IN),
+        ("look at", answer(302), Refusal.NOT_GRAPH),
+        ("look at", refused(418), Refusal.WRONG),
+    ],
+)
+def test_meanings(operation: str, given: Response, refusal: Refusal) -> None:
+    assert meaning(operation, given) is refusal
+
+
+@pytest.mark.parametrize(
+    "words", ["", "Der Name ist bereits vergeben.", "名前は既に存在します", "the name is not taken"]
+)
+def test_words_decide_nothing(words: str) -> None:
+    assert meaning("save", refused(409, "nameAlreadyExists", message=words)) is Refusal.TAKEN
+    assert meaning("save", refused(409, "resourceModified", message=words)) is Refusal.CHANGED
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (400, "BadRequest", "Unable to retrieve user's mysite URL."),
+        (404, "ResourceNotFound", "User's mysite not found."),
+        (403, "UnknownError", ""),
+        (404, "itemNotFound", "FILE NOT FOUND"),
+        (400, "UnknownError", "Unable to retrieve user's mysite URL."),
+    ],
+)
+def test_a_user_without_onedrive(status: int, code: str, message: str) -> None:
+    """microsoftgraph/microsoft-graph-docs#1354, #12216, #11344; msgraph-sdk-dotnet#579; alcionai/corso#3846."""
+    played = play(drive.resolve_drive(DriveTarget(user="new@contoso.com")), [refused(status, code, message=message)])
+    assert isinstance(played.error, DestinationError)
+    assert not played.error.retryable
+    assert "new@contoso.com" in str(played.error)
+    assert "no OneDrive is there" in str(played.error)
+
+
+def test_a_small_file_that_was_changed_at_the_same_moment_is_saved_again() -> None:
+    """OneDrive/onedrive-api-docs#1415."""
+    played = play(drive.put_small("d", TARGET, b"{ }"), [refused(409, "resourceModified"), answer(json=ITEM)])
+    assert played.error is None
+    assert played.operations == ["upload small file"] * 2
+
+
+def test_a_name_that_stays_blocked_is_a_matter_of_time() -> None:
+    played = play(drive.put_small("d", TARGET, b"{ }"), [refused(409, "nameAlreadyExists")] * 12)
+    assert isinstance(played.error, DestinationBusyError)
+    taken = play(drive.put_small("d", UploadTarget("", "a.json", "fail"), b"{ }"), [refused(409, "nameAlreadyExists")])
+    assert type(taken.error) is NameConflictError
+
+
+def test_a_size_that_the_first_answer_has_wrong_is_looked_at_again() -> None:
+    """microsoftgraph/microsoft-graph-docs#9776: nothing is sent twice, and nobody is told to delete a good file."""
+    answers = [answer(201, json={**ITEM, "size": 6}), answer(json=ITEM)]
+    played = play(drive.put_small("d", TARGET, b"{ }"), answers)
+    assert played.operations == ["upload small file", "look at saved file"]
+    assert played.error is None
+    wrong = play(drive.put_small("d", TARGET, b"four"), [answer(201, json=ITEM), *[answer(json=ITEM)] * 3])
+    assert type(wrong.error) is TransferMismatchError
+
+
+DRIVE_GONE = refused(404, "UnknownError", message="404 FILE NOT FOUND")
+
+
+def test_a_drive_that_is_unreadable_by_its_id_is_used_nevertheless() -> None:
+    """microsoftgraph/microsoft-graph-docs#5478: its items can be read."""
+    played = play(drive.resolve_drive(DriveTarget(drive_id="b!1")), [DRIVE_GONE, answer(json={"id": "root"})])
+    assert played.result is not None
+    assert (played.result.id, played.result.remaining_bytes) == ("b!1", None)
+    gone = play(drive.resolve_drive(DriveTarget(drive_id="b!1")), [DRIVE_GONE, refused(404, "itemNotFound")])
+    assert isinstance(gone.error, DestinationError)
+    denied = play(drive.resolve_drive(DriveTarget(drive_id="b!1")), [refused(403), refused(403)])
+    assert isinstance(denied.error, PermissionDeniedError)
+
+
+@pytest.mark.parametrize("look", [DRIVE_GONE, refused(403, "accessDenied"), answer(200, body="<html>")])
+def test_a_quota_that_cannot_be_read_stops_no_upload(look: Response) -> None:
+    upload = ResumableUpload("d", UploadTarget("", "a.zip"), 10, unique="u")
+    created = answer(json={"uploadUrl": "https://up.example/s", "nextExpectedRanges": ["0-"]})
+    assert play(upload.begin(), [refused(404), look, created]).result == 0
+    assert len(upload.notices) == 1
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://g/v1.0/drives/other/root/children?$skiptoken=x",
+        "https://g/v1.0/drives/d/items/OTHER/children?$skiptoken=x",
+        "https://g/v1.0/me/messages",
+        "https://[::1",
+        "x" * 9000,
+        7,
+        {"href": "x"},
+    ],
+)
+def test_a_page_belongs_to_the_list_that_was_asked_for(link: Any) -> None:
+    page = {"value": [{"id": "1", "name": "a", "parentReference": {"id": "FOLDER"}}], "@odata.nextLink": link}
+    played = play(drive.list_children("d", "A"), [answer(json=page)])
+    assert isinstance(played.error, ProtocolError)
+    assert "another list" in str(played.error)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://g/v1.0/drives/d/root:/A%20B:/children?$skiptoken=x",
+        "https://g/v1.0/drives/d/items/FOLDER/children?$skiptoken=x",
+        "https://g/v1.0/drives('d')/items('folder')/children?$skiptoken=x",
+    ],
+)
+def test_a_list_is_read_to_its_last_page(link: str) -> None:
+    entry = {"id": "1", "name": "a", "parentReference": {"id": "FOLDER"}}
+    pages = [answer(json={"value": [entry], "@odata.nextLink": link}), answer(json={"value": [entry]})]
+    assert [item.name for item in play(drive.list_children("d", "A B"), pages).result or []] == ["a", "a"]
+
+
+def test_a_list_that_never_ends_is_given_up() -> None:
+    link = "https://g/v1.0/drives/d/root:/A:/children?$skiptoken=x"
+    played = play(drive.list_children("d", "A"), [answer(json={"value": [], "@odata.nextLink": link})] * 1000)
+    assert "more than 1000 pages" in str(played.error)
+
+
+SAVED = DriveItem("I", "a.zip", 3, "", etag="e", quick_xor_hash="H")
+
+
+@pytest.mark.parametrize(
+    "look", [refused(403, "accessDenied"), refused(501), answer(200, body="<html>"), TransportError("no answer")]
+)
+def test_a_look_at_what_others_see_only_informs(look: Any) -> None:
+    notices: list[str] = []
+    assert play(seen_by_others("d", SAVED, "H", notices), [look]).result is SAVED
+    assert len(notices) == 1
+
+
+def test_a_file_that_was_left_checked_out_is_checked_in() -> None:
+    shown = {"id": "I", "name": "a.zip", "size": 3, "file": {"hashes": {"quickXorHash": "H"}}}
+    out, published = ({**shown, "publication": {"level": level}} for level in ("checkout", "published"))
+    played = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=published)])
+    assert played.operations == ["look at saved file", "check in", "look at saved file"]
+    assert played.result is SAVED
+    stays = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=out)])
+    assert isinstance(stays.error, DestinationError)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
+        ["id", "name", "size", "file", "hashes", "quickXorHash", "value", "error", "code", "message", "innerError",
+         "quota", "remaining", "folder", "@odata.nextLink", "uploadUrl", "parentReference", "webUrl", "eTag"]
+    ), inner, max_size=6),
+    max_leaves=25,
+)  # fmt: skip
+
+
+@given(status=st.sampled_from([200, 201, 204, 400, 401, 403, 404, 409, 412, 423, 507]), body=JSON)
+def test_whatever_is_answered_ends_in_a_value_or_a_sentence(status: int, body: Any) -> None:
+    for steps in (
+        drive.list_children("d", "A"),
+        drive.get_item("d", "A"),
+        drive.get_drive("d"),
+        drive.resolve_drive(DriveTarget(site="h.example,1,2", library="x")),
+        drive.rename_item("d", "I", "a", "fail"),
+        ResumableUpload("d", UploadTarget("", "a.zip"), 10, unique="u").begin(),
+    ):
+        played = play(steps, [answer(status, json=body)] * 40, all_used=False)
+        assert played.error is None or isinstance(played.error, TalentDmfError), repr(played.error)
