@@ -92,7 +92,7 @@ def test_words_decide_nothing(words: str) -> None:
     ],
 )
 def test_a_user_without_onedrive(status: int, code: str, message: str) -> None:
-    """microsoftgraph/microsoft-graph-docs#1354, #12216, #11344; msgraph-sdk-dotnet#579; alcionai/corso#3846."""
+    """docs/wire/graph-onedrive.md#addressing."""
     played = play(drive.resolve_drive(DriveTarget(user="new@contoso.com")), [refused(status, code, message=message)])
     assert isinstance(played.error, DestinationError)
     assert not played.error.retryable
