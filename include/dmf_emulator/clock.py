@@ -27,6 +27,7 @@ class VirtualClock:
         self._base_seconds = time.time() if start is None else _timestamp(start)
         self._base_monotonic_seconds = time.monotonic()
         self._frozen = False
+        self.moves = 0
 
     def timestamp(self) -> float:
         """Return the virtual time in seconds since 1970-01-01 UTC."""
@@ -50,6 +51,7 @@ class VirtualClock:
             if self._timestamp() + step_seconds > _LAST_SECONDS:
                 raise EmulatorError("the clock cannot move beyond the year 2099")
             self._base_seconds += step_seconds
+            self.moves += 1
         return self.now()
 
     def freeze(self) -> None:

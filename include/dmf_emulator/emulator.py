@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import shutil
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dmf_emulator.admin.guard import Guard
 from dmf_emulator.admin.scenario import Scenario
 from dmf_emulator.admin.service import AdminService
 from dmf_emulator.blob.service import BlobService
@@ -22,15 +24,17 @@ from dmf_emulator.faults import CATALOGUE
 from dmf_emulator.faults.fault_set import FaultSet
 from dmf_emulator.graph.service import DriveApi
 from dmf_emulator.graph.sharepoint import SharePointService
-from dmf_emulator.http.certificates import create_authority
+from dmf_emulator.http.certificates import CA_FILE, Authority, create_authority, given_certificate
 from dmf_emulator.http.exchange import Service
 from dmf_emulator.http.server import Listener
 from dmf_emulator.settings import ORIGINS, EmulatorError, Pace, Settings
 from dmf_emulator.state.blobs import BlobStore
+from dmf_emulator.state.directory import Directory
 from dmf_emulator.state.drives import DriveStore
 from dmf_emulator.state.executions import ExecutionStore
 from dmf_emulator.state.projects import ProjectStore
 from dmf_emulator.state.recorder import Recorder
+from dmf_emulator.state.snapshot import Keeper, read_snapshot, restore
 from dmf_emulator.state.tokens import TokenIssuer
 from dmf_emulator.state.uploads import UploadStore
 from dmf_emulator.state.world import World
@@ -50,6 +54,7 @@ class Emulator:
         if scenario is not None:
             settings = settings.changed(scenario.settings)
         self.settings = settings
+        self._scenario = scenario
         self.clock = VirtualClock(None if scenario is None else scenario.clock)
         self.recorder = Recorder(settings.recorder_limit)
         self.faults = FaultSet(CATALOGUE, settings.seed)
@@ -58,7 +63,8 @@ class Emulator:
         self._listeners: dict[str, Listener] = {}
         self._temporary: Path | None = None
         self._world: World | None = None
-        self._ca_file: Path | None = None
+        self._keeper: Keeper | None = None
+        self.admin_token = settings.admin_token
 
     def start(self) -> Emulator:
         """Bind all listeners and begin to accept.
@@ -69,11 +75,14 @@ class Emulator:
         data_dir = self._data_dir()
         public_host = settings.public_host or ("127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host)  # noqa: S104 - compared, not bound
         hosts = {origin: self._host_name(origin, public_host) for origin in ORIGINS}
+        if self.listens_to_others and not self.admin_token:
+            self.admin_token = secrets.token_urlsafe(24)
         names = ("localhost", "127.0.0.1", "::1", public_host, *hosts.values())
-        authority = create_authority(tuple(dict.fromkeys(names)))
-        self._ca_file = data_dir / "ca.pem"
+        authority = self._authority(tuple(dict.fromkeys(names)), data_dir)
         urls: dict[str, str] = {}
-        self._ca_file.write_bytes(authority.ca_pem)
+        directory = Directory(settings)
+        snapshot = read_snapshot(data_dir) if settings.data_dir is not None else {}
+        (data_dir / CA_FILE).write_bytes(authority.ca_pem)
         world = World(
             settings=settings,
             data_dir=data_dir,
@@ -85,18 +94,26 @@ class Emulator:
             projects=ProjectStore(),
             executions=ExecutionStore(settings, self.clock),
             blobs=BlobStore(settings, self.clock),
-            drives=DriveStore(settings, self.clock, data_dir / "drive"),
+            directory=directory,
+            drives=DriveStore(settings, self.clock, data_dir / "drive", directory, snapshot.get("items")),
             uploads=UploadStore(settings, self.clock, data_dir / "uploads"),
             stop=threading.Event(),
         )
         self.faults.attach(world)
+        restore(world, snapshot)
+        if self._scenario is not None:
+            for project in self._scenario.projects:
+                world.projects.put(project)
+        offset_seconds = snapshot.get("clock_offset_seconds", 0.0)
+        if offset_seconds > 1 and (self._scenario is None or self._scenario.clock is None):
+            self.clock.advance(offset_seconds)
         services: Mapping[str, Service] = {
             "entra": EntraService(world),
             "dmf": DmfService(world),
             "blob": BlobService(world),
             "graph": DriveApi(world, "graph", r"/(?:v1\.0|beta)/"),
             "sharepoint": SharePointService(world),
-            "admin": AdminService(world, self.faults),
+            "admin": AdminService(world, self.faults, Guard(self.admin_token, {*names, settings.host})),
         }
         try:
             for origin in ORIGINS:
@@ -115,6 +132,9 @@ class Emulator:
             raise
         world.tokens.issuer = f"{urls['entra']}/{settings.tenant_id}/"
         self._world = world
+        if settings.data_dir is not None:
+            self._keeper = Keeper(world, data_dir)
+            self._keeper.start()
         for listener in self._listeners.values():
             listener.start()
         return self
@@ -126,6 +146,9 @@ class Emulator:
         for listener in self._listeners.values():
             listener.stop()
         self._listeners.clear()
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
@@ -147,6 +170,11 @@ class Emulator:
         if self._world is None:
             raise EmulatorError("the emulator has not been started")
         return self._world
+
+    @property
+    def listens_to_others(self) -> bool:
+        """Whether other machines can reach it."""
+        return not _is_loopback(self.settings.host)
 
     @property
     def entra_url(self) -> str:
@@ -186,7 +214,7 @@ class Emulator:
     @property
     def ca_file(self) -> Path:
         """The certificate that clients must trust, in PEM form."""
-        return self.state.data_dir / "ca.pem"
+        return self.state.data_dir / CA_FILE
 
     def connection_info(self) -> dict[str, Any]:
         """Return all that a client needs to know, as plain JSON values."""
@@ -211,7 +239,16 @@ class Emulator:
             "site_drive_dir": str(world.drives.site_drive.folder),
             "ca_file": str(self.ca_file),
             "data_dir": str(world.data_dir),
+            **({"admin_token": self.admin_token} if self.admin_token else {}),
         }
+
+    def _authority(self, names: tuple[str, ...], data_dir: Path) -> Authority:
+        settings = self.settings
+        if settings.certificate is not None and settings.certificate_key is not None:
+            return given_certificate(settings.certificate, settings.certificate_key)
+        if settings.certificate is not None or settings.certificate_key is not None:
+            raise EmulatorError("a certificate needs its key, and a key its certificate: give both or none")
+        return create_authority(names, None if settings.data_dir is None else data_dir)
 
     def _host_name(self, origin: str, public_host: str) -> str:
         names = self.settings.host_names
@@ -231,3 +268,7 @@ class Emulator:
         except OSError as error:
             raise EmulatorError(f"cannot write to the data folder {folder}: {error.strerror}") from error
         return folder
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")

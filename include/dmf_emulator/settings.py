@@ -14,6 +14,7 @@ TALENT_RESOURCE = "http://hr.talent.dynamics.com"
 GRAPH_RESOURCE = "https://graph.microsoft.com"
 MIB = 1024 * 1024
 
+_NOT_PLAIN = {"data_dir", "ports", "pacing", "client_certificates", "certificate", "certificate_key", "admin_token"}
 _WORDS = {
     "range_form": ("open", "closed", "random"),
     "default_conflict_behavior": ("fail", "replace", "rename"),
@@ -95,8 +96,14 @@ class Settings:
         the host name whether to send a bearer token, and the real services have one each.
     :param ports: port by origin; a free one where omitted.
     :param tls: serve https; switch off for benchmarks only.
+    :param certificate: PEM file of a server certificate to use in place of one of the emulator's own authority.
+    :param certificate_key: PEM file of its key.
+    :param admin_token: what the admin API asks for; made up when the emulator listens for other machines without one.
     :param seed: makes ids, fake workers and fault probabilities repeatable.
     :param discard_uploads: keep size and hash of saved files but not their bytes.
+    :param users: principal names of further users, each with a OneDrive; all have the same password.
+    :param tenant_names: other names of the tenant at the token service.
+    :param sites: names of further sites, each with the same libraries.
     :param client_certificates: PEM certificates registered for the app, for client assertions.
     :param mapped_client_ids: apps known to the finance and operations environment ("Microsoft Entra ID
         applications"); the app of this emulator when None.
@@ -140,6 +147,9 @@ class Settings:
     host_names: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     tls: bool = True
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    admin_token: str = field(default="", repr=False)
     seed: int = 1
     discard_uploads: bool = False
 
@@ -148,6 +158,8 @@ class Settings:
     client_secret: str = field(default="emulator-client-secret-not-a-real-one", repr=False)
     client_certificates: tuple[bytes, ...] = field(default=(), repr=False)
     user_principal_name: str = "worker.export@emulator.example"
+    users: tuple[str, ...] = ()
+    tenant_names: tuple[str, ...] = ("emulator.onmicrosoft.example",)
     user_password: str = field(default="emulator-user-password-not-a-real-one", repr=False)
     mapped_client_ids: frozenset[str] | None = None
     application_roles: tuple[str, ...] = ("Files.ReadWrite.All", "Sites.ReadWrite.All")
@@ -177,6 +189,7 @@ class Settings:
     site_id: str = (
         "emulator.sharepoint.example,0f4c2a1b-1111-4222-8333-444455556666,9d8e7f6a-1111-4222-8333-444455556666"
     )
+    sites: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ("Documents",)
     library_requires_check_out: bool = False
     graph_page_items: int = 200
@@ -199,6 +212,9 @@ class Settings:
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self)):
             if name.endswith(("_seconds", "_bytes")) and value is not None and value < 0:
                 raise EmulatorError(f"setting {name} is {value}: it cannot be negative")
+        for what, names in (("users", (self.user_principal_name, *self.users)), ("sites", ("Exports", *self.sites))):
+            if len({each.casefold() for each in names}) < len(names):
+                raise EmulatorError(f"{what} names the same twice")
         for what, mapping in (("port", self.ports), ("pace", self.pacing)):
             for origin in mapping:
                 if origin not in ORIGINS:
@@ -240,7 +256,11 @@ class Settings:
             if name == "export_seconds":
                 settings = settings.with_export_seconds(_number(name, value))
                 continue
-            if name not in known or name in {"data_dir", "ports", "pacing", "client_certificates"}:
+            if name == "client_certificates" and isinstance(value, tuple):
+                # Read from files by whoever read the scenario.
+                settings = replace(settings, client_certificates=value)
+                continue
+            if name not in known or name in _NOT_PLAIN:
                 raise EmulatorError(f"unknown setting {name!r}")
             current = getattr(settings, name)
             if isinstance(current, bool) != isinstance(value, bool):

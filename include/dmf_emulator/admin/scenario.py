@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from dmf_emulator.faults import CATALOGUE
 from dmf_emulator.faults.fault_set import FaultSet
 from dmf_emulator.faults.rules import FaultRule
 from dmf_emulator.settings import EmulatorError
+from dmf_emulator.state.projects import SOURCE_FORMATS, Project, ProjectEntity
 
 _FAULT_KEYS = {"fault", "mode", "match", "times", "after", "request_index", "probability", "per", "parameters"}
 
@@ -24,12 +25,14 @@ class Scenario:
 
     :param settings: plain values by name of `Settings`.
     :param clock: virtual time at the start, None for the real one.
+    :param projects: data projects that are there besides the seeded ones, or in place of those of the same name.
     :param faults: arguments for `FaultSet.add`, in order.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     clock: datetime | None = None
     faults: tuple[Mapping[str, Any], ...] = ()
+    projects: tuple[Project, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Scenario:
@@ -50,7 +53,8 @@ class Scenario:
             problem = str(getattr(error, "problem", None) or "it cannot be parsed")
             raise EmulatorError(f"scenario {path}{where} is no valid YAML: {problem}") from error
         try:
-            return cls.parse({} if content is None else content)
+            scenario = cls.parse({} if content is None else content)
+            return replace(scenario, settings=_with_certificates(scenario.settings, path.parent))
         except EmulatorError as error:
             raise EmulatorError(f"scenario {path}: {error}") from error
 
@@ -62,19 +66,23 @@ class Scenario:
         :raises EmulatorError: for anything unknown or impossible.
         """
         if not isinstance(content, dict):
-            raise EmulatorError("a scenario is a mapping with settings, clock and faults")
-        unknown = set(content) - {"settings", "clock", "faults"}
+            raise EmulatorError("a scenario is a mapping with settings, projects, clock and faults")
+        unknown = set(content) - {"settings", "projects", "clock", "faults"}
         if unknown:
             raise EmulatorError(
-                f"unknown key {sorted(map(str, unknown))[0]!r}: a scenario has settings, clock and faults"
+                f"unknown key {sorted(map(str, unknown))[0]!r}: a scenario has settings, projects, clock and faults"
             )
         settings = {} if content.get("settings") is None else content["settings"]
         faults = [] if content.get("faults") is None else content["faults"]
-        if not isinstance(settings, dict) or not isinstance(faults, list):
-            raise EmulatorError("settings must be a mapping and faults a list")
+        lists = (faults, content.get("projects") or [])
+        if not isinstance(settings, dict) or not all(isinstance(each, list) for each in lists):
+            raise EmulatorError("settings must be a mapping, projects and faults a list")
         scenario = cls(
             settings={str(name): value for name, value in settings.items()},
             clock=_moment(content.get("clock")),
+            projects=tuple(
+                _project(number, each) for number, each in enumerate(content.get("projects") or [], start=1)
+            ),
             faults=tuple(_fault(number, each) for number, each in enumerate(faults, start=1)),
         )
         # Unknown names must be found now, not when the file is half applied.
@@ -116,6 +124,50 @@ def switch_on_entry(faults: FaultSet, entry: Mapping[str, Any]) -> FaultRule:
         raise EmulatorError(f"{reserved[0]} is no parameter: write it beside fault, not below parameters")
     arguments = {key: value for key, value in entry.items() if key not in {"fault", "parameters"}}
     return faults.add(name, **arguments, **parameters)
+
+
+def _project(number: int, entry: object) -> Project:
+    """Read a data project: name, entities and, seldom, operation_type and description."""
+    known = {"name", "entities", "operation_type", "description"}
+    if not isinstance(entry, dict) or set(entry) - known or not isinstance(entry.get("name"), str):
+        raise EmulatorError(f"project {number}: a project has a name, entities, operation_type and description")
+    entities = entry.get("entities", [])
+    if not isinstance(entities, list):
+        raise EmulatorError(f"project {number}: entities are a list")
+    return Project(
+        entry["name"],
+        tuple(_entity(number, each) for each in entities),
+        operation_type=str(entry.get("operation_type", "Export")),
+        description=str(entry.get("description", "")),
+    )
+
+
+def _entity(number: int, entry: object) -> ProjectEntity:
+    if isinstance(entry, str):
+        entry = {"name": entry}
+    known = {"name", "target_entity", "source_format", "refresh_type", "auto_generate_mapping"}
+    if not isinstance(entry, dict) or set(entry) - known or not isinstance(entry.get("name"), str):
+        raise EmulatorError(f"project {number}: an entity has a name and any of {', '.join(sorted(known - {'name'}))}")
+    target = "".join(filter(str.isalnum, entry["name"])) + "Entity"
+    values: dict[str, Any] = {"target_entity": target, "source_format": "EXCEL", "auto_generate_mapping": True, **entry}
+    for key, value in values.items():
+        if not isinstance(value, bool if key == "auto_generate_mapping" else str):
+            raise EmulatorError(f"project {number}: {key} of an entity cannot be {value!r}")
+    if values["source_format"] not in SOURCE_FORMATS:
+        raise EmulatorError(f"project {number}: the source_format of an entity is one of {', '.join(SOURCE_FORMATS)}")
+    return ProjectEntity(**values)
+
+
+def _with_certificates(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Read the client certificates that the settings name as files beside the scenario."""
+    names = settings.get("client_certificates", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise EmulatorError("client_certificates is a list of PEM files")
+    try:
+        pems = tuple((folder / name).read_bytes() for name in names)
+    except OSError as error:
+        raise EmulatorError(f"cannot read the client certificate {error.filename}: {error.strerror}") from error
+    return {**settings, "client_certificates": pems} if names else dict(settings)
 
 
 def _fault(number: int, entry: object) -> Mapping[str, Any]:

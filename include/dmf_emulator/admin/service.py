@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dmf_emulator.admin.guard import Guard
 from dmf_emulator.admin.scenario import Scenario, switch_on_entry
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.faults.definitions import Choice, FaultDefinition
@@ -24,8 +25,9 @@ _SHOWN_FILES = 500
 class AdminService:
     """`/_emu/…` and the status page, over plain http for a person's browser."""
 
-    def __init__(self, world: World, faults: FaultSet) -> None:
+    def __init__(self, world: World, faults: FaultSet, guard: Guard) -> None:
         self._world = world
+        self._guard = guard
         self._fault_set = faults
 
     def finish(self, exchange: Exchange, response: Response) -> None:
@@ -34,6 +36,9 @@ class AdminService:
     def identify(self, exchange: Exchange) -> Handler:
         """Route by path and method."""
         request = exchange.request
+        problem = self._guard.problem(request)
+        if problem is not None:
+            raise Refusal(_problem(403, problem))
         path, method = request.path.rstrip("/"), request.method
         exchange.action = f"{method} {path or '/'}"
         routes: Mapping[tuple[str, str], Handler] = {
@@ -46,6 +51,7 @@ class AdminService:
             ("GET", "/_emu/faults"): self._faults,
             ("POST", "/_emu/faults"): lambda: self._add_fault(_body(exchange)),
             ("DELETE", "/_emu/faults"): self._clear_faults,
+            ("POST", "/_emu/reset"): lambda: self._reset(_body(exchange)),
             ("GET", "/_emu/scenario"): self._scenario,
             ("POST", "/_emu/scenario"): lambda: self._use_scenario(_body(exchange)),
         }
@@ -80,6 +86,28 @@ class AdminService:
     def _clear_requests(self) -> Response:
         self._world.recorder.clear()
         return Response(204)
+
+    def _reset(self, body: Mapping[str, Any]) -> Response:
+        """Forget what the body names, or everything: drives, executions, projects, requests, faults."""
+        world = self._world
+        resets: Mapping[str, Callable[[], None]] = {
+            "drives": self._reset_drives,
+            "executions": world.executions.reset,
+            "projects": world.projects.reset,
+            "requests": world.recorder.clear,
+            "faults": self._fault_set.clear,
+        }
+        wanted = body.get("what", list(resets))
+        if set(body) - {"what"} or not isinstance(wanted, list) or any(each not in resets for each in wanted):
+            raise EmulatorError(f"reset takes what: a list of {', '.join(resets)}; everything when it is left out")
+        for each in wanted:
+            resets[each]()
+        return json_response(200, {"reset": wanted})
+
+    def _reset_drives(self) -> None:
+        for session in self._world.uploads.all():
+            self._world.uploads.close(session)
+        self._world.drives.reset()
 
     def _clock(self) -> Response:
         clock = self._world.clock
@@ -187,7 +215,7 @@ def _status_page() -> Response:
 
 
 def _body(exchange: Exchange) -> dict[str, Any]:
-    body = json_object(exchange.request.content())
+    body = json_object(exchange.request.content() or b"{}")
     if body is None:
         raise EmulatorError("the body must be a JSON object")
     return body

@@ -17,7 +17,8 @@ from dmf_emulator.entra.client_assertions import ClientCertificates
 from dmf_emulator.entra.scopes import parse_scopes
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_response
-from dmf_emulator.state.tokens import APP_OBJECT_ID, USER_OBJECT_ID, Principal
+from dmf_emulator.state.directory import APP_OBJECT_ID
+from dmf_emulator.state.tokens import Principal
 from dmf_emulator.state.world import World
 
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -142,14 +143,14 @@ class EntraService:
         settings = self._world.settings
         if "client_secret" in form or "client_assertion" in form:
             self._check_client(form, settings.tenant_id)
-        name = form.get("username", "")
-        if name.lower() != settings.user_principal_name.lower() or form.get("password") != settings.user_password:
+        found = self._world.directory.find_user(form.get("username", ""))
+        if found is None or form.get("password") != settings.user_password:
             raise Refusal(
                 self._error(
                     400, "invalid_grant", 50126, "Error validating credentials due to invalid username or password."
                 )
             )
-        user = Principal(settings.client_id, USER_OBJECT_ID, settings.user_principal_name)
+        user = Principal(settings.client_id, found.object_id, found.principal_name)
         audience = self._audience(form, v2=v2, must_be_default=False)
         return self._granted(audience, user, (), form, v2=v2)
 
@@ -201,7 +202,8 @@ class EntraService:
         return answer
 
     def _check_tenant(self, tenant: str) -> None:
-        if tenant.lower() not in {self._world.settings.tenant_id.lower(), "emulator.onmicrosoft.example"}:
+        settings = self._world.settings
+        if tenant.lower() not in {each.lower() for each in (settings.tenant_id, *settings.tenant_names)}:
             raise Refusal(
                 self._error(
                     400, "invalid_tenant", 90002,

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.state.drives import Drive, Item, item_time
-from dmf_emulator.state.tokens import USER_OBJECT_ID
 from dmf_emulator.state.world import World
 
 
@@ -113,7 +112,7 @@ def drive_json(world: World, origin: str, drive: Drive) -> dict[str, Any]:
         "driveType": drive.kind,
         "webUrl": web_url(world, drive),
         "createdDateTime": iso_utc(drive.root.created_seconds),
-        "owner": {"user": {"id": USER_OBJECT_ID, "email": world.settings.user_principal_name}},
+        "owner": _owner_json(world, drive),
         "quota": {
             "total": total_bytes,
             "used": used_bytes,
@@ -122,6 +121,13 @@ def drive_json(world: World, origin: str, drive: Drive) -> dict[str, Any]:
             "state": "normal" if used_bytes < total_bytes else "exceeded",
         },
     }
+
+
+def _owner_json(world: World, drive: Drive) -> dict[str, Any]:
+    user = world.directory.find_user(drive.owner)
+    if user is not None:
+        return {"user": {"id": user.object_id, "email": user.principal_name}}
+    return {"group": {"displayName": drive.owner}}
 
 
 def _parent_json(world: World, item: Item) -> dict[str, Any]:
@@ -134,5 +140,5 @@ def _parent_json(world: World, item: Item) -> dict[str, Any]:
             "path": f"/drives/{item.drive.drive_id}/root:{'/' + path if path else ''}",
         }
     if item.drive.kind == "documentLibrary":
-        body["siteId"] = world.settings.site_id
+        body["siteId"] = next(each.site_id for each in world.directory.sites if each.name == item.drive.owner)
     return body

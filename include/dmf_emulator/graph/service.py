@@ -19,8 +19,9 @@ from dmf_emulator.graph.items import context, drive_json, web_url
 from dmf_emulator.graph.pages import page
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_response
+from dmf_emulator.state.directory import GROUP_ID, Site, User
 from dmf_emulator.state.drives import Drive
-from dmf_emulator.state.tokens import GROUP_ID, USER_OBJECT_ID, TokenRefused
+from dmf_emulator.state.tokens import TokenRefused
 from dmf_emulator.state.world import World
 
 _ROLES = frozenset({"Files.ReadWrite.All", "Sites.ReadWrite.All", "Sites.FullControl.All"})
@@ -116,18 +117,18 @@ class DriveApi:
         return result
 
     def _drive(self, address: DriveAddress, claims: dict[str, Any]) -> Drive:
-        drives, settings = self._world.drives, self._world.settings
+        drives, directory = self._world.drives, self._world.directory
         drive: Drive | None = None
         if address.owner == "me":
-            self._refuse_app_only(claims)
-            drive = drives.user_drive
+            drive = drives.of_user(self._signed_in(claims))
         elif address.owner == "user":
-            if address.owner_id.lower() in {settings.user_principal_name.lower(), USER_OBJECT_ID}:
-                drive = drives.user_drive
-            else:
+            user = directory.find_user(address.owner_id)
+            if user is None:
                 raise Refusal(drive_error(self._origin, 404, "ResourceNotFound", "User's mysite not found."))
+            drive = drives.of_user(user)
         elif address.owner == "site":
-            drive = drives.site_drive if self._is_site(address.owner_id) else None
+            site = directory.find_site(address.owner_id)
+            drive = None if site is None else drives.of_site(site)[0]
         elif address.owner == "group":
             drive = drives.site_drive if address.owner_id.lower() == GROUP_ID else None
         else:
@@ -137,53 +138,57 @@ class DriveApi:
         return drive
 
     def _owner(self, exchange: Exchange, address: OwnerAddress, claims: dict[str, Any]) -> Response:
-        world, settings = self._world, self._world.settings
+        world = self._world
         if exchange.request.method != "GET":
             raise Refusal(invalid_request(self._origin, "The HTTP method is not supported here."))
         if address.lists_drives:
-            drive = self._drive(DriveAddress(address.owner, address.owner_id, None, (), ""), claims)
-            drives = [drive] if drive is world.drives.user_drive else sorted(world.drives.libraries, key=_place)
-            shown, link = page(world, self._origin, exchange, drives, _place)
-            body = {"@odata.context": context(world, self._origin, "drives")}
-            return json_response(
-                200, {**body, "value": [drive_json(world, self._origin, each) for each in shown], **link}
-            )
+            return self._drives_of_owner(exchange, address, claims)
         if address.owner == "site":
-            if not self._is_site(address.owner_id):
+            site = world.directory.find_site(address.owner_id)
+            if site is None:
                 raise Refusal(item_not_found(self._origin))
-            return json_response(200, {"@odata.context": self._context("sites/$entity"), **self._site()})
-        if address.owner == "me":
-            self._refuse_app_only(claims)
-        known = {
-            "me": {""},
-            "user": {settings.user_principal_name.lower(), USER_OBJECT_ID},
-            "group": {GROUP_ID},
-        }[address.owner]
-        if address.owner_id.lower() not in known:
-            raise Refusal(
-                drive_error(
-                    self._origin, 404, "Request_ResourceNotFound",
-                    f"Resource '{address.owner_id}' does not exist or one of its queried reference-property objects "
-                    "are not present.",
-                )
-            )  # fmt: skip
+            return json_response(200, {"@odata.context": self._context("sites/$entity"), **self._site(site)})
         if address.owner == "group":
+            if address.owner_id.lower() != GROUP_ID:
+                raise Refusal(self._no_such_object(address.owner_id))
             group = {"id": GROUP_ID, "displayName": "Exports", "groupTypes": ["Unified"], "mailEnabled": True,
                      "mailNickname": "exports", "securityEnabled": False, "visibility": "Private"}  # fmt: skip
             return json_response(200, {"@odata.context": self._context("groups/$entity"), **group})
-        name = settings.user_principal_name
-        user = {"id": USER_OBJECT_ID, "userPrincipalName": name, "displayName": "Worker Export", "mail": name}
-        return json_response(200, {"@odata.context": self._context("users/$entity"), **user})
+        user = self._signed_in(claims) if address.owner == "me" else world.directory.find_user(address.owner_id)
+        if user is None:
+            raise Refusal(self._no_such_object(address.owner_id))
+        shown = {
+            "id": user.object_id,
+            "userPrincipalName": user.principal_name,
+            "displayName": user.principal_name.partition("@")[0].replace(".", " ").title(),
+            "mail": user.principal_name,
+        }
+        return json_response(200, {"@odata.context": self._context("users/$entity"), **shown})
+
+    def _drives_of_owner(self, exchange: Exchange, address: OwnerAddress, claims: dict[str, Any]) -> Response:
+        world = self._world
+        drive = self._drive(DriveAddress(address.owner, address.owner_id, None, (), ""), claims)
+        all_drives = (each for each in world.drives.drives if (each.kind, each.owner) == (drive.kind, drive.owner))
+        shown, link = page(world, self._origin, exchange, list(all_drives), _place)
+        body = {"@odata.context": context(world, self._origin, "drives")}
+        value = [drive_json(world, self._origin, each) for each in shown]
+        return json_response(200, {**body, "value": value, **link})
+
+    def _no_such_object(self, identifier: str) -> Response:
+        return drive_error(
+            self._origin, 404, "Request_ResourceNotFound",
+            f"Resource '{identifier}' does not exist or one of its queried reference-property objects are not present.",
+        )  # fmt: skip
 
     def _context(self, fragment: str) -> str:
         return context(self._world, self._origin, fragment)
 
-    def _site(self) -> dict[str, Any]:
-        drive = self._world.drives.site_drive
+    def _site(self, site: Site) -> dict[str, Any]:
+        drive = self._world.drives.of_site(site)[0]
         return {
-            "id": self._world.settings.site_id,
-            "name": "Exports",
-            "displayName": "Exports",
+            "id": site.site_id,
+            "name": site.name,
+            "displayName": site.name,
             "webUrl": web_url(self._world, drive).removesuffix(f"/{quote(drive.name)}"),
             "createdDateTime": iso_utc(drive.root.created_seconds),
         }
@@ -193,24 +198,21 @@ class DriveApi:
         word = exchange.request.parameters.get("search", exchange.request.parameters.get("$search", "")).strip('"')
         if not word:
             raise Refusal(not_supported(self._origin, "a list of sites without search"))
-        site = self._site()
-        found = [site] if word == "*" or word.casefold() in site["displayName"].casefold() else []
+        sites = self._world.directory.sites
+        found = [self._site(site) for site in sites if word == "*" or word.casefold() in site.name.casefold()]
         return json_response(200, {"@odata.context": self._context("sites"), "value": found})
 
-    def _refuse_app_only(self, claims: dict[str, Any]) -> None:
-        """`/me` needs a signed-in user."""
-        if "upn" not in claims:
+    def _signed_in(self, claims: dict[str, Any]) -> User:
+        """Return the user behind a token; `/me` needs one."""
+        user = self._world.directory.find_user(str(claims.get("upn", "")))
+        if user is None:
             raise Refusal(
                 drive_error(
                     self._origin, 400, "BadRequest", "/me request is only valid with delegated authentication flow.",
                     verdict="me-without-user",
                 )
             )  # fmt: skip
-
-    def _is_site(self, site_id: str) -> bool:
-        known = self._world.settings.site_id.lower()
-        host = known.split(",")[0]
-        return site_id.lower().rstrip(":") in {known, *known.split(",")[1:2], f"{host}:/sites/exports", "root", host}
+        return user
 
 
 def _place(drive: Drive) -> str:

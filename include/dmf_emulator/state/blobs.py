@@ -14,8 +14,8 @@ from urllib.parse import quote, urlencode
 from dmf_emulator.clock import VirtualClock, iso_utc
 from dmf_emulator.packages import EntitySpec, Package, PackageSpec, build_package
 from dmf_emulator.settings import Settings
+from dmf_emulator.state.directory import APP_OBJECT_ID
 from dmf_emulator.state.executions import Edition, Execution
-from dmf_emulator.state.tokens import APP_OBJECT_ID
 
 CONTAINER = "temporary-file"
 _ACCOUNT = "emulatorstorage"

@@ -9,17 +9,25 @@ import base64
 import hashlib
 import os
 import random
+import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dmf_emulator.clock import VirtualClock, iso_utc
 from dmf_emulator.settings import Settings
+from dmf_emulator.state.directory import Directory, Site, User
 from dmf_emulator.state.quickxor import QuickXorHash
 
 _DISK_NAME_BYTES = 255
+# What of an item outlives a restart beside its bytes.
+_KEPT = (
+    "item_id", "name", "created_seconds", "modified_seconds", "size_bytes", "quick_xor_hash", "version",
+    "content_version", "checked_out", "published", "created_by_client", "modified_by_client",
+)  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +86,7 @@ class Drive:
     """One drive: a user's OneDrive or a site's library.
 
     :param kind: `business` or `documentLibrary`.
+    :param owner: principal name of the user, or name of the site.
     :param site_path: path of its site on the SharePoint origin.
     :param folder: where it lies on disk.
     """
@@ -85,6 +94,7 @@ class Drive:
     drive_id: str
     name: str
     kind: str
+    owner: str
     site_path: str
     folder: Path
     root: Item = field(init=False)
@@ -95,23 +105,75 @@ class DriveStore:
 
     :param settings: for seed and quota.
     :param folder: where files are kept.
+    :param directory: whose drives there are.
+    :param known: what an earlier run knew of the items, as `facts` gives it.
     """
 
-    def __init__(self, settings: Settings, clock: VirtualClock, folder: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: VirtualClock,
+        folder: Path,
+        directory: Directory,
+        known: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._clock = clock
         self._random = random.Random(f"drives|{settings.seed}")
         self.discard = settings.discard_uploads
         self.quota_bytes = settings.quota_bytes
         self._requires_check_out = settings.library_requires_check_out
         self.lock = threading.RLock()
+        self.changes = 0
+        self._known = {path: dict(facts) for path, facts in (known or {}).items()}
         self._items: dict[str, Item] = {}
-        user = settings.user_principal_name.replace("@", "_").replace(".", "_")
-        self.user_drive = self._create("OneDrive", "business", f"/personal/{user}", folder)
+        first, *others = directory.users
+        self.user_drive = self._create("OneDrive", "business", first.principal_name, folder / "OneDrive")
         self.libraries = tuple(
-            self._create(name, "documentLibrary", "/sites/Exports", folder) for name in settings.libraries
+            self._create(name, "documentLibrary", directory.sites[0].name, folder / name) for name in settings.libraries
         )
         self.site_drive = self.libraries[0]
-        self.drives = (self.user_drive, *self.libraries)
+        self.drives = (
+            self.user_drive,
+            *self.libraries,
+            *(
+                self._create("OneDrive", "business", user.principal_name, folder / f"OneDrive - {user.principal_name}")
+                for user in others
+            ),
+            *(
+                self._create(name, "documentLibrary", site.name, folder / f"{site.name} - {name}")
+                for site in directory.sites[1:]
+                for name in settings.libraries
+            ),
+        )
+
+    def of_user(self, user: User) -> Drive:
+        """Return a user's OneDrive."""
+        owned = (each for each in self.drives if each.kind == "business" and each.owner == user.principal_name)
+        return next(owned)
+
+    def of_site(self, site: Site) -> tuple[Drive, ...]:
+        """Return the libraries of a site; the first is its default drive."""
+        return tuple(each for each in self.drives if each.kind == "documentLibrary" and each.owner == site.name)
+
+    def reset(self) -> None:
+        """Remove all files and folders of all drives."""
+        with self.lock:
+            for drive in self.drives:
+                for child in list(drive.root.children.values()):
+                    self.delete(child)
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return what cannot be read from the disk, by drive and path: ids, tags and times of each item."""
+        with self.lock:
+            return {
+                f"{drive.drive_id}/{item.path}": {
+                    **{name: getattr(item, name) for name in _KEPT},
+                    "disk_seconds": item.path_on_disk.stat().st_mtime,
+                }
+                for drive in self.drives
+                for item in self._walk(drive.root)
+                if not self.discard and item.path_on_disk.exists()
+            }
 
     def find_drive(self, drive_id: str) -> Drive | None:
         """Return a drive by id."""
@@ -208,6 +270,7 @@ class DriveStore:
         with self.lock:
             if item.parent is None:
                 return
+            self.changes += 1
             if item.path_on_disk.is_dir():
                 shutil.rmtree(item.path_on_disk)
             else:
@@ -221,9 +284,10 @@ class DriveStore:
         with self.lock:
             return sorted((each for each in self._walk(drive.root) if not each.is_folder), key=lambda each: each.path)
 
-    def _create(self, name: str, kind: str, site_path: str, folder: Path) -> Drive:
+    def _create(self, name: str, kind: str, owner: str, folder: Path) -> Drive:
         encoded = base64.urlsafe_b64encode(self._random.randbytes(48)).decode().rstrip("=")
-        drive = Drive(f"b!{encoded}", name, kind, site_path, folder / name)
+        path = f"/personal/{re.sub('[@.]', '_', owner)}" if kind == "business" else f"/sites/{owner}"
+        drive = Drive(f"b!{encoded}", name, kind, owner, path, folder)
         if not self.discard:
             drive.folder.mkdir(parents=True, exist_ok=True)
         now = self._clock.timestamp()
@@ -236,35 +300,56 @@ class DriveStore:
         return drive
 
     def _load(self, parent: Item) -> None:
-        """Take in what an earlier run has left on disk."""
+        """Take in what an earlier run has left on disk, with the ids and tags it had."""
+        names = {disk_name(str(facts["name"])): str(facts["name"]) for facts in self._known.values()}
         for path in sorted(parent.path_on_disk.iterdir()):
-            item = self._add(parent, path.name, is_folder=path.is_dir())
-            item.created_seconds = item.modified_seconds = path.stat().st_mtime
+            item = self._add(parent, names.get(path.name, path.name), is_folder=path.is_dir())
+            status = path.stat()
+            item.created_seconds = item.modified_seconds = status.st_mtime
+            facts = self._known.get(f"{parent.drive.drive_id}/{item.path}")
+            unchanged = facts is not None and facts["disk_seconds"] == status.st_mtime
+            if facts is not None:
+                del self._items[item.item_id]
+                for name in _KEPT:
+                    setattr(item, name, facts[name])
+                self._items[item.item_id] = item
             if path.is_dir():
                 self._load(item)
-                continue
-            digest = QuickXorHash()
-            with path.open("rb") as file:
-                while block := file.read(1024 * 1024):
-                    digest.update(block)
-            item.size_bytes = path.stat().st_size
-            item.quick_xor_hash = digest.base64() if item.size_bytes else ""
+            elif not unchanged or item.size_bytes != status.st_size:
+                self._read_content(item, path)
+                if facts is not None:
+                    # Somebody has written the file on disk meanwhile.
+                    item.content_version += 1
+                    self.touch(item)
+
+    def _read_content(self, item: Item, path: Path) -> None:
+        digest = QuickXorHash()
+        with path.open("rb") as file:
+            while block := file.read(1024 * 1024):
+                digest.update(block)
+        item.size_bytes = path.stat().st_size
+        item.quick_xor_hash = digest.base64() if item.size_bytes else ""
 
     def _add(self, parent: Item, name: str, *, is_folder: bool) -> Item:
         now = self._clock.timestamp()
         item = Item(self._new_id(), parent.drive, parent, name, is_folder, created_seconds=now, modified_seconds=now)
         parent.children[name.casefold()] = item
         self._items[item.item_id] = item
+        self.changes += 1
         return item
 
     def touch(self, item: Item) -> None:
         """Note that something of an item has changed: its eTag is another one, whatever it was."""
+        self.changes += 1
         item.version += 1
         item.modified_seconds = self._clock.timestamp()
         item.modified_by_client = ""
 
     def _new_id(self) -> str:
-        return "01" + base64.b32encode(self._random.randbytes(20)).decode()
+        while (identifier := "01" + base64.b32encode(self._random.randbytes(20)).decode()) in self._items:
+            # The same seed as before a restart gives the same ids.
+            continue
+        return identifier
 
     def _walk(self, item: Item) -> Iterator[Item]:
         yield item

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -175,6 +176,7 @@ class ExecutionStore:
         self._executions: dict[str, Execution] = {}
         self._blobs: dict[str, Execution] = {}
         self._random = random.Random(f"executions|{settings.seed}")
+        self.changes = 0
 
     def new_id(self, project_name: str) -> str:
         """Return an id as the server makes one: opaque, with spaces and colons.
@@ -188,13 +190,39 @@ class ExecutionStore:
     def new_guid(self) -> str:
         """Return a repeatable GUID in upper case."""
         with self._lock:
-            return str(uuid.UUID(int=self._random.getrandbits(128), version=4)).upper()
+            while True:
+                guid = str(uuid.UUID(int=self._random.getrandbits(128), version=4)).upper()
+                # The same seed as before a restart gives the same ids.
+                if guid not in self._blobs:
+                    return guid
 
     def add(self, execution: Execution) -> None:
         """Begin an execution; one with the same id is replaced, as a re-execution does."""
         with self._lock:
             self._executions[execution.execution_id] = execution
             self._blobs[execution.blob_id] = execution
+            self.changes += 1
+
+    def restore(self, execution: Execution, blobs: Sequence[str]) -> None:
+        """Put an execution of an earlier run back.
+
+        :param blobs: GUIDs of all copies of its package.
+        """
+        self.add(execution)
+        with self._lock:
+            self._blobs |= dict.fromkeys(blobs, execution)
+
+    def blobs_of(self, execution: Execution) -> list[str]:
+        """Return the GUIDs of all copies of an execution's package."""
+        with self._lock:
+            return [blob_id for blob_id, owner in self._blobs.items() if owner is execution]
+
+    def reset(self) -> None:
+        """Forget all executions and their packages."""
+        with self._lock:
+            self._executions.clear()
+            self._blobs.clear()
+            self.changes += 1
 
     def find(self, execution_id: str) -> Execution | None:
         """Return an execution that the job history still has.
@@ -215,6 +243,7 @@ class ExecutionStore:
             if latest is not None:
                 execution.editions[blob_id] = latest
             execution.link_blob_id = blob_id
+            self.changes += 1
         return blob_id
 
     def remake_package(self, execution: Execution, blob_id: str, *, other_content: bool) -> None:
@@ -240,6 +269,7 @@ class ExecutionStore:
     def delete(self, execution_id: str) -> bool:
         """Remove an execution from the history; its blob stays."""
         with self._lock:
+            self.changes += 1
             return self._executions.pop(execution_id, None) is not None
 
     def all(self) -> list[Execution]:

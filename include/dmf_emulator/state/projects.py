@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 SOURCE_FORMATS = ("EXCEL", "CSV-Unicode", "XML-Element")
 
@@ -79,7 +81,29 @@ class ProjectStore:
     )
     _tracked: set[tuple[str, str]] = field(default_factory=set)
     _changed_rows: dict[tuple[str, str], int] = field(default_factory=dict)
+    changes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tracking(self) -> tuple[list[list[str]], list[list[Any]]]:
+        """Return which projects and companies are tracked, and how many rows have changed, as plain JSON values."""
+        with self._lock:
+            return [list(key) for key in sorted(self._tracked)], [
+                [*key, rows] for key, rows in self._changed_rows.items()
+            ]
+
+    def restore_tracking(self, tracked: Iterable[Sequence[str]], changed_rows: Iterable[Sequence[Any]]) -> None:
+        """Take over what `tracking` has returned in an earlier run."""
+        with self._lock:
+            self._tracked = {(project, company) for project, company in tracked}
+            self._changed_rows = {(project, company): int(rows) for project, company, rows in changed_rows}
+
+    def reset(self) -> None:
+        """Have the seeded projects only, with nothing exported yet."""
+        with self._lock:
+            self._projects = {project.name.casefold(): project for project in SEEDED_PROJECTS}
+            self._tracked = set()
+            self._changed_rows = {}
+            self.changes += 1
 
     def find(self, name: str) -> Project | None:
         """Return a project by name, in any case, as the database compares."""
@@ -95,6 +119,7 @@ class ProjectStore:
         """Add or replace a project."""
         with self._lock:
             self._projects[project.name.casefold()] = project
+            self.changes += 1
 
     def change_rows(self, name: str, company: str, rows: int) -> None:
         """Let rows change, for the next incremental export to find.
@@ -102,6 +127,7 @@ class ProjectStore:
         :param rows: how many more rows have changed.
         """
         with self._lock:
+            self.changes += 1
             key = (name.casefold(), company.upper())
             self._changed_rows[key] = self._changed_rows.get(key, 0) + rows
 
@@ -114,6 +140,7 @@ class ProjectStore:
         if not project.incremental:
             return Delta(None)
         with self._lock:
+            self.changes += 1
             key = (project.name.casefold(), company.upper())
             changed = self._changed_rows.pop(key, 0)
             if key not in self._tracked:

@@ -24,12 +24,6 @@ _BACKDATE_SECONDS = 300
 _DOWNLOAD_SECONDS = 3600
 
 
-# Ids of the tenant's directory objects: the application's service principal, the user and the group of the site.
-APP_OBJECT_ID = "0bb1ec7a-0000-4000-8000-000000000001"
-USER_OBJECT_ID = "0bb1ec7a-0000-4000-8000-000000000002"
-GROUP_ID = "0bb1ec7a-0000-4000-8000-000000000003"
-
-
 @cache
 def token_signing_key() -> rsa.RSAPrivateKey:
     """Return this process's key for signing tokens; made once, because RSA keys take a tenth of a second."""

@@ -12,6 +12,7 @@ from dmf_emulator.clock import VirtualClock
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.settings import GRAPH_RESOURCE, TALENT_RESOURCE, Settings
 from dmf_emulator.state.blobs import BlobStore
+from dmf_emulator.state.directory import Directory
 from dmf_emulator.state.drives import DriveStore
 from dmf_emulator.state.executions import ExecutionPlan, ExecutionStore
 from dmf_emulator.state.projects import ProjectStore
@@ -55,9 +56,15 @@ class World:
     projects: ProjectStore
     executions: ExecutionStore
     blobs: BlobStore
+    directory: Directory
     drives: DriveStore
     uploads: UploadStore
     stop: threading.Event
+
+    @property
+    def changes(self) -> int:
+        """Counts what a snapshot would show otherwise than before."""
+        return self.drives.changes + self.executions.changes + self.projects.changes + self.clock.moves
 
     @property
     def dmf_resource(self) -> str:
