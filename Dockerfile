@@ -10,7 +10,8 @@ FROM ${AIRFLOW_IMAGE}
 COPY --chown=airflow:0 deploy/requirements-image.txt /opt/talent-dmf/
 RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/talent-dmf/requirements-image.txt
 
-COPY --chown=airflow:0 pyproject.toml README.md LICENSE /opt/talent-dmf/
+COPY --chown=airflow:0 pyproject.toml LICENSE /opt/talent-dmf/
+COPY --chown=airflow:0 plugins/README.md /opt/talent-dmf/plugins/
 COPY --chown=airflow:0 plugins/talent_dmf /opt/talent-dmf/plugins/talent_dmf
 RUN pip install --no-cache-dir --no-deps --constraint "${HOME}/constraints.txt" /opt/talent-dmf \
     && pip check \

@@ -1,4 +1,4 @@
-"""What Airflow's provider manager reads: connection type, its form, extra links."""
+"""What Airflow's provider manager and registry read: integrations, modules, connection type, its form, extra links."""
 
 from __future__ import annotations
 
@@ -101,6 +101,67 @@ _CONFIGURATION: dict[str, Any] = {
     },
 }
 
+_DMF = "Dynamics 365 Data Management Framework (DMF)"
+_DRIVES = "OneDrive for Business and SharePoint libraries"
+_STORES = "Object storage"
+_MICROSOFT, _GUIDES = "https://learn.microsoft.com", "/docs/how-to"
+
+_INTEGRATIONS = [
+    {
+        "integration-name": _DMF,
+        "external-doc-url": f"{_MICROSOFT}/dynamics365/fin-ops-core/dev-itpro/data-entities/data-management-api",
+        "how-to-guide": [f"{_GUIDES}/connect-a-tenant.md", f"{_GUIDES}/add-an-export.md"],
+        "tags": ["azure", "service"],
+    },
+    {
+        "integration-name": _DRIVES,
+        "external-doc-url": f"{_MICROSOFT}/graph/api/resources/onedrive",
+        "how-to-guide": [f"{_GUIDES}/connect-a-tenant.md"],
+        "tags": ["azure", "service"],
+    },
+    {
+        "integration-name": _STORES,
+        "external-doc-url": "https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/objectstorage.html",
+        "how-to-guide": [f"{_GUIDES}/add-an-export.md"],
+        "tags": ["service"],
+    },
+]
+
+
+_TRANSFERS = [
+    {
+        "source-integration-name": _DMF,
+        "target-integration-name": _DRIVES,
+        "python-module": "talent_dmf.transfers.talent_dmf_to_onedrive",
+        "how-to-guide": f"{_GUIDES}/add-an-export.md",
+    },
+    {
+        "source-integration-name": _DMF,
+        "target-integration-name": _STORES,
+        "python-module": "talent_dmf.transfers.talent_dmf_to_object_storage",
+        "how-to-guide": f"{_GUIDES}/add-an-export.md",
+    },
+]
+
+_CONNECTION_TYPE: dict[str, Any] = {
+    "connection-type": "talent_dmf",
+    "hook-class-name": "talent_dmf.hooks.talent_dmf.TalentDmfHook",
+    "hook-name": "Dynamics 365 DMF",
+    "ui-field-behaviour": {
+        "hidden-fields": ["port", "schema"],
+        "relabeling": {
+            "host": "Environment URL",
+            "login": "Client ID",
+            "password": "Client secret",
+        },
+        "placeholders": {
+            "host": "https://contoso.operations.dynamics.com",
+            "login": "00000000-0000-0000-0000-000000000000",
+        },
+    },
+    "conn-fields": _CONNECTION_FIELDS,
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     """Metadata of this provider. Connections of type ``msgraph`` belong to the azure provider and are used as they
@@ -112,26 +173,16 @@ def get_provider_info() -> dict[str, Any]:
             "Exports data packages of Dynamics 365 Human Resources (Talent) and finance and operations through the DMF "
             "package REST API, and saves them in OneDrive for Business or SharePoint."
         ),
-        "connection-types": [
-            {
-                "connection-type": "talent_dmf",
-                "hook-class-name": "talent_dmf.hooks.talent_dmf.TalentDmfHook",
-                "hook-name": "Dynamics 365 DMF",
-                "ui-field-behaviour": {
-                    "hidden-fields": ["port", "schema"],
-                    "relabeling": {
-                        "host": "Environment URL",
-                        "login": "Client ID",
-                        "password": "Client secret",
-                    },
-                    "placeholders": {
-                        "host": "https://contoso.operations.dynamics.com",
-                        "login": "00000000-0000-0000-0000-000000000000",
-                    },
-                },
-                "conn-fields": _CONNECTION_FIELDS,
-            }
+        "integrations": _INTEGRATIONS,
+        "operators": [{"integration-name": _DMF, "python-modules": ["talent_dmf.operators.talent_dmf"]}],
+        "sensors": [{"integration-name": _DMF, "python-modules": ["talent_dmf.sensors.talent_dmf"]}],
+        "triggers": [{"integration-name": _DMF, "python-modules": ["talent_dmf.triggers.talent_dmf"]}],
+        "hooks": [
+            {"integration-name": _DMF, "python-modules": ["talent_dmf.hooks.talent_dmf"]},
+            {"integration-name": _DRIVES, "python-modules": ["talent_dmf.hooks.onedrive"]},
         ],
+        "transfers": _TRANSFERS,
+        "connection-types": [_CONNECTION_TYPE],
         "config": {"talent_dmf": _CONFIGURATION},
         "extra-links": [
             "talent_dmf.links.TalentDmfJobPageLink",

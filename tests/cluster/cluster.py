@@ -63,8 +63,9 @@ def install_provider(folder: Path) -> None:
     :param folder: where to, for the containers to import it from.
     """
     with tempfile.TemporaryDirectory() as sources:
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(PROJECT / name, sources)
+        (Path(sources) / "plugins").mkdir()
+        for name in ("pyproject.toml", "LICENSE", "plugins/README.md"):
+            shutil.copy(PROJECT / name, Path(sources) / name)
         shutil.copytree(PROJECT / "plugins" / "talent_dmf", Path(sources) / "plugins" / "talent_dmf")
         python = PROJECT / ".venv" / "bin" / "python"
         command = [str(python.with_name("uv")), "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]

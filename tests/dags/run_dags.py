@@ -23,9 +23,6 @@ def run(bag: DagBag, dag_id: str, logical_date: str | None, conf: dict[str, Any]
     """One run, and what it left in the metadata database."""
     date = datetime.fromisoformat(logical_date) if logical_date else None
     dag = bag.dags[dag_id]
-    # dag.test() of Airflow 3.3.2 breaks on a deadline when the run has succeeded: it looks for the alert under the id
-    # that only the DAG processor gives it.
-    dag.deadline = None
     dag_run = dag.test(logical_date=date, run_conf=conf)
     session = Session()
     instances = dag_run.get_task_instances(session=session)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from importlib.metadata import entry_points
 from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +22,7 @@ from talent_dmf.links import JOB_PAGE_XCOM_KEY, OneDriveItemLink, TalentDmfJobPa
 from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
+REPOSITORY = Path(__file__).parents[2]
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
 FIELDS: dict[str, dict[str, Any]] = CONNECTION_TYPE["conn-fields"]
 
@@ -37,6 +40,42 @@ def test_the_entry_point_names_the_distribution_that_the_metadata_name() -> None
     ]
     assert found.dist is not None
     assert found.dist.name == get_provider_info()["package-name"]
+
+
+def named_modules() -> set[str]:
+    info = get_provider_info()
+    listed = {
+        module
+        for kind in ("operators", "sensors", "hooks", "triggers")
+        for each in info[kind]
+        for module in each["python-modules"]
+    }
+    return listed | {each["python-module"] for each in info["transfers"]}
+
+
+def test_every_module_that_users_import_is_named_and_no_other() -> None:
+    package = files("talent_dmf")
+    there = {
+        f"talent_dmf.{kind}.{path.name.removesuffix('.py')}"
+        for kind in ("operators", "sensors", "hooks", "triggers", "transfers")
+        for path in package.joinpath(kind).iterdir()
+        if path.name.endswith(".py")
+        # What the modules of products share defines no product.
+        and re.search(r"^class (TalentDmf|OneDrive)\w*(Operator|Sensor|Hook|Trigger)\b", path.read_text(), re.MULTILINE)
+    }
+    assert named_modules() == there
+
+
+def test_every_named_integration_and_guide_exists() -> None:
+    info = get_provider_info()
+    integrations = {each["integration-name"] for each in info["integrations"]}
+    used = {each["integration-name"] for kind in ("operators", "sensors", "hooks", "triggers") for each in info[kind]}
+    for transfer in info["transfers"]:
+        used |= {transfer["source-integration-name"], transfer["target-integration-name"]}
+    assert used == integrations
+    guides = {guide for each in info["integrations"] for guide in each["how-to-guide"]}
+    guides |= {each["how-to-guide"] for each in info["transfers"]}
+    assert {guide for guide in guides if not (REPOSITORY / guide.removeprefix("/")).exists()} == set()
 
 
 def test_the_connection_type_is_the_hooks() -> None:

@@ -14,7 +14,7 @@ from airflow.sdk import DAG, get_parsing_context
 
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
 from talent_dmf.catalogue.spec import ExportSpec, load_catalogue
-from talent_dmf.dag_factory.deadline import deadline
+from talent_dmf.dag_factory.deadline import DagWithDeadline, deadline
 from talent_dmf.dag_factory.form import trigger_form
 from talent_dmf.dag_factory.page import page
 from talent_dmf.dag_factory.tasks import add_tasks, default_args
@@ -28,7 +28,7 @@ def export_dag(spec: ExportSpec) -> DAG:
 
     :param spec: the catalogue's entry.
     """
-    with DAG(
+    with DagWithDeadline(
         spec.dag_id,
         description=spec.description,
         doc_md=page(spec),
