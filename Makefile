@@ -52,7 +52,7 @@ test-cluster: $(STAMP) $(CLUSTER_STAMP) ## Run the services of docker-compose.ya
 env: ## Write .env with fresh keys for docker-compose.yaml (SECRETS=secrets: into files of that folder)
 	@python3 deploy/make_env.py $(if $(SECRETS),--secrets $(SECRETS))
 
-lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that passes
+lint: $(STAMP) ## Style, complexity, types, layers, dependencies, dead code, compose file, pins
 	@failed=0; \
 	check() { \
 	    name=$$1; shift; \
@@ -62,6 +62,8 @@ lint: $(STAMP) ## Style, types, layers, compose file, pins: a line for each that
 	check "ruff format" $(BIN)/ruff format --check --quiet .; \
 	check "mypy --strict" $(BIN)/mypy -p talent_dmf -p talent_dmf_ui -p dmf_emulator -p local_stack; \
 	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
+	check "dependencies" $(BIN)/deptry plugins/talent_dmf; \
+	check "dead code" sh .ci/dead-code; \
 	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
 	check "pins" $(BIN)/pytest -q tests/packaging/test_requirements.py; \
 	exit $$failed
