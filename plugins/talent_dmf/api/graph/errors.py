@@ -150,10 +150,6 @@ class GraphFault:
     codes: tuple[str, ...] = ()
     message: str = ""
 
-    def has(self, *codes: str) -> bool:
-        """Whether one of the codes occurs at any depth."""
-        return any(code.lower() in self.codes for code in codes)
-
 
 def read_fault(response: Response) -> GraphFault:
     """The error that an answer carries, whatever its form.
