@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import BaseOperator
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -34,3 +37,13 @@ def bag(project: Callable[..., Path]) -> Callable[..., DagBag]:
         return DagBag(str(project(**exports)))
 
     return parse
+
+
+def rendered(task: BaseOperator, **context: Any) -> Any:
+    """A copy of a task with its template fields rendered; what other tasks return is left out."""
+    copied = deepcopy(task)
+    for name in ("execution_id", "package", "export_result"):
+        if hasattr(copied, name):
+            setattr(copied, name, None)
+    copied.render_template_fields(context)
+    return copied

@@ -30,6 +30,7 @@ def run(bag: DagBag, dag_id: str, logical_date: str | None, conf: dict[str, Any]
     return {
         "state": dag_run.state,
         "tasks": {f"{ti.task_id}[{ti.map_index}]": ti.state for ti in instances},
+        "names": {f"{ti.task_id}[{ti.map_index}]": ti.rendered_map_index for ti in instances},
         "tries": {f"{ti.task_id}[{ti.map_index}]": ti.try_number for ti in instances},
         "xcoms": {f"{row.task_id}[{row.map_index}].{row.key}": row.value for row in xcoms},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,14 +15,14 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG
 from airflow.sdk.definitions.deadline import DeadlineReference
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from airflow.serialization.decoders import decode_deadline_alert
 from airflow.serialization.encoders import encode_deadline_alert
 from airflow.serialization.serialized_objects import DagSerialization
-from tests.dags.conftest import REPOSITORY
+from tests.dags.conftest import REPOSITORY, rendered
 from tests.examples import WORKERS
 
 from talent_dmf.notifications import deadline_sentence, report_missed_deadline
@@ -148,15 +149,6 @@ def test_the_forms_time_limit_is_that_of_every_wait(dag: DAG) -> None:
     assert rendered(dag.get_task("trigger_export"), params=params).busy_timeout == "7 min"
 
 
-def rendered(task: BaseOperator, **context: Any) -> BaseOperator:
-    copied = deepcopy(task)
-    for name in ("execution_id", "package", "export_result"):
-        if hasattr(copied, name):
-            setattr(copied, name, None)
-    copied.render_template_fields(context)
-    return copied
-
-
 def test_the_forms_values_reach_the_operators_also_in_a_run_without_a_date(dag: DAG) -> None:
     params = {**PARAMS, "data_project": "Other", "legal_entity": "DEMF", "conflict_behavior": "rename", "folder": "x/y"}
     export = rendered(dag.get_task("trigger_export"), params=params)
@@ -272,6 +264,29 @@ def test_a_missed_deadline_is_told_by_the_runs_state(
     assert record.levelname == level
     assert words in record.message
     assert "scheduled__1" in record.message
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_run_of_a_backfill_that_waits_for_its_turn_is_not_late(state: str) -> None:
+    run = {"dag_run_id": "backfill__1", "run_type": "backfill", "state": state}
+    level, sentence = deadline_sentence({"dag_run": run}, export="workers", sla="2 h")
+    assert level == logging.INFO
+    assert "The runs of a backfill wait for each other" in sentence
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("schedule: 0 6 * * *\n", "Runs at 06:00 (UTC)."),
+        ("schedule: {cron: '30 6 * * MON-FRI', timezone: Europe/Berlin}\n",
+         "Runs at 06:30, monday through friday (Europe/Berlin)."),
+        ("", "Runs only when it is triggered."),
+    ],
+)  # fmt: skip
+def test_the_description_says_in_words_when_it_runs(bag: Callable[..., DagBag], schedule: str, words: str) -> None:
+    dag = bag(export=ONE + schedule).dags["talent_export_export"]
+    assert dag.description.lower().endswith(words.lower())
+    assert ("for the first time" in dag.doc_md) is bool(schedule)
 
 
 def test_a_deadline_without_a_known_run_is_still_told() -> None:

@@ -153,16 +153,20 @@ def test_several_legal_entities_are_several_files(story: Story) -> None:
     assert run["state"] == "success"
     mapped = {f"export.{task}[{index}]": "success" for task in FOUR_TASKS for index in (0, 1)}
     assert run["tasks"] == {"legal_entities[-1]": "success", **mapped}
+    names = {key: name for key, name in run["names"].items() if key.startswith("export.")}
+    assert names == {
+        f"export.{task}[{index}]": name for task in FOUR_TASKS for index, name in enumerate(("USMF", "DEMF"))
+    }
     assert [name.split("_")[1] for name in story.files("Companies")] == ["DEMF", "USMF"]
 
 
-def test_a_taken_name_fails_at_once_and_nothing_is_overwritten(story: Story) -> None:
+def test_a_taken_name_fails_before_anything_is_exported_and_nothing_is_overwritten(story: Story) -> None:
     assert story.runs["fixed name"]["state"] == "success"
     again = story.runs["fixed name again"]
     assert again["state"] == "failed"
-    assert again["tasks"]["get_package_url[-1]"] == "success"
-    assert again["tasks"]["save_to_onedrive[-1]"] == "failed"
-    assert again["tries"]["save_to_onedrive[-1]"] == 1
+    assert again["tasks"]["trigger_export[-1]"] == "failed"
+    assert again["tries"]["trigger_export[-1]"] == 1
+    assert "'talent_package.zip' exists already in the destination, so nothing was exported." in story.output
     assert story.runs["fixed name replaced"]["state"] == "success"
     assert story.files("Fixed") == ["talent_package.zip"]
 
@@ -210,8 +214,9 @@ def test_the_data_files_are_unpacked_and_only_the_newest_export_is_kept(story: S
 def test_each_undertaking_made_one_export(story: Story) -> None:
     accepted = [run for run in story.runs.values() if run["state"] == "success"]
     asked = story.emulator.recorder.requests(action="ExportToPackage")
-    # Two companies make two; the project that does not exist is asked for once, and not again.
-    assert len(asked) == len(accepted) + 1 + 1 + 1
+    # Two companies make two; the project that does not exist is asked for once, and not again; a name that is taken
+    # costs no export.
+    assert len(asked) == len(accepted) + 1 + 1
 
 
 def test_nothing_secret_was_written(story: Story) -> None:

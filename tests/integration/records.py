@@ -39,6 +39,7 @@ class DagRunRecord:
     start_date: datetime = datetime(2026, 11, 23, tzinfo=UTC)
     run_after: datetime = datetime(2026, 11, 23, tzinfo=UTC)
     run_id: str = "manual__2026-11-23T00:00:00+00:00"
+    run_type: str = "manual"
 
 
 class StateStore(dict[str, Any]):

@@ -122,6 +122,27 @@ MISTAKES = [
     (GOOD + "schedule: {timezone: UTC}\n", 3, "`schedule.cron` is missing"),
     (GOOD + "sla: 5\n", 3, "`sla` is '5', but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d"),
     (GOOD + "sla: 0 h\n", 3, "`sla` is '0 h', but must be a number and a unit"),
+    (GOOD + "package_name: .zip\n", 3, "must be a file name that ends in .zip"),
+    (GOOD + "package_name: ../../a.zip\n", 3, "the file name '../../a.zip'"),
+    (GOOD + "folder: ../../x\n", 3, "the folder name '..'"),
+    (GOOD + "file_name: '{wrong}.zip'\n", 3, "has the unknown placeholder {wrong}"),
+    (GOOD + f"file_name: {'x' * 500}.zip\n", 3, "has 504 characters"),
+    (GOOD + "file_name: CON\n", 3, "this name is reserved"),
+    (GOOD + "schedule: {cron: 0 0 * * *, interval: 999999 d}\n", 3, "must be from 1 s to 366 d"),
+    (GOOD + "sla: 999999 d\n", 3, "`sla` is 999999 d, but must be from 1 s to 31 d"),
+    (GOOD + "retry_delay: 2 d\n", 3, "`retry_delay` is 2 d, but must be from 1 s to 1 d"),
+    (GOOD + "start_date: 9999-12-31\n", 3, "but must be 2100-01-01 or less"),
+    (GOOD + "receipt: true\nkeep_last: 1000000\n", 4, "but must be 100000 or less"),
+    (GOOD + "pool: a pool\n", 3, "`pool` is 'a pool', but must be a name of letters, digits and _ . - only"),
+    (GOOD + "talent_dmf_conn_id: '{{ x }}'\n", 3, "`talent_dmf_conn_id` is '{{ x }}', but must be a name"),
+    (GOOD + f"retries: {'9' * 5000}\n", 3, "must be a smaller number"),
+    (f"data_project: x\nlegal_entities: [{'A, ' * 1001}]\n", 2, "a list of at most 1000 entries"),
+    (GOOD + "tags: " + "[" * 600 + "]" * 600 + "\n", 3, "is nested more than 10 levels deep; two are enough"),
+    (GOOD + "tags: " + "[" * 100_000 + "\n", 3, "is nested more than 10 levels deep; two are enough"),
+    (GOOD + "a: " + "{b: " * 50_000 + "\n", 3, "is nested more than 10 levels deep; two are enough"),
+    (GOOD + "- " * 100_000 + "\n", 3, "is not valid YAML"),
+    (GOOD + "tags: [" + "a, " * 20_000 + "]\n", None, "has more than 10000 values"),
+    (GOOD + "description: " + "x" * 300_000 + "\n", None, "has more than 256 KiB; a file describes one export"),
     (GOOD + "time_limit: 30 s\n", 3, "`time_limit` is 30 s, but must be whole minutes from 1 min to 7 d"),
     (GOOD + "time_limit: 90 s\n", 3, "`time_limit` is 90 s, but must be whole minutes"),
     (GOOD + "time_limit: 169 h\n", 3, "`time_limit` is 169 h, but must be whole minutes from 1 min to 7 d"),
@@ -134,7 +155,7 @@ MISTAKES = [
     (GOOD + "start_date: 1999-12-31\n", 3, "but must be 2000-01-01 or more"),
     (GOOD + "folder: a/b?c\n", 3, "the folder name 'b?c'"),
     (GOOD + "folder: a//b\n", 3, "the folder name ''"),
-    (GOOD + "package_name: package\n", 3, "`package_name` must end in .zip"),
+    (GOOD + "package_name: package\n", 3, "must be a file name that ends in .zip"),
     (GOOD + "package_name: a/b.zip\n", 3, "the file name 'a/b.zip'"),
     (GOOD + "file_name: '{{ ds }}.zip'\n", 3, "contains Jinja, which is not rendered here"),
     (GOOD + "file_name: '{date}.zip'\n", 3, "has the unknown placeholder {date}"),
@@ -185,7 +206,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "words"), MISTAKES, ids=[words[:40] for _, _, words in MISTAKES])
+@pytest.mark.parametrize(
+    ("text", "line", "words"), MISTAKES, ids=[f"{number}-{words[:40]}" for number, (_, _, words) in enumerate(MISTAKES)]
+)
 def test_a_mistake_is_told_with_file_line_and_remedy(folder: Path, text: str, line: int | None, words: str) -> None:
     with pytest.raises(CatalogueError) as caught:
         load(folder, text)

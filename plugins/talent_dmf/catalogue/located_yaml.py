@@ -12,6 +12,8 @@ from talent_dmf.api.errors import ConfigurationError
 # libyaml where PyYAML was built with it. Everything is read as text: YAML would turn the company code NO into false
 # and 0100 into 64.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+# Bounds of a file: see `LocatedYaml._text`.
+MAX_BYTES, MAX_DEPTH, MAX_EVENTS = 256 * 1024, 10, 10_000
 _NULL_WORDS = {"", "~", "null", "Null", "NULL"}
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -48,7 +50,7 @@ class LocatedYaml:
         :raises CatalogueError: unreadable, not YAML, not a mapping, a key given twice, or an alias.
         """
         try:
-            node = yaml.compose(self.path.read_bytes(), Loader=_LOADER)
+            node = yaml.compose(self._text(), Loader=_LOADER)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             what = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
@@ -58,6 +60,25 @@ class LocatedYaml:
         if not isinstance(node, yaml.MappingNode):
             raise self.error(None, "must consist of `key: value` lines, such as `data_project: Export Workers`")
         return self._mapping(node, (), set())
+
+    def _text(self) -> bytes:
+        """The file, if it is of a size and depth that a person would write: what reads it works by recursion."""
+        with self.path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise self.error(None, f"has more than {MAX_BYTES // 1024} KiB; a file describes one export")
+        depth = 0
+        for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+            if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+                depth -= 1
+            if depth > MAX_DEPTH:
+                line = event.start_mark.line + 1 if event.start_mark else None
+                raise self.error(None, f"is nested more than {MAX_DEPTH} levels deep; two are enough", line=line)
+            if count > MAX_EVENTS:
+                raise self.error(None, f"has more than {MAX_EVENTS} values; a file describes one export")
+        return text
 
     def _value(self, node: Any, at: Place, seen: set[int]) -> Any:
         line = node.start_mark.line + 1

@@ -102,6 +102,8 @@ _KINDS = {
     "date_parsing": "a date, such as 2026-01-31",
     "tuple_type": "a list, such as [a, b]",
     "string_type": "a text",
+    "too_long": "a list of at most {max_length} entries",
+    "int_parsing_size": "a smaller number",
     "string_too_long": "a text of at most {max_length} characters",
     "model_type": "a mapping, such as {{key: value}}",
 }

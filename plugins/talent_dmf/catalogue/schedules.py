@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
-from talent_dmf.api.durations import parse_duration
+from talent_dmf.api.choices import LONGEST_TIME_LIMIT, SHORTEST_TIME_LIMIT
+from talent_dmf.api.durations import in_words, parse_duration
 from talent_dmf.api.errors import ConfigurationError
 
 
@@ -26,7 +27,31 @@ def read_duration(value: Any) -> Any:
         raise ValueError(f"is {value!r}, but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d") from error
 
 
-Duration = Annotated[timedelta, BeforeValidator(read_duration)]
+def between(shortest: timedelta, longest: timedelta, *, whole: timedelta = timedelta(seconds=1)) -> Any:
+    """The type of a duration of the catalogue that must lie between two others.
+
+    :param shortest: the shortest.
+    :param longest: the longest. Beyond some limit dates end, and Airflow would only find that when a run is due.
+    :param whole: what it must be a multiple of.
+    """
+
+    def check(duration: timedelta) -> timedelta:
+        if not shortest <= duration <= longest or duration % whole:
+            kind = "whole minutes " if whole == timedelta(minutes=1) else ""
+            raise ValueError(
+                f"is {in_words(duration)}, but must be {kind}from {in_words(shortest)} to {in_words(longest)}"
+            )
+        return duration
+
+    return Annotated[timedelta, BeforeValidator(read_duration), AfterValidator(check)]
+
+
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
+# Airflow itself pauses for at most a day between two tries.
+Pause: TypeAlias = between(_SECOND, _DAY)  # type: ignore[valid-type]
+Interval: TypeAlias = between(_SECOND, 366 * _DAY)  # type: ignore[valid-type]
+Promise: TypeAlias = between(_SECOND, 31 * _DAY)  # type: ignore[valid-type]
+TimeLimit: TypeAlias = between(SHORTEST_TIME_LIMIT, LONGEST_TIME_LIMIT, whole=timedelta(minutes=1))  # type: ignore[valid-type]
 
 
 def check_cron(expression: str) -> str:
@@ -64,7 +89,7 @@ class Schedule(BaseModel):
 
     cron: str
     timezone: str = "UTC"
-    interval: Duration = timedelta(days=1)
+    interval: Interval = timedelta(days=1)
 
     @model_validator(mode="before")
     @classmethod

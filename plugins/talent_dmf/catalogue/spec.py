@@ -11,36 +11,48 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from talent_dmf.api.choices import (
-    LONGEST_TIME_LIMIT,
     MAX_KEEP_DAYS,
-    SHORTEST_TIME_LIMIT,
     ConflictBehavior,
     OnEmpty,
     PartialSuccess,
     Unpack,
 )
 from talent_dmf.api.dmf.execution_ids import check_legal_entity
-from talent_dmf.api.durations import in_words
-from talent_dmf.api.naming.drive_names import check_name, check_path
+from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.naming.file_names import (
     DEFAULT_FILE_NAME,
     DEFAULT_UNPACK_NAME,
     OF_ONE_COMPANY,
     check_file_name_template,
+    check_package_name,
     check_unpack_name,
 )
 from talent_dmf.api.naming.folder_urls import check_folder_url
 from talent_dmf.catalogue.destinations import destination_of, foreign_keys
 from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.catalogue.messages import MistakeError, checked, sentences
-from talent_dmf.catalogue.schedules import Duration, Schedule
+from talent_dmf.catalogue.schedules import Pause, Promise, Schedule, TimeLimit
 
 DAG_ID_PREFIX = "talent_export_"
+# Airflow expands a mapped task into at most 1024 instances, unless it is configured otherwise.
+MAX_LEGAL_ENTITIES = 1000
+MAX_KEEP_LAST = 100_000
+# Of a connection or a pool, as Airflow lets people call them.
+_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
+
+
+def _check_id(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"is {name!r}, but must be a name of letters, digits and _ . - only")
+    return name
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(_check_id)]
 
 
 class DriveSpec(BaseModel):
@@ -70,38 +82,39 @@ class ExportSpec(BaseModel):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
     description: str = Field("", max_length=1000)
-    data_project: str = Field(min_length=1)
-    legal_entities: tuple[str, ...] = Field(min_length=1)
+    data_project: str = Field(min_length=1, max_length=255)
+    legal_entities: tuple[str, ...] = Field(min_length=1, max_length=MAX_LEGAL_ENTITIES)
     package_name: str = "package.zip"
     schedule: Schedule | None = None
-    start_date: date = Field(date(2024, 1, 1), ge=date(2000, 1, 1))
+    start_date: date = Field(date(2024, 1, 1), ge=date(2000, 1, 1), le=date(2100, 1, 1))
     folder: str = ""
     destination: str | None = Field(None, min_length=1)
-    destination_conn_id: str | None = Field(None, min_length=1)
+    destination_conn_id: Name | None = None
     file_name: str = DEFAULT_FILE_NAME
     conflict_behavior: ConflictBehavior = "fail"
     drive: DriveSpec | None = None
     partial_success: PartialSuccess = "fail"
     on_empty: OnEmpty = "save"
     busy: Literal["wait", "fail"] = "wait"
+    incremental: bool = False
     receipt: bool = False
     unpack: Unpack = "no"
     unpack_name: str = DEFAULT_UNPACK_NAME
-    keep_last: int | None = Field(None, ge=1)
+    keep_last: int | None = Field(None, ge=1, le=MAX_KEEP_LAST)
     keep_days: int | None = Field(None, ge=1, le=MAX_KEEP_DAYS)
-    sla: Duration = timedelta(hours=2)
-    time_limit: Duration = timedelta(hours=4)
-    transfer_time_limit: Duration = timedelta(hours=2)
-    poke_interval: Duration = timedelta(minutes=1)
+    sla: Promise = timedelta(hours=2)
+    time_limit: TimeLimit = timedelta(hours=4)
+    transfer_time_limit: TimeLimit = timedelta(hours=2)
+    poke_interval: Pause = timedelta(minutes=1)
     retries: int = Field(3, ge=0, le=20)
-    retry_delay: Duration = timedelta(minutes=1)
-    max_retry_delay: Duration = timedelta(minutes=30)
+    retry_delay: Pause = timedelta(minutes=1)
+    max_retry_delay: Pause = timedelta(minutes=30)
     deferrable: bool = True
-    pool: str = Field("default_pool", min_length=1)
-    owner: str = Field("integration", min_length=1)
+    pool: Name = "default_pool"
+    owner: str = Field("integration", min_length=1, max_length=500)
     tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
-    talent_dmf_conn_id: str = Field("talent_dmf_default", min_length=1)
-    onedrive_conn_id: str = Field("onedrive_default", min_length=1)
+    talent_dmf_conn_id: Name = "talent_dmf_default"
+    onedrive_conn_id: Name = "onedrive_default"
 
     @property
     def dag_id(self) -> str:
@@ -130,19 +143,7 @@ class ExportSpec(BaseModel):
     @field_validator("package_name")
     @classmethod
     def _package_name(cls, name: str) -> str:
-        if not name.lower().endswith(".zip"):
-            raise ValueError("must end in .zip, because the package is a zip archive")
-        return checked(check_name, name)
-
-    @field_validator("time_limit")
-    @classmethod
-    def _time_limit(cls, limit: timedelta) -> timedelta:
-        if not SHORTEST_TIME_LIMIT <= limit <= LONGEST_TIME_LIMIT or limit % timedelta(minutes=1):
-            raise ValueError(
-                f"is {in_words(limit)}, but must be whole minutes from {in_words(SHORTEST_TIME_LIMIT)} to "
-                f"{in_words(LONGEST_TIME_LIMIT)}, as in the trigger form"
-            )
-        return limit
+        return checked(check_package_name, name)
 
     @field_validator("file_name")
     @classmethod
@@ -229,6 +230,8 @@ def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
             exports.append(load_export(path))
         except CatalogueError as error:
             problems.append(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file and no other
+            problems.append(CatalogueError(f"{shown(path)}: cannot be used ({type(error).__name__}: {error})."))
     return Catalogue(tuple(exports), tuple(problems))
 
 

@@ -18,7 +18,7 @@ from talent_dmf.dag_factory.deadline import DagWithDeadline, deadline
 from talent_dmf.dag_factory.form import trigger_form
 from talent_dmf.dag_factory.page import page
 from talent_dmf.dag_factory.tasks import add_tasks, default_args
-from talent_dmf.dag_factory.timetable import timetable
+from talent_dmf.dag_factory.timetable import timetable, when
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def export_dag(spec: ExportSpec) -> DAG:
     """
     with DagWithDeadline(
         spec.dag_id,
-        description=spec.description,
+        description=f"{spec.description or f'Exports {spec.data_project}.'} Runs {when(spec)}.",
         doc_md=page(spec),
         schedule=timetable(spec),
         start_date=datetime.combine(spec.start_date, time(), UTC),

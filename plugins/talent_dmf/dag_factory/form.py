@@ -9,19 +9,24 @@ from airflow.sdk import Param
 
 from talent_dmf.api.choices import LONGEST_TIME_LIMIT, SHORTEST_TIME_LIMIT, ConflictBehavior
 from talent_dmf.api.dmf.execution_ids import COMPANY_CODE
-from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS
-from talent_dmf.api.naming.file_names import OF_ONE_COMPANY, PLACEHOLDERS
+from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS, MAX_PATH_CHARACTERS
+from talent_dmf.api.naming.file_names import MAX_NAME_CHARACTERS, OF_ONE_COMPANY, PLACEHOLDERS
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 
-# What is exported has no section: Airflow shows such fields opened, and folds sections.
-_WHERE, _HOW = "Destination", "Waiting"
+# What is exported and where it goes has no section: Airflow shows such fields opened, and folds sections.
+_HOW = "Waiting"
 _MINUTE = timedelta(minutes=1)
 _COMPANY_CODE = f"^{COMPANY_CODE}$"
 
 
 def _free_of(characters: str) -> str:
-    return "[^" + characters.replace("\\", "\\\\") + "]*"
+    return "[^" + characters.replace("\\", "\\\\") + r"\x00-\x1f\x7f]*"
+
+
+_FREE = _free_of(FORBIDDEN_CHARACTERS)
+_ONE = _FREE.removesuffix("*")
+_NOT_ALLOWED = f"Not allowed: {' '.join(FORBIDDEN_CHARACTERS)}"
 
 
 def trigger_form(spec: ExportSpec) -> dict[str, Param]:
@@ -34,6 +39,7 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             spec.data_project,
             type="string",
             minLength=1,
+            maxLength=255,
             title="Data project",
             description="Name of the export project in Dynamics 365 (Data management), exactly as it is there.",
         ),
@@ -41,10 +47,13 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
         "package_name": Param(
             spec.package_name,
             type="string",
-            minLength=5,
-            pattern=r"\.[zZ][iI][pP]$",
+            maxLength=MAX_NAME_CHARACTERS,
+            pattern=rf"^{_ONE}{_FREE}\.[zZ][iI][pP]$",
             title="Package name",
-            description="File name that Dynamics 365 gives the package in its own storage; it ends in .zip.",
+            description=(
+                "File name that Dynamics 365 gives the package in its own storage: it ends in .zip and is no path. "
+                f"{_NOT_ALLOWED}"
+            ),
         ),
         **_destination(spec),
         "file_name": _file_name(spec),
@@ -54,7 +63,6 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             enum=list(get_args(ConflictBehavior)),
             title="If the name is taken",
             description="fail, replace (the file gets a new version) or rename (the new file gets a number).",
-            section=_WHERE,
         ),
         "time_limit_minutes": Param(
             spec.time_limit // _MINUTE,
@@ -62,9 +70,27 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             minimum=SHORTEST_TIME_LIMIT // _MINUTE,
             maximum=LONGEST_TIME_LIMIT // _MINUTE,
             title="Time limit in minutes",
-            description="How long the export may take in Dynamics 365 before the run gives up waiting for it.",
+            description="How long the export may take in Dynamics 365 before the run gives up: from 1 to 10080.",
             section=_HOW,
         ),
+        **_backfill(spec),
+    }
+
+
+def _backfill(spec: ExportSpec) -> dict[str, Param]:
+    if not spec.incremental:
+        return {}
+    return {
+        "backfill": Param(
+            False,
+            type="boolean",
+            title="Backfill all the same",
+            description=(
+                "This data project exports changes only: the first run of a backfill takes all of them, the others "
+                "none, so a backfill is refused unless this is set."
+            ),
+            section=_HOW,
+        )
     }
 
 
@@ -77,10 +103,10 @@ def _file_name(spec: ExportSpec) -> Param:
         spec.file_name,
         type="string",
         minLength=1,
-        pattern=f"^{needed}{_free_of(FORBIDDEN_CHARACTERS)}$",
+        maxLength=MAX_NAME_CHARACTERS,
+        pattern=f"^{needed}{_FREE}$",
         title="File name",
-        description=f"Placeholders: {known}. They keep runs apart.{hint}",
-        section=_WHERE,
+        description=f"Placeholders: {known}. They keep runs apart.{hint} {_NOT_ALLOWED}",
     )
 
 
@@ -88,18 +114,16 @@ def _destination(spec: ExportSpec) -> dict[str, Param]:
     field = destination_of(spec).field
     value = getattr(spec, field.name)
     if field.forbidden is None:
-        param = Param(
-            value, type="string", enum=[value], title=field.title, description=field.description, section=_WHERE
-        )
+        param = Param(value, type="string", enum=[value], title=field.title, description=field.description)
     else:
         param = Param(
             value,
             # The UI sends null for a field that was emptied.
             type=["null", "string"],
+            maxLength=MAX_PATH_CHARACTERS,
             pattern=f"^{_free_of(field.forbidden)}$",
             title=field.title,
-            description=field.description,
-            section=_WHERE,
+            description=f"{field.description} Not allowed: {' '.join(field.forbidden)}",
         )
     return {field.name: param}
 

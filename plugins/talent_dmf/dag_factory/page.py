@@ -5,6 +5,12 @@ from __future__ import annotations
 from talent_dmf.api.durations import in_words
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
+from talent_dmf.dag_factory.timetable import when
+
+_AT_FIRST = """\
+**When it is switched on for the first time,** Airflow makes the run that was due last, so it exports at once.
+
+"""
 
 
 def page(spec: ExportSpec) -> str:
@@ -12,10 +18,8 @@ def page(spec: ExportSpec) -> str:
 
     :param spec: the catalogue's entry.
     """
-    when = "only when it is triggered"
-    if spec.schedule is not None:
-        when = f"by `{spec.schedule.cron}` ({spec.schedule.timezone})"
     destination = destination_of(spec)
+    first = _AT_FIRST if spec.schedule is not None else ""
     return f"""\
 {spec.description or f"Exports the data project {spec.data_project}."}
 
@@ -24,15 +28,15 @@ def page(spec: ExportSpec) -> str:
 | Exports | data project **{spec.data_project}** of legal entity {", ".join(spec.legal_entities)} |
 | Saves it in | `{destination.where(spec)}`: {_what_is_saved(spec)} |
 | Keeps | {_what_is_kept(spec)} |
-| Runs | {when}; expected to be done {in_words(spec.sla)} after it is queued |
+| Runs | {when(spec)}; expected to be done {in_words(spec.sla)} after it is queued |
 | Defined in | `include/exports/{spec.name}.yaml` |
 
 **Steps.** `trigger_export` starts the export (a retry finds the one that is running and never starts a second);
 `wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package;
 `{destination.task_id}` moves it to {destination.words} and checks what arrived.
 
-**A backfill exports today's data.** Dynamics 365 exports its present state, whatever date the run is for. File names
-therefore carry both: the run's interval and the time of extraction.
+{first}**A backfill exports today's data.** Dynamics 365 exports its present state, whatever date the run is for. File
+names therefore carry both: the run's interval and the time of extraction.
 
 **If a run fails,** the last line of the failed task's log says what is wrong and what to do. To wait longer for the
 same export, clear `wait_for_export` and what follows. To export anew, clear `trigger_export`. An incremental export is

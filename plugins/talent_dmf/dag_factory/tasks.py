@@ -60,8 +60,12 @@ def add_tasks(spec: ExportSpec) -> None:
     # Imported where it is needed: airflow.sdk.task_group costs as much as the rest of the DAG file together.
     from airflow.sdk import task_group
 
+    # In the grid, a mapped task is called by its company.
+    default_args = {"map_index_template": "{{ params.legal_entities[ti.map_index] | upper }}"}
     companies = LegalEntitiesOperator(task_id="legal_entities", execution_timeout=timedelta(minutes=5))
-    task_group(group_id="export")(export_tasks).partial(spec=spec).expand(legal_entity=companies.output)
+    task_group(group_id="export", default_args=default_args)(export_tasks).partial(spec=spec).expand(
+        legal_entity=companies.output
+    )
 
 
 def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
@@ -80,6 +84,8 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         legal_entity_id=legal_entity,
         busy=spec.busy,
         busy_timeout=TIME_LIMIT,
+        incremental=spec.incremental,
+        backfill="{{ params.backfill }}" if spec.incremental else False,
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         deferrable=spec.deferrable,
         # The wait for other executions ends by the form's time limit; this is for a worker that hangs.
@@ -109,6 +115,8 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         execution_timeout=timedelta(minutes=20),
     )
     save_package = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
+    # What can be judged about saving is judged before the export is spent.
+    trigger_export.before = save_package
     trigger_export >> wait_for_export >> get_package_url >> save_package
 
 

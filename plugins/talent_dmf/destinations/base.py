@@ -38,6 +38,17 @@ class DestinationFolder(ListedFolder, Protocol):
         """
         ...
 
+    def check_writable(self) -> None:
+        """Prove, before anything is exported, that the destination is there and a file may be made in it.
+
+        :raises TalentDmfError: says why not.
+        """
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is there."""
+        ...
+
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Save a file and prove that it is there."""
         ...

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
@@ -13,17 +14,40 @@ from airflow.sdk.exceptions import AirflowFailException
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.dmf.execution_ids import check_legal_entity, mint_execution_id
 from talent_dmf.api.durations import as_duration, in_words
-from talent_dmf.api.errors import ExportBusyError, NotYetItsTurnError, ProtocolError, WaitTimeoutError
+from talent_dmf.api.errors import (
+    ConfigurationError,
+    ExportBusyError,
+    NotYetItsTurnError,
+    ProtocolError,
+    TalentDmfError,
+    WaitTimeoutError,
+)
+from talent_dmf.api.naming.file_names import check_package_name
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
 from talent_dmf.operators.turns import Turn
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from talent_dmf.api.dmf.models import ExportRequest
     from talent_dmf.api.dmf.starting import StartPolicy
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 CONN_ID = "talent_dmf_default"
+
+
+class SavesLater(Protocol):
+    """The operator that is going to save the package: :class:`~talent_dmf.transfers.base.SavePackageOperator`."""
+
+    template_fields: Collection[str]
+    package: Any
+    export_result: Any
+
+    def render_template(self, content: Any, context: Context) -> Any:
+        """Fill in a template."""
+
+    def check_before_export(self, context: Context, execution_id: str) -> None:
+        """Judge what can be judged before the export is spent."""
 
 
 def _hook(conn_id: str) -> TalentDmfHook:
@@ -31,6 +55,19 @@ def _hook(conn_id: str) -> TalentDmfHook:
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
     return TalentDmfHook(conn_id)
+
+
+def rendered_in(context: Context, task: SavesLater) -> SavesLater:
+    """A copy of a task, with those of its fields rendered that need nothing of a task before it.
+
+    :param context: the context of the task that asks.
+    :param task: the task.
+    """
+    copied = copy(task)
+    for name in set(task.template_fields) - {"package", "export_result"}:
+        setattr(copied, name, task.render_template(getattr(task, name), context))
+    copied.package = copied.export_result = None
+    return copied
 
 
 @dataclass(frozen=True)
@@ -67,6 +104,11 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     :param busy: ``wait`` or ``fail`` while another execution of the project is running.
     :param busy_timeout: longest wait for other executions; as text, a number and a unit such as ``30 min``, so that it
         may be a template.
+    :param before: the operator that will save the package. What can be judged about it (names, destination, rights) is
+        judged before the export is started: an incremental export that cannot be saved is data lost.
+    :param incremental: whether the data project exports changes only: then a backfill is refused, because its first
+        run would take all changes.
+    :param backfill: whether such a backfill is wanted all the same; as text, ``True``, so that it may be a template.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether a wait for another execution leaves the worker.
     :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365.
@@ -79,6 +121,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         "legal_entity_id",
         "execution_id",
         "busy_timeout",
+        "backfill",
         "talent_dmf_conn_id",
     )
     operator_extra_links = (TalentDmfJobPageLink(),)
@@ -94,6 +137,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         re_execute: bool = False,
         busy: Literal["wait", "fail"] = "wait",
         busy_timeout: timedelta | str = timedelta(hours=6),
+        before: SavesLater | None = None,
+        incremental: bool = False,
+        backfill: bool | str = False,
         talent_dmf_conn_id: str = CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -106,6 +152,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         self.re_execute = re_execute
         self.busy = busy
         self.busy_timeout = busy_timeout
+        self.before: Any = before
+        self.incremental = incremental
+        self.backfill = backfill
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self.deferrable = deferrable
 
@@ -141,9 +190,10 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             execution_id=self._execution_id(context),
             re_execute=self.re_execute,
         )
+        hook = _hook(self.talent_dmf_conn_id)
+        self._judge_before(context, hook, request)
         turn = Turn(context["ti"])
         turn.announce(request.execution_id)
-        hook = _hook(self.talent_dmf_conn_id)
         while True:
             try:
                 started = hook.start_export(request, self._policy(context, turn, patience))
@@ -160,6 +210,27 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         )
         push_job_page(context, hook, started.execution_id, self.log)
         return started.execution_id
+
+    def _judge_before(self, context: Context, hook: TalentDmfHook, request: ExportRequest) -> None:
+        """Refuse what cannot end well, before the export is spent; one that was started already is spent."""
+        check_package_name(request.package_name)
+        try:
+            self._refuse_backfill(context)
+            if self.before is not None:
+                rendered_in(context, self.before).check_before_export(context, request.execution_id)
+        except TalentDmfError as error:
+            if context["ti"].try_number == 1 or hook.execution_status(request.execution_id) is None:
+                raise
+            self.log.warning("%s The export was started already, so it is waited for.", error.message)
+
+    def _refuse_backfill(self, context: Context) -> None:
+        is_backfill = str(getattr(context["dag_run"], "run_type", "")).rpartition(".")[2].lower() == "backfill"
+        if is_backfill and self.incremental and str(self.backfill) != "True":
+            raise ConfigurationError(
+                f"Data project {self.definition_group_id!r} exports changes only, so the first run of a backfill would "
+                "take all of them and the others none; a backfill exports the data of today in any case. To do it "
+                'all the same, create the backfill with the run configuration {"backfill": true}.'
+            )
 
     def _policy(self, context: Context, turn: Turn, patience: Patience) -> StartPolicy:
         from talent_dmf.api.dmf.starting import StartPolicy

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from airflow.sdk import BaseOperator
 
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.choices import ConflictBehavior, Unpack
-from talent_dmf.api.errors import ConfigurationError, PackageReplacedError
+from talent_dmf.api.errors import ConfigurationError, NameConflictError, PackageReplacedError
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 
 if TYPE_CHECKING:
@@ -153,6 +153,68 @@ class SavePackageOperator(BaseOperator):
                 if retention:
                     receipts.retain(retention)
         return described
+
+    def check_before_export(self, context: Context, execution_id: str) -> None:
+        """Judge what can be judged before the export is spent: values, names, destination, whether the name is free.
+
+        :param context: the context of the task that is going to start the export.
+        :param execution_id: the id under which it will.
+        :raises TalentDmfError: the package could not be saved.
+        """
+        self.check_names(context, execution_id)
+        with self.open_folder(context) as folder:
+            folder.check_writable()
+            name = render_file_name(self.file_name, self._facts_before(context, execution_id))
+            is_final = "{extracted}" not in self.file_name and "{execution_id}" not in self.file_name
+            if is_final and self.conflict_behavior == "fail" and self.unpack != "instead" and folder.has(name):
+                raise NameConflictError(
+                    f"{name!r} exists already in the destination, so nothing was exported. Remove or rename it, give "
+                    "each export a file name of its own, or set the conflict behaviour to replace or rename."
+                )
+
+    def check_names(self, context: Context, execution_id: str) -> None:
+        """Judge the values and the names, without asking anybody.
+
+        :param context: as in :meth:`check_before_export`.
+        :param execution_id: the same.
+        :raises TalentDmfError: a value or a name cannot be.
+        """
+        from talent_dmf.api.naming.file_names import MAX_NAME_CHARACTERS, fill_template
+        from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX
+
+        self._checked()
+        facts = self._facts_before(context, execution_id)
+        name = render_file_name(self.file_name, facts)
+        # Whatever the entities are called, their files' names are not shorter than these.
+        sample = {**facts.values(), "entity": "E", "stem": "E", "suffix": ".csv"}
+        names = [name, *([fill_template(self.unpack_name, sample)] if self.unpack != "no" else [])]
+        for each in [*names, *([name + RECEIPT_SUFFIX] if self.receipt else [])]:
+            if len(each) > MAX_NAME_CHARACTERS:
+                raise ConfigurationError(
+                    f"The name {each[:60]!r}… has {len(each)} characters and OneDrive accepts at most "
+                    f"{MAX_NAME_CHARACTERS}; shorten `file_name` or `unpack_name`."
+                )
+            self.check_name(each)
+
+    def check_name(self, name: str) -> None:
+        """Judge a file's name without asking anybody.
+
+        :param name: the name.
+        :raises DestinationError: no file can have it there.
+        """
+        from talent_dmf.api.naming.drive_names import check_name
+
+        check_name(name)
+
+    def _facts_before(self, context: Context, execution_id: str) -> FileNameFacts:
+        return FileNameFacts(
+            project=self.definition_group_id or "package",
+            legal_entity=self.legal_entity_id or "all",
+            execution_id=execution_id,
+            run=context["run_id"],
+            interval_start=context.get("data_interval_start"),
+            extracted_at=datetime.now(UTC),
+        )
 
     def on_kill(self) -> None:
         """Stop between two ranges, so that no thread or session is left behind."""

@@ -74,6 +74,12 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         self.library = library
         self.onedrive_conn_id = onedrive_conn_id
 
+    def check_name(self, name: str) -> None:
+        """Judge a file's name and path without asking anybody."""
+        from talent_dmf.api.naming.drive_names import check_path
+
+        check_path(self.folder or "", name)
+
     @contextmanager
     def open_folder(self, context: Context) -> Iterator[DestinationFolder]:
         """The folder in the drive that is meant."""

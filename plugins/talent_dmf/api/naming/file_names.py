@@ -76,6 +76,22 @@ def part_of_name(text: str) -> str:
     return safe_name(_AWKWARD.sub("_", text))
 
 
+def check_package_name(name: str) -> str:
+    """A package's name as it is, if Dynamics 365 can give it to a file: the name of a zip archive, and no path.
+
+    :param name: such as ``workers.zip``.
+    :raises ConfigurationError: it does not end in .zip, or has nothing before.
+    :raises DestinationError: no file can have it.
+    """
+    if not name.lower().endswith(".zip") or name.lower() == ".zip":
+        raise ConfigurationError(
+            f"Package name {name!r} must be a file name that ends in .zip, such as workers.zip, because the package is "
+            "a zip archive."
+        )
+    check_name(name)
+    return name
+
+
 def check_file_name_template(template: str) -> str:
     """A template as it is, if it can make a file name.
 

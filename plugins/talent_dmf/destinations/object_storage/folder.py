@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError
@@ -50,6 +51,17 @@ class ObjectStorageFolder:
                 f"The file name {name!r} has {len(name.encode())} bytes, and a disk takes {_MAX_DISK_NAME_BYTES}. "
                 "Choose a shorter name."
             )
+
+    def check_writable(self) -> None:
+        """Make the folder, and store and delete an empty file in it."""
+        self._folder.ensure()
+        probe = f".check-{uuid4()}"
+        save_text(self._folder, probe, "")
+        self._folder.delete(probe)
+
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is there."""
+        return self._folder.size(name) is not None
 
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Store a file, unless it is there, and read it back.

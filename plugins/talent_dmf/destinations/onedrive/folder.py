@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.graph.drive import delete_item, ensure_folder, list_children, read_content
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
+from talent_dmf.api.graph.upload.session import cancel_session, create_session
 from talent_dmf.api.graph.upload.upload import candidates
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.retention.plan import StoredFile
@@ -61,6 +63,17 @@ class OneDriveFolder:
     def check(self, name: str) -> None:
         """Check a name before a byte moves."""
         check_path(self._folder, name)
+
+    def check_writable(self) -> None:
+        """Make the folder, and open and cancel an upload in it: that asks for every right and leaves nothing behind."""
+        self._graph.run(ensure_folder(self._drive.id, self._folder))
+        probe = UploadTarget(self._folder, f"check-{uuid4()}", "fail")
+        session = self._graph.run(create_session(self._drive.id, probe, 1))
+        self._graph.run(cancel_session(session.url))
+
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is there."""
+        return self._graph.get_item(self._drive.id, UploadTarget(self._folder, name).path) is not None
 
     def save(self, source: PackageSource, file: PackageFile) -> SavedFile:
         """Upload a file, unless it is there.

@@ -1,0 +1,145 @@
+"""What can be judged before an export is started is judged then: an incremental export that cannot be saved is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from tests.integration.conftest import drive_connection
+
+from dmf_emulator import Emulator
+from talent_dmf.api.graph.models import UploadTarget
+from talent_dmf.hooks.onedrive import OneDriveHook
+from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
+from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
+from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
+
+
+@pytest.fixture(autouse=True)
+def run_of_its_own(context: dict[str, Any]) -> None:
+    """Nothing that another test has exported is found."""
+    context["ti"].run_id = str(uuid4())
+
+
+def export(before: Any = None, **arguments: Any) -> TalentDmfExportToPackageOperator:
+    facts: dict[str, Any] = {
+        "task_id": "trigger_export",
+        "definition_group_id": "Export Workers",
+        "package_name": "package.zip",
+        "legal_entity_id": "USMF",
+        **arguments,
+    }
+    return TalentDmfExportToPackageOperator(before=before, **facts)
+
+
+def to_drive(**arguments: Any) -> TalentDmfToOneDriveOperator:
+    facts = {"definition_group_id": "Export Workers", "legal_entity_id": "USMF", **arguments}
+    return TalentDmfToOneDriveOperator(task_id="save", package=None, **facts)
+
+
+def exports_made(emulator: Emulator) -> int:
+    return len(emulator.recorder.requests(action="ExportToPackage"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"folder": "../../x"}, "folder name '..'"),
+        ({"folder": "CON"}, "this name is reserved"),
+        ({"folder": "a/ b"}, "begins or ends with a space"),
+        ({"folder": "/".join(["d" * 100] * 4)}, "characters and OneDrive accepts at most 400"),
+        ({"file_name": "x" * 500}, "has 500 characters"),
+        ({"file_name": "{wrong}.zip"}, "unknown placeholder {wrong}"),
+        ({"file_name": "{project.zip"}, "unbalanced braces"),
+        ({"file_name": "CON"}, "this name is reserved"),
+        ({"file_name": "a\x07.zip"}, "nor control characters may occur"),
+        ({"file_name": "x" * 250 + ".zip", "receipt": True}, "OneDrive"),
+        ({"unpack": "beside", "unpack_name": "{entity}/{suffix}"}, "OneDrive does not accept the file name"),
+        ({"unpack": "sideways"}, "unpack 'sideways' is not known"),
+        ({"conflict_behavior": "overwrite"}, "conflict_behavior 'overwrite' is not known"),
+        ({"user": "nobody@contoso.example"}, "nobody@contoso.example"),
+        ({"onedrive_conn_id": "no_such"}, "Connection 'no_such'|no_such"),
+    ],
+)
+def test_a_package_that_could_not_be_saved_is_not_exported(
+    connections: Emulator, context: dict[str, Any], arguments: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        export(to_drive(**arguments)).execute(context)
+    assert any(each in str(caught.value) for each in sentence.split("|")), caught.value
+    assert exports_made(connections) == 0
+
+
+@pytest.mark.parametrize("name", ["../../a.zip", ".zip", "package", "CON:.zip", "a\n.zip"])
+def test_a_packages_name_is_judged_as_well(connections: Emulator, context: dict[str, Any], name: str) -> None:
+    with pytest.raises(AirflowFailException, match="name"):
+        export(package_name=name).execute(context)
+    assert exports_made(connections) == 0
+
+
+def test_an_application_without_rights_to_write_is_told_before(
+    emulator: Emulator, connections: Emulator, context: dict[str, Any]
+) -> None:
+    emulator.faults.add("drive.F15")
+    with pytest.raises(AirflowFailException):
+        export(to_drive(folder="Exports")).execute(context)
+    assert exports_made(connections) == 0
+
+
+def test_a_name_that_is_taken_is_told_before_and_one_that_will_differ_is_not(
+    connections: Emulator, context: dict[str, Any]
+) -> None:
+    drive = OneDriveHook()
+    drive.save_text(drive.resolve_drive(drive.target()).id, UploadTarget("Taken", "all.zip"), "somebody's")
+    with pytest.raises(AirflowFailException, match=r"'all.zip' exists already in the destination, so nothing was"):
+        export(to_drive(folder="Taken", file_name="all.zip")).execute(context)
+    assert exports_made(connections) == 0
+    for behavior, name in (("replace", "all.zip"), ("rename", "all.zip"), ("fail", "{extracted}.zip")):
+        context["ti"].run_id = f"taken-{behavior}"
+        export(to_drive(folder="Taken", file_name=name, conflict_behavior=behavior)).execute(context)
+    assert exports_made(connections) == 3
+
+
+def test_nothing_is_left_in_the_destination(connections: Emulator, context: dict[str, Any], tmp_path: Path) -> None:
+    export(to_drive(folder="Probed")).execute(context)
+    assert list((Path(connections.connection_info()["user_drive_dir"]) / "Probed").iterdir()) == []
+    context["ti"].run_id = "in-a-store"
+    store = TalentDmfToObjectStorageOperator(task_id="save", package=None, destination=f"file://{tmp_path}/out")
+    export(store).execute(context)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_store_that_cannot_be_written_is_told_before(
+    connections: Emulator, context: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    store = TalentDmfToObjectStorageOperator(task_id="save", package=None, destination=f"file://{tmp_path}/out")
+    with pytest.raises(Exception, match="out"):
+        export(store).execute(context)
+    assert exports_made(connections) == 0
+
+
+def test_what_is_exported_already_is_waited_for_whatever_is_judged_since(
+    connections: Emulator, set_connection: Any, context: dict[str, Any]
+) -> None:
+    started = export(to_drive(folder="Fine")).execute(context)
+    context["ti"].try_number = 2
+    set_connection("onedrive_default", drive_connection(connections, user="nobody@contoso.example"))
+    assert export(to_drive(folder="Fine")).execute(context) == started
+    assert exports_made(connections) == 1
+
+
+def test_an_incremental_project_is_not_backfilled_unless_it_is_wanted(
+    connections: Emulator, context: dict[str, Any]
+) -> None:
+    context["dag_run"].run_type = "backfill"
+    with pytest.raises(
+        AirflowFailException, match="exports changes only, so the first run of a backfill would take all"
+    ):
+        export(incremental=True, backfill="False").execute(context)
+    assert exports_made(connections) == 0
+    export(incremental=True, backfill="True").execute(context)
+    assert exports_made(connections) == 1
