@@ -179,7 +179,7 @@ def test_a_verdict_ends_the_wait_and_burns_no_retry(
     ("fault", "options", "sentence"),
     [
         ("dmf.F4", {"times": None}, "Model state is invalid"),
-        ("dmf.F5", {}, "does not exist in this environment"),
+        ("dmf.F5", {}, "Data project Export Workers does not exist"),
         ("dmf.F6", {"times": None}, "Export to package failed for definition group"),
         ("dmf.F19", {"times": None}, "refused the token"),
         ("dmf.F20", {}, "may not do this"),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from talent_dmf.api.retrying import RetryPolicy, with_retries
-from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep, Steps
+from talent_dmf.api.steps import Note, ReadPolicy, Request, Response, Sleep, Steps
 
 T = TypeVar("T")
 START = datetime(2026, 3, 1, 6, 0, tzinfo=UTC)
@@ -48,6 +48,7 @@ class Played(Generic[T]):
 
     requests: list[Request] = field(default_factory=list)
     pauses: list[Sleep] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     clock: datetime = START
     result: T | None = None
     error: BaseException | None = None
@@ -87,6 +88,9 @@ def play(
                 given = next(table, None)
                 assert given is not None, f"nothing in the table for {effect!r}"
                 effect = flow.throw(given) if isinstance(given, Exception) else flow.send(given)
+            elif isinstance(effect, Note):
+                played.notes.append(effect.text)
+                effect = flow.send(None)
             elif isinstance(effect, Sleep):
                 played.pauses.append(effect)
                 played.clock += timedelta(seconds=effect.seconds)

@@ -42,6 +42,7 @@ _ADDRESS = re.compile(
 _PATTERN = re.compile(
     rf"(?:\*\.)?{_HOST}(?::(?:[0-9]{{1,5}}|\*))?|\[[0-9a-f:.]+\](?::(?:[0-9]{{1,5}}|\*))?", re.I | re.ASCII
 )
+_KEY = re.compile(r"\('([^']*)'\)")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -222,4 +223,5 @@ def same_list(asked: str, following: str) -> bool:
 
 
 def _plain(path: str) -> str:
-    return unquote(path).rstrip("/").casefold()
+    # A key is written as /drives/x and as /drives('x').
+    return _KEY.sub(r"/\1", unquote(path)).rstrip("/").casefold()

@@ -43,6 +43,15 @@ class RetryPolicy:
     max_attempts: int = 12
     max_unsent_attempts: int = 5
 
+    def hurried(self) -> RetryPolicy:
+        """The same for a request that only informs: nobody waits for it for long."""
+        return replace(
+            self,
+            budget_seconds=min(self.budget_seconds, 30.0),
+            max_attempts=min(self.max_attempts, 3),
+            max_unsent_attempts=min(self.max_unsent_attempts, 2),
+        )
+
     def backoff_seconds(self, attempt: int) -> float:
         """The longest pause after a try: exponential. Whoever sleeps leaves a part of it out at random.
 
@@ -132,7 +141,8 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
         while True:
             if isinstance(effect, Request):
                 try:
-                    response = yield from _settle(effect, Patience(policy))
+                    patient = policy.hurried() if effect.informing else policy
+                    response = yield from _settle(effect, Patience(patient))
                 except TalentDmfError as error:
                     effect = steps.throw(error)
                 else:

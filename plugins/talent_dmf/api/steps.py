@@ -1,9 +1,9 @@
 """The effects that a protocol may ask for, and the answers that it gets.
 
 A protocol is a generator of type :data:`Steps`. It yields a :class:`Request` and receives a :class:`Response`; it
-yields a :class:`Sleep` and receives ``None``; it yields :data:`READ_CLOCK` and receives an aware UTC ``datetime``; it
-yields :data:`READ_POLICY` and receives the :class:`~talent_dmf.api.retrying.RetryPolicy` of whoever runs it.
-A request that got no usable answer is thrown into the generator as
+yields a :class:`Sleep` or a :class:`Note` and receives ``None``; it yields :data:`READ_CLOCK` and receives an aware
+UTC ``datetime``; it yields :data:`READ_POLICY` and receives the :class:`~talent_dmf.api.retrying.RetryPolicy` of
+whoever runs it. A request that got no usable answer is thrown into the generator as
 :class:`~talent_dmf.api.errors.TransportError`. The idea is that of ``httpx.Auth.auth_flow``: the same generator is
 driven by a synchronous and by an asynchronous driver, so no decision is ever written twice.
 """
@@ -11,12 +11,12 @@ driven by a synchronous and by an asynchronous driver, so no decision is ever wr
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
-from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.api.errors import TalentDmfError, TransportError
 from talent_dmf.api.parsing import read_json
 from talent_dmf.api.redaction import redact_url
 
@@ -49,6 +49,7 @@ class Request:
     :param refresh_token: whether a new token is fetched first, because the service refused the last one.
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
     :param once: whether it is not repeated whatever the answer, and no pause is made for it.
+    :param informing: whether the job goes on without its answer: then it is not waited for long.
     :param into: buffer that receives the body of a successful answer; the body is then not in ``Response.body``.
     :param timeout_seconds: how long the service may stay silent; the driver's own default if ``None``.
     """
@@ -63,6 +64,7 @@ class Request:
     refresh_token: bool = False
     idempotent: bool = True
     once: bool = False
+    informing: bool = False
     into: memoryview | None = None
     timeout_seconds: float | None = None
 
@@ -133,6 +135,16 @@ class Sleep:
         return self.seconds * (0.5 + 0.5 * random_number) if self.spread else self.seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that a person should know and that stops nothing. Drivers say the same thing once.
+
+    :param text: a sentence.
+    """
+
+    text: str
+
+
 class ReadClock(Enum):
     """The wish to know what time it is."""
 
@@ -148,7 +160,7 @@ class ReadPolicy(Enum):
 READ_CLOCK = ReadClock.NOW
 READ_POLICY = ReadPolicy.RETRIES
 
-Effect: TypeAlias = Request | Sleep | ReadClock | ReadPolicy
+Effect: TypeAlias = Request | Sleep | Note | ReadClock | ReadPolicy
 Outcome: TypeAlias = Response | datetime | None
 Steps: TypeAlias = Generator[Effect, Any, T]
 
@@ -159,7 +171,39 @@ def send(request: Request) -> Steps[Response]:
     return response
 
 
-def overheard(steps: Steps[T], request_ids: dict[str, str]) -> Steps[T]:
+def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = False) -> Steps[T]:
+    """Run a protocol whose result only informs: its failure is said, and the job goes on without (R16).
+
+    :param steps: the protocol; its requests are repeated for half a minute at most.
+    :param default: what is returned if it fails.
+    :param what: what could not be had then, in words that begin a sentence.
+    :param unless_refused: whether the answer protects something, and the job goes on without it only where the service
+        refuses it: silence is waited for as for any other answer, and is raised.
+    """
+    try:
+        effect = next(steps)
+        while True:
+            if isinstance(effect, Request) and not unless_refused:
+                effect = replace(effect, informing=True)
+            try:
+                outcome = yield effect
+            except TalentDmfError as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    except TalentDmfError as error:
+        if unless_refused and isinstance(error, TransportError):
+            raise
+        yield Note(f"{what} could not be read, and the job goes on without: {error.message}")
+        return default
+    finally:
+        steps.close()
+
+
+def collecting_request_ids(steps: Steps[T], request_ids: dict[str, str]) -> Steps[T]:
     """Run a protocol and note the identifiers of its latest answer.
 
     :param steps: the protocol.

@@ -40,6 +40,7 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 logging.getLogger("urllib3.connectionpool").addFilter(_without_secrets)
 
 _ABSOLUTE = re.compile(r"\s*[a-z][a-z0-9+.-]*:", re.I)
+_MOST_NOTES = 100
 ErrorTypes: TypeAlias = tuple[type[BaseException], ...]
 
 
@@ -132,6 +133,13 @@ class Wire:
         self.timeout_seconds = timeout_seconds
         self.user_agent = user_agent
         self.addresses = addresses or AddressRules(self.base_url)
+        self._said: set[str] = set()
+
+    def say_once(self, text: str) -> None:
+        """Log a note, unless this driver has logged the same."""
+        if text not in self._said and len(self._said) < _MOST_NOTES:
+            self._said.add(text)
+            log.warning("%s", text)
 
     def url(self, request: Request) -> str:
         """The address to call. One that a service gave, an absolute one, is judged before anything goes there.

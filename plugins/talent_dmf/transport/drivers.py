@@ -18,7 +18,7 @@ import urllib3
 from talent_dmf.api.addresses import AddressRules
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
-from talent_dmf.api.steps import Effect, Request, Response, Sleep, Steps
+from talent_dmf.api.steps import Effect, Note, Request, Response, Sleep, Steps
 from talent_dmf.transport.bodies import read_answer
 from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, Grant, Wire
 from talent_dmf.transport.tls import TlsSession, TlsSettings
@@ -111,6 +111,9 @@ class SyncDriver:
     def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
         if isinstance(effect, Request):
             return self._send(effect, grant)
+        if isinstance(effect, Note):
+            self._wire.say_once(effect.text)
+            return None
         if isinstance(effect, Sleep):
             seconds = effect.length_seconds(self._jitter())
             log.info("%s Next try in %.1f s.", effect.reason, seconds)
@@ -223,6 +226,9 @@ class AsyncDriver:
     async def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
         if isinstance(effect, Request):
             return await self._send(effect, grant)
+        if isinstance(effect, Note):
+            self._wire.say_once(effect.text)
+            return None
         if isinstance(effect, Sleep):
             seconds = effect.length_seconds(self._jitter())
             log.debug("%s Next try in %.1f s.", effect.reason, seconds)

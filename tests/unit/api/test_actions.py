@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.scripted import answer, not_found, odata_error, play, rows, value
 
-from talent_dmf.api import errors
+from talent_dmf.api import errors, paging
 from talent_dmf.api.dmf import actions
 from talent_dmf.api.dmf.actions import ZERO_GUID, parse_error_rows
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRequest
@@ -97,15 +101,14 @@ def test_answers(ask, response, result):
 
 
 REFUSED = [
-    (STATUS, odata_error("Model state is invalid"), errors.RequestRefusedError),
     (STATUS, value("Paused"), errors.ProtocolError),
     (STATUS, value(None), errors.ProtocolError),
     (STATUS, answer(401), errors.AuthenticationError),
-    (URL, odata_error("Model state is invalid"), errors.RequestRefusedError),
     (URL, value("ftp://x"), errors.ProtocolError),
     (URL, answer(403), errors.PermissionDeniedError),
     (actions.execution_errors, odata_error("no"), errors.RequestRefusedError),
-    (actions.execution_is_listed, answer(403), errors.PermissionDeniedError),
+    (actions.ask_entity_outcomes, answer(403), errors.PermissionDeniedError),
+    (actions.ask_page_url, answer(403), errors.PermissionDeniedError),
 ]
 
 
@@ -124,7 +127,79 @@ def test_a_quote_in_a_name_is_doubled_and_encoded():
 
 def test_names_of_data_projects():
     assert play(actions.data_projects(), [answer(json={"value": [{"Name": "a"}, 1]})]).result == ["a"]
-    assert play(actions.data_projects(), [answer(json={"value": 1})]).result == []
+    assert type(play(actions.data_projects(), [answer(json={"value": 1})]).error) is errors.ProtocolError
+
+
+INFORMING = [
+    (actions.entity_outcomes, [], True),
+    (actions.execution_page_url, None, True),
+    (actions.data_project_exists, None, True),
+    (actions.execution_is_listed, False, False),
+    (actions.executions_that_look_running, [], False),
+]
+
+
+@pytest.mark.parametrize(
+    "response", [answer(403), answer(404), answer(501), odata_error("x"), answer(200, body="<html>")]
+)
+@pytest.mark.parametrize(("ask", "without", "hurried"), INFORMING)
+def test_what_only_informs_stops_nothing_where_it_is_refused(ask, without, hurried, response):
+    played = play(ask("e-1"), [response])
+    assert (played.result, played.error) == (without, None)
+    assert len(played.notes) == 1
+    assert all(request.informing is hurried for request in played.requests)
+
+
+@pytest.mark.parametrize("trouble", [errors.TransportError("silence"), errors.ThrottledError("slow down")])
+@pytest.mark.parametrize(("ask", "without", "passed"), INFORMING)
+def test_what_only_informs_stops_nothing_where_it_is_not_answered(ask, without, passed, trouble):
+    played = play(ask("e-1"), [trouble])
+    assert (played.result if passed else played.error) == (without if passed else trouble)
+
+
+NEXT = "https://env/data/DataManagementExecutionJobDetails?$filter=x&$skip=1"
+
+
+def test_a_list_is_read_to_its_end_and_rows_of_others_are_left_out():
+    table = [
+        answer(json={"value": [{"JobId": "e-1", "EntityName": "a"}, None, 5], "@odata.nextLink": NEXT}),
+        answer(
+            json={
+                "value": [
+                    {"JobId": "E-1 ", "EntityName": "b"},
+                    {"JobId": "other", "EntityName": "c"},
+                    {"EntityName": "d"},
+                ]
+            }
+        ),
+    ]
+    played = play(actions.entity_outcomes("e-1"), table)
+    assert [each.entity_name for each in played.result] == ["a", "b", "d"]
+    assert [request.url for request in played.requests][1:] == [NEXT]
+
+
+@pytest.mark.parametrize(
+    "following",
+    [NEXT, "https://evil/data/DataManagementExecutionJobDetails?$skip=2", "https://env/data/Workers?$skip=2", 5, ["x"]],
+)
+def test_a_next_page_of_another_list_ends_the_reading(following):
+    first = replace(
+        answer(json={"value": [], "@odata.nextLink": NEXT}), asked="https://env/data/DataManagementExecutionJobDetails"
+    )
+    table = [first, answer(json={"value": [], "@odata.nextLink": following})]
+    played = play(actions.ask_entity_outcomes("e-1"), table)
+    assert type(played.error) is errors.ProtocolError
+    assert "does not belong to the list" in str(played.error)
+
+
+def test_a_list_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr(paging, "MAX_PAGES", 3)
+    table = [answer(json={"value": [], "@odata.nextLink": f"{NEXT}{number}"}) for number in range(3)]
+    played = play(actions.ask_entity_outcomes("e-1"), table)
+    assert "does not end within 3 pages" in str(played.error)
+    monkeypatch.setattr(paging, "MAX_ROWS", 2)
+    table = [answer(json={"value": [{}] * 3, "@odata.nextLink": NEXT})]
+    assert "was not read further" in str(play(actions.ask_entity_outcomes("e-1"), table).error)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +248,23 @@ def row(record: str, field: str, message: str) -> ExecutionErrorRow:
 )
 def test_error_rows_are_read_leniently(raw, expected):
     assert parse_error_rows(raw) == expected
+
+
+@given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+def test_no_messages_are_a_crash(raw):
+    for text in (raw, f'[{{"RecordId":"{raw}","Field":"","ErrorMessage":"{raw}"}}]', f"[{raw}]"):
+        assert all(isinstance(each.message, str) for each in parse_error_rows(text))
+
+
+ROWS = st.dictionaries(
+    st.sampled_from(["EntityName", "StagingStatus", "TargetStatus", "TargetRecordsCreatedCount", "JobId"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers()),
+)
+
+
+@given(st.lists(ROWS | st.none() | st.integers()))
+def test_no_rows_are_a_crash(content):
+    response = answer(json={"value": content})
+    assert play(actions.entity_outcomes("e-1"), [response]).error is None
+    assert play(actions.executions_that_look_running("x"), [response]).error is None
+    assert play(actions.data_project_exists("x"), [response]).error is None

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.scripted import answer, not_found, odata_error
 
 from talent_dmf.api import errors
 from talent_dmf.api.dmf.odata import (
     error_text,
-    execution_not_found,
-    parameters_refused,
+    execution_denied,
     refusal,
     value_of,
 )
@@ -49,7 +53,19 @@ TEXTS = [
     (answer(json={"Message": "Authentication failed.", "StackTrace": None}), "Authentication failed."),
     (answer(json={"status": 400, "message": "line\r\nclientRequestId: 1"}), "line clientRequestId: 1"),
     (answer(json={}), ""),
-    (answer(json=[1]), "[1]"),
+    (answer(json=[1]), ""),
+    (
+        answer(json={"Message": "An error has occurred.", "ExceptionMessage": "BOX API can't be used"}),
+        "BOX API can't be used",
+    ),
+    (answer(json={"error": {"message": {"lang": "de-DE", "value": "Zugriff verweigert."}}}), "Zugriff verweigert."),
+    (answer(json={"error": {"innererror": "text", "message": "M"}}), "M"),
+    (answer(json={"odata.error": {"code": "", "message": {"lang": "en-US", "value": "V"}}}), "V"),
+    (answer(json={"error": {"code": "", "message": ""}}), ""),
+    (answer(json={"error": None}), ""),
+    (answer(body=b"\xff\xfe\x00"), "\ufffd\ufffd"),
+    (answer(json={"error": {"message": "two\u202e\x00words"}}), "two words"),
+    (answer(json={"error": {"message": {"a": 1}, "code": 5}}), ""),
     (answer(body="<html><style>p{}</style><b>502</b> Bad\nGateway</html>"), "502 Bad Gateway"),
     (answer(), ""),
 ]
@@ -66,19 +82,31 @@ def test_a_long_text_is_cut():
 
 @pytest.mark.parametrize(
     ("response", "expected"),
-    [(not_found(), True), (odata_error("EXECUTION DETAILS WERE NOT FOUND", 404), True), (odata_error("other"), False),
-     (answer(400), False), (answer(200, json={"value": "details were not found"}), False)],
-)  # fmt: skip
-def test_not_found(response, expected):
-    assert execution_not_found(response) is expected
-
-
-@pytest.mark.parametrize(
-    ("response", "expected"),
-    [(odata_error("InvokeAction - Model state is invalid."), True), (not_found(), False), (answer(400), False)],
+    [
+        (not_found(), True),
+        (odata_error("Der Ausführungsauftrag wurde nicht gefunden.", 404), True),
+        (odata_error("実行の詳細が見つかりませんでした"), True),
+        (odata_error("Execution details were not found", 403), False),
+        (answer(400), False),
+        (answer(400, body="<html>details were not found"), False),
+        (answer(404, json={"Message": "No HTTP resource was found that matches the request URI."}), False),
+        (answer(200, json={"value": "details were not found"}), False),
+    ],
 )
-def test_parameters_refused(response, expected):
-    assert parameters_refused(response) is expected
+def test_a_denial_is_told_by_its_envelope_in_any_language(response, expected):
+    assert execution_denied(response) is expected
+
+
+INSIDE = [
+    {"error": {"message": "m", "innererror": {"message": "The batch service is being restarted."}}},
+    {"odata.error": {"message": {"value": "The batch service"}}},
+]
+
+
+@pytest.mark.parametrize("response", [answer(json=body) for body in INSIDE])
+def test_an_error_inside_of_a_success_keeps_its_words(response):
+    with pytest.raises(ProtocolError, match="Op: Dynamics 365 answered an error: The batch service"):
+        value_of("Op", response)
 
 
 REFUSALS = [
@@ -86,8 +114,7 @@ REFUSALS = [
     (answer(401, json={"Message": "Authentication failed."}), errors.AuthenticationError, "Microsoft Entra ID applica"),
     (odata_error("no access", 403), errors.PermissionDeniedError, "Data management roles.* no access"),
     (answer(403), errors.PermissionDeniedError, "nothing more"),
-    (odata_error("Data project X does not exist."), errors.DataProjectNotFoundError, "'Workers' does not exist"),
-    (odata_error("Definition group X not found"), errors.DataProjectNotFoundError, "a template is no project"),
+    (odata_error("Data project X does not exist."), errors.RequestRefusedError, "Data project X does not exist."),
     (answer(404), errors.ConfigurationError, "/namespaces/<guid>"),
     (odata_error("Model state is invalid"), errors.RequestRefusedError, "refused for 'Workers': Model state"),
     (answer(409), errors.RequestRefusedError, "gives no reason"),
@@ -106,3 +133,25 @@ def test_a_refusal_is_one_clear_sentence(response, kind, words):
 
 def test_a_refusal_about_nothing_in_particular():
     assert "Op was refused: Dynamics 365 gives no reason" in str(refusal("Op", answer(400)))
+
+
+NODES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(
+            st.sampled_from(["error", "innererror", "message", "value", "Message", "code"]) | st.text(), inner
+        )
+    ),
+)
+
+
+@given(NODES | st.binary())
+def test_no_answer_is_a_crash(content):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    response = answer(400, body=body)
+    assert isinstance(error_text(response), str)
+    assert str(refusal("Op", response, "x"))
+    assert execution_denied(response) in {True, False}
+    with contextlib.suppress(ProtocolError):
+        value_of("Op", answer(200, body=body))

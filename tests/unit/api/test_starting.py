@@ -11,6 +11,7 @@ from talent_dmf.api.dmf.models import ExportRequest, StartedExport
 from talent_dmf.api.dmf.starting import MAX_EXECUTIONS, StartPolicy, start_export
 from talent_dmf.api.retrying import RetryPolicy
 
+PROJECT = {"Name": "Export Workers"}
 REQUEST = ExportRequest("Export Workers", "workers", "USMF", "e-1")
 POLICY = StartPolicy(search_seconds=6, search_interval_seconds=3, appear_seconds=0)
 RESET = errors.TransportError("the connection broke")
@@ -97,14 +98,13 @@ def test_what_was_never_sent_is_not_looked_for():
 def test_an_id_that_is_said_to_be_taken_is_not_believed_in_unseen():
     taken = odata_error("Execution ID already exists")
     assert play(start_export(REQUEST, POLICY), [*FREE, taken, value("NotRun")]).result == StartedExport("e-1", True)
-    played = play(start_export(REQUEST, POLICY), [*FREE, taken, not_found(), rows()])
+    played = play(start_export(REQUEST, POLICY), [*FREE, taken, not_found(), rows(), rows({"Name": "EXPORT WORKERS "})])
     assert type(played.error) is errors.RequestRefusedError
 
 
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (odata_error("Data project Export Workers does not exist."), errors.DataProjectNotFoundError),
         (answer(403), errors.PermissionDeniedError),
         (answer(302), errors.ProtocolError),
     ],
@@ -113,7 +113,49 @@ def test_a_refusal_is_not_looked_for(response, kind):
     assert type(play(start_export(REQUEST, POLICY), [*FREE, response]).error) is kind
 
 
-@pytest.mark.parametrize(("seen", "adopted"), [([not_found(), rows()], False), ([value("Executing")], True)])
+@pytest.mark.parametrize("words", ["Data project X does not exist.", "Das Datenprojekt X ist nicht vorhanden.", ""])
+@pytest.mark.parametrize(
+    ("projects", "kind"),
+    [
+        (rows(), errors.DataProjectNotFoundError),
+        (rows({"Name": "Another"}), errors.DataProjectNotFoundError),
+        (rows({"Name": "Export Workers"}), errors.RequestRefusedError),
+        (answer(403), errors.RequestRefusedError),
+        (odata_error("no such property"), errors.RequestRefusedError),
+        (answer(501), errors.RequestRefusedError),
+    ],
+)
+def test_a_missing_data_project_is_told_in_any_language(words, projects, kind):
+    played = play(start_export(REQUEST, POLICY), [*FREE, odata_error(words), not_found(), rows(), projects])
+    assert type(played.error) is kind
+    assert played.error.status_code == 400
+
+
+UNPUBLISHED = [
+    answer(404, json={"Message": "No HTTP resource was found that matches the request URI."}),
+    answer(403, json={"Message": "Access denied"}),
+    odata_error("Could not find a property named 'JobId' on type 'DataManagementExecutionJobDetail'."),
+    answer(501),
+    answer(200, body="<html>"),
+]
+
+
+@pytest.mark.parametrize("history", UNPUBLISHED, ids=lambda history: str(history.status))
+def test_an_older_platform_that_publishes_no_job_history_exports_all_the_same(history):
+    played = play(start_export(REQUEST, POLICY), [not_found(), history, history, value("e-1")])
+    assert played.result == StartedExport("e-1", adopted=False)
+    assert len(played.notes) == 2
+    assert all("the job goes on without" in note for note in played.notes)
+
+
+def test_a_job_history_that_is_silent_protects_all_the_same():
+    silent = errors.TransportError("no answer came in time")
+    assert play(start_export(REQUEST, POLICY), [not_found(), rows(), silent]).error is silent
+
+
+@pytest.mark.parametrize(
+    ("seen", "adopted"), [([not_found(), rows(), rows(PROJECT)], False), ([value("Executing")], True)]
+)
 def test_an_unclear_refusal_is_compared_with_what_exists(seen, adopted):
     refused = odata_error("Export to package failed for definition group: X")
     played = play(start_export(REQUEST, POLICY), [*FREE, refused, *seen])
@@ -123,7 +165,7 @@ def test_an_unclear_refusal_is_compared_with_what_exists(seen, adopted):
         assert type(played.error) is errors.RequestRefusedError
 
 
-OTHER = {"JobId": "other", "StagingStatus": "Executing"}
+OTHER: dict[str, str] = {"JobId": "other", "StagingStatus": "Executing"}
 
 
 @pytest.mark.parametrize(

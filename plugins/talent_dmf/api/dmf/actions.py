@@ -7,21 +7,26 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from talent_dmf.api.addresses import PAGE_HOSTS, link_for_people
+from talent_dmf.api.addresses import PAGE_HOSTS, link_for_people, parse_address
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.dmf.odata import (
-    execution_not_found,
-    parameters_refused,
+    execution_denied,
     refusal,
     value_of,
 )
 from talent_dmf.api.dmf.status import DmfExecutionStatus
-from talent_dmf.api.errors import ProtocolError
+from talent_dmf.api.errors import DataProjectNotFoundError, ProtocolError, RequestRefusedError, TalentDmfError
+from talent_dmf.api.paging import read_list
 from talent_dmf.api.parsing import read_json, whole_number
 from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.steps import Request, Response, Steps, send
+from talent_dmf.api.steps import Request, Response, Steps, informing, send
 
 _SET = "data/DataManagementDefinitionGroups"
+# Bounds of what is told of a bad end; the first messages tell as much as all.
+_MAX_MESSAGES_CHARACTERS = 4 * 1024 * 1024
+_MAX_MESSAGES = 20_000
+_MAX_PIECE = 8_000
+_MAX_LABEL = 2_000
 ZERO_GUID = "00000000-0000-0000-0000-000000000000"
 # ExportToPackage may block while the export runs for up to an hour
 # (docs/wire/dmf-package-api.md#starting-may-take-long). We do not hang on it: after this silence the execution is
@@ -60,7 +65,7 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
     :returns: the id under which the service runs it; ``None`` if it answered none (an all-zero GUID means that the
         request was not accepted, as Microsoft's own sample tests).
     :raises TransportError: with its fate unknown; look for the id before anything else.
-    :raises DataProjectNotFoundError: no such project.
+    :raises RequestRefusedError: see :func:`why_refused`.
     """
     name = "ExportToPackage"
     body = {
@@ -75,6 +80,24 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
     if not isinstance(value, str) or not value.strip() or value.strip() == ZERO_GUID:
         return None
     return value.strip()
+
+
+def why_refused(name: str, refused: RequestRefusedError) -> Steps[RequestRefusedError]:
+    """The error for an export that was refused: why, the service says in its user's language only, but whether there is
+    such a data project it can be asked.
+
+    :param name: the data project's name.
+    :param refused: the refusal.
+    """
+    if (yield from data_project_exists(name)) is not False:
+        return refused
+    return DataProjectNotFoundError(
+        f"The data project {name!r} does not exist in this environment. Create it as an export project under Data "
+        "management, or correct the name; a template is no project.",
+        status_code=refused.status_code,
+        request_ids=refused.request_ids,
+        detail=refused.detail,
+    )
 
 
 def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
@@ -96,16 +119,16 @@ def ask_execution(execution_id: str) -> Steps[tuple[DmfExecutionStatus | None, b
     """
     name = "GetExecutionSummaryStatus"
     response = yield from _action(name, {"executionId": execution_id})
-    if execution_not_found(response):
+    if execution_denied(response):
         return None, True
-    if response.status == 400 and not parameters_refused(response):
+    if response.status == 400:
         return None, False
     value = _value(name, response, execution_id)
     status = DmfExecutionStatus.parse(value)
     if status is None:
         raise ProtocolError(
-            f"{name} answered the status {value!r} for execution {execution_id}, which this release does not know. "
-            "Please report it with the request ids.",
+            f"{name} answered the status {str(value)[:100]!r} for execution {execution_id}, which this release does "
+            "not know. Please report it with the request ids.",
             status_code=response.status,
             request_ids=response.request_ids,
         )
@@ -120,13 +143,13 @@ def exported_package_url(execution_id: str) -> Steps[SecretUrl | None]:
     """
     name = "GetExportedPackageUrl"
     response = yield from _action(name, {"executionId": execution_id})
-    if response.status == 400 and not parameters_refused(response):
+    if response.status == 400:
         return None
     value = _value(name, response, execution_id)
     if not isinstance(value, str) or not value.strip():
         return None
     value = value.strip()
-    if not value.lower().startswith(("https://", "http://")):
+    if parse_address(value) is None:
         raise ProtocolError(
             f"{name} answered something that is not a URL for execution {execution_id}. Please report it.",
             request_ids=response.request_ids,
@@ -143,20 +166,36 @@ def execution_errors(execution_id: str) -> Steps[list[ExecutionErrorRow]]:
 
 def execution_page_url(execution_id: str) -> Steps[str | None]:
     """The address of the execution's page in Dynamics 365, for people; ``None`` if the service gives none, or one that
-    does not lead to Dynamics 365."""
-    response = yield from _action("GetExecutionSummaryPageUrl", {"executionId": execution_id})
-    value = value_of("GetExecutionSummaryPageUrl", response) if response.ok else None
-    return link_for_people(value, response.asked, PAGE_HOSTS)
+    does not lead to Dynamics 365. It only informs."""
+    return (yield from informing(ask_page_url(execution_id), None, "The job page's address"))
+
+
+def ask_page_url(execution_id: str) -> Steps[str | None]:
+    """As :func:`execution_page_url`.
+
+    :raises TalentDmfError: the service does not say.
+    """
+    name = "GetExecutionSummaryPageUrl"
+    response = yield from _action(name, {"executionId": execution_id})
+    return link_for_people(_value(name, response, execution_id), response.asked, PAGE_HOSTS)
 
 
 def entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:
-    """How each entity of an execution went."""
+    """How each entity of an execution went; nothing where the service does not say. It only informs."""
+    return (yield from informing(ask_entity_outcomes(execution_id), [], "The entities' outcomes"))
+
+
+def ask_entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:
+    """How each entity of an execution went.
+
+    :raises TalentDmfError: the service does not say.
+    """
     rows = yield from _job_details("JobId", execution_id)
     return [
         EntityOutcome(
-            entity_name=str(row.get("EntityName") or ""),
-            staging_status=str(row.get("StagingStatus") or ""),
-            target_status=str(row.get("TargetStatus") or ""),
+            entity_name=_text(row.get("EntityName")),
+            staging_status=_text(row.get("StagingStatus")),
+            target_status=_text(row.get("TargetStatus")),
             rows=_rows_of(row),
         )
         for row in rows
@@ -164,19 +203,26 @@ def entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:
 
 
 def execution_is_listed(execution_id: str) -> Steps[bool]:
-    """Whether the job history lists an execution, even if the status call does not know it yet."""
-    rows = yield from _job_details("JobId", execution_id)
+    """Whether the job history lists an execution, even if the status call does not know it yet. Older platforms do not
+    publish the history (AXI#33): then the status call is all there is to ask."""
+    rows = yield from informing(_job_details("JobId", execution_id), [], "The job history", unless_refused=True)
     return bool(rows)
 
 
 def executions_that_look_running(definition_group_id: str) -> Steps[list[str]]:
-    """Ids of executions of a data project whose details look unfinished, each once.
+    """Ids of executions of a data project whose details look unfinished, each once; none where the service does not
+    publish them.
 
     Only a hint: ask each one's status. An execution that broke off may keep such details for ever.
 
     :param definition_group_id: name of the data project.
     """
-    rows = yield from _job_details("DefinitionGroupId", definition_group_id)
+    rows = yield from informing(
+        _job_details("DefinitionGroupId", definition_group_id),
+        [],
+        "Whether other executions are running",
+        unless_refused=True,
+    )
     running: dict[str, None] = {}
     for row in rows:
         words = [DmfExecutionStatus.parse(row.get(key)) for key in ("StagingStatus", "TargetStatus")]
@@ -186,21 +232,55 @@ def executions_that_look_running(definition_group_id: str) -> Steps[list[str]]:
 
 
 def data_projects() -> Steps[list[str]]:
-    """Names of the data projects that can be read."""
-    operation = "DataManagementDefinitionGroups"
-    response = yield from send(Request("GET", f"{_SET}?$select=Name&cross-company=true", operation=operation))
-    rows = _value(operation, response, "")
-    return [str(row.get("Name")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    """Names of the data projects that can be read.
+
+    :raises TalentDmfError: the service does not say.
+    """
+    rows = yield from _entity_set(f"{_SET}?$select=Name&cross-company=true", "DataManagementDefinitionGroups")
+    return [name for row in rows if (name := _text(row.get("Name")))]
+
+
+def data_project_exists(name: str) -> Steps[bool | None]:
+    """Whether there is a data project of a name; ``None`` where the service does not say. It only informs.
+
+    :param name: the project's name.
+    """
+    url = _rows_url("DataManagementDefinitionGroups", "Name", name)
+    asked: Steps[list[dict[str, Any]] | None] = _entity_set(url, "DataManagementDefinitionGroups")
+    rows = yield from informing(asked, None, "Whether the data project exists")
+    if rows is None:
+        return None
+    return any(_same(_text(row.get("Name")), name) for row in rows)
 
 
 def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:
     operation = "DataManagementExecutionJobDetails"
-    response = yield from send(Request("GET", _rows_url(operation, key, value), operation=operation))
-    if response.status == 404:
-        # Stand-alone Talent may not publish this entity set: then the status call is all there is to ask.
-        return []
-    rows = _value(operation, response, value)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    rows = yield from _entity_set(_rows_url(operation, key, value), operation)
+    # A service that overlooks the filter, or a page of it, must not mix the rows of another execution into these.
+    return [row for row in rows if key not in row or _same(_text(row[key]), value)]
+
+
+def _entity_set(url: str, operation: str) -> Steps[list[dict[str, Any]]]:
+    def refuse(response: Response) -> TalentDmfError:
+        if not response.ok:
+            return refusal(operation, response)
+        value_of(operation, response)
+        return ProtocolError(
+            f"{operation}: the environment answered no list. Please report it.",
+            status_code=response.status,
+            request_ids=response.request_ids,
+        )
+
+    return (yield from read_list(url, operation, refuse))
+
+
+def _text(raw: object) -> str:
+    return "" if raw is None or isinstance(raw, dict | list) else str(raw)[:_MAX_LABEL]
+
+
+def _same(one: str, other: str) -> bool:
+    # SQL Server compares without case and without blanks at the end.
+    return one.strip().casefold() == other.strip().casefold()
 
 
 def _rows_url(entity_set: str, key: str, value: str) -> str:
@@ -231,7 +311,7 @@ def parse_error_rows(raw: str) -> list[ExecutionErrorRow]:
 
     :param raw: the ``value`` of the answer.
     """
-    text = raw.strip()
+    text = raw[:_MAX_MESSAGES_CHARACTERS].strip()
     if not text or text == "[]":
         return []
     try:
@@ -240,16 +320,13 @@ def parse_error_rows(raw: str) -> list[ExecutionErrorRow]:
         rows = None
     if isinstance(rows, list):
         return [
-            ExecutionErrorRow(
-                str(row.get("RecordId") or "").strip(),
-                str(row.get("Field") or "").strip(),
-                str(row.get("ErrorMessage") or "").strip(),
-            )
-            for row in rows
+            ExecutionErrorRow(*(_text(row.get(key)).strip() for key in ("RecordId", "Field", "ErrorMessage")))
+            for row in rows[:_MAX_MESSAGES]
             if isinstance(row, dict)
         ]
     found = []
-    for piece in _BETWEEN_RECORDS.split(text.strip("[] \r\n\t")):
+    for piece in _BETWEEN_RECORDS.split(text.strip("[] \r\n\t"), maxsplit=_MAX_MESSAGES)[:_MAX_MESSAGES]:
+        piece = piece[:_MAX_PIECE]
         match = _RECORD.search(piece.strip().removeprefix("{"))
         if match:
             found.append(ExecutionErrorRow(match["record"].strip(), match["field"].strip(), match["message"].strip()))

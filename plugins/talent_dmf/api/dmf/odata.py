@@ -7,12 +7,12 @@ docs/wire/dmf-package-api.md#error-bodies.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
-    DataProjectNotFoundError,
     PermissionDeniedError,
     ProtocolError,
     RequestRefusedError,
@@ -21,10 +21,10 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.steps import Response
 
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S | re.I)
-_PROJECT_MISSING = re.compile(
-    r"data project\b.*\bdoes not exist|definition group\b.*\b(not exist|not found)", re.I | re.S
-)
+# The service's own prefix in front of every action's message; what follows is the message.
 _ACTION_PREFIX = re.compile(r"^Exception occurred while executing action \S+ on Entity \w+:\s*", re.I)
+_INNER = ("innererror", "innerError", "internalexception")
+_MAX_DEPTH = 8
 
 
 def value_of(operation: str, response: Response) -> Any:
@@ -45,6 +45,14 @@ def value_of(operation: str, response: Response) -> Any:
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
         )
+    if "value" not in body and _error_of(body) is not None:
+        # An error in the clothes of a success (OData writes it where the answer had begun already).
+        raise ProtocolError(
+            f"{operation}: Dynamics 365 answered an error: {error_text(response) or 'it gives no reason'}",
+            status_code=response.status,
+            request_ids=response.request_ids,
+            detail=response.body[:2000].decode("utf-8", "replace"),
+        )
     value = body.get("value")
     while isinstance(value, dict) and "value" in value:
         value = value["value"]
@@ -52,34 +60,60 @@ def value_of(operation: str, response: Response) -> Any:
 
 
 def error_text(response: Response) -> str:
-    """The most telling sentence of a refusal, in the service's own words.
+    """The most telling sentence of a refusal, in the service's own words and language: for people, never to decide by.
 
     :param response: any answer.
     """
     body = response.json()
     if isinstance(body, dict):
-        error = body.get("error")
-        if isinstance(error, dict):
-            inner = error.get("innererror") or error.get("innerError") or {}
-            nested = inner.get("internalexception") if isinstance(inner, dict) else None
-            found = [source.get("message") for source in (nested, inner, error) if isinstance(source, dict)]
-            text = next((str(message) for message in found if message), str(error.get("code") or ""))
-        else:
-            text = str(body.get("Message") or body.get("message") or error or "")
-    else:
+        text = _said(body)
+    elif body is None:
         text = _TAG.sub(" ", response.body[:4000].decode("utf-8", "replace"))
-    return _ACTION_PREFIX.sub("", " ".join(text.split()))[:1000]
+    else:
+        text = body if isinstance(body, str) else ""
+    printable = "".join(character if character.isprintable() else " " for character in text[:4000])
+    return _ACTION_PREFIX.sub("", " ".join(printable.split()))[:1000]
 
 
-def execution_not_found(response: Response) -> bool:
-    """Whether an answer says that the execution is not known (yet): docs/wire/dmf-package-api.md#not-found-at-first."""
-    return response.status in {400, 404} and "details were not found" in error_text(response).lower()
+def _error_of(body: Mapping[str, Any]) -> Any:
+    return body.get("error") or body.get("odata.error")
 
 
-def parameters_refused(response: Response) -> bool:
-    """Whether an answer says that the request's own parameters are wrong
-    (docs/wire/dmf-package-api.md#all-five-parameters): our fault, which no patience mends."""
-    return response.status == 400 and "model state is invalid" in error_text(response).lower()
+def _said(body: Mapping[str, Any]) -> str:
+    error = _error_of(body)
+    if isinstance(error, str):
+        return error
+    if not isinstance(error, dict):
+        return _message(body, "ExceptionMessage", "Message", "message")
+    found, node = "", error
+    for _ in range(_MAX_DEPTH):
+        found = _message(node, "message") or found
+        inner = next((node[name] for name in _INNER if isinstance(node.get(name), dict)), None)
+        if inner is None:
+            break
+        node = inner
+    return found or _message(error, "code")
+
+
+def _message(node: Mapping[str, Any], *names: str) -> str:
+    for name in names:
+        said = node.get(name)
+        # OData of version 3 gives the language with the text.
+        text = said.get("value") if isinstance(said, dict) else said
+        if isinstance(text, str) and text.strip():
+            return text
+    return ""
+
+
+def execution_denied(response: Response) -> bool:
+    """Whether the service itself says that it has no such execution (yet): a refusal in the envelope of an action. What
+    its words are depends on the language of the application's user; a bare 400 or a gateway's page denies nothing
+    (docs/wire/dmf-package-api.md#error-bodies, A).
+
+    :param response: the answer to a status call.
+    """
+    body = response.json()
+    return response.status in {400, 404} and isinstance(body, dict) and isinstance(body.get("error"), dict)
 
 
 def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfError:
@@ -112,12 +146,6 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
         return PermissionDeniedError(
             f"{operation}: the application's user in Dynamics 365 may not do this. Give it the Data management roles, "
             f"and access to the data project and the legal entity. Dynamics 365 says: {said or 'nothing more'}",
-            **facts,
-        )
-    if _PROJECT_MISSING.search(said):
-        return DataProjectNotFoundError(
-            f"The data project {subject!r} does not exist in this environment. Create it as an export project under "
-            "Data management, or correct the name; a template is no project.",
             **facts,
         )
     if response.status == 404:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from talent_dmf.api.choices import PartialSuccess
-from talent_dmf.api.dmf.actions import entity_outcomes, execution_errors, execution_page_url
+from talent_dmf.api.dmf.actions import ask_entity_outcomes, ask_page_url, execution_errors
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import (
@@ -24,7 +24,7 @@ from talent_dmf.api.errors import (
     TalentDmfError,
 )
 from talent_dmf.api.redaction import redact
-from talent_dmf.api.steps import Steps, overheard
+from talent_dmf.api.steps import Steps, collecting_request_ids
 
 # An apostrophe inside a word quotes nothing.
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
@@ -95,16 +95,16 @@ def export_report(execution_id: str) -> Steps[ExportReport]:
     subject = "The entities' outcomes"
     try:
         try:
-            entities = yield from overheard(entity_outcomes(execution_id), request_ids)
+            entities = yield from collecting_request_ids(ask_entity_outcomes(execution_id), request_ids)
         except _REFUSALS as error:
             gaps.append(f"{subject} could not be read: {error.message}")
         subject = "The error messages"
         try:
-            errors = yield from overheard(execution_errors(execution_id), request_ids)
+            errors = yield from collecting_request_ids(execution_errors(execution_id), request_ids)
         except _REFUSALS as error:
             gaps.append(f"{subject} could not be read: {error.message}")
         subject = "The job page's address"
-        page_url = yield from execution_page_url(execution_id)
+        page_url = yield from ask_page_url(execution_id)
     except TalentDmfError as error:
         gaps.append(f"{subject} could not be read: {error.message}")
     return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps), request_ids)

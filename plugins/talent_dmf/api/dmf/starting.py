@@ -20,12 +20,12 @@ from talent_dmf.api.dmf.actions import (
     execution_status,
     executions_that_look_running,
     export_to_package,
+    why_refused,
 )
 from talent_dmf.api.dmf.execution_ids import successor
 from talent_dmf.api.dmf.models import ExportRequest, StartedExport
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import (
-    DataProjectNotFoundError,
     ExportBusyError,
     ExportFailedError,
     NotYetItsTurnError,
@@ -129,11 +129,9 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
     except RequestRefusedError as refused:
         # How the service refuses an id that is in use is not documented
         # (docs/wire/dmf-package-api.md#ids-that-are-in-use), so ask for it.
-        if isinstance(refused, DataProjectNotFoundError):
-            raise
         patience = policy if policy.tried_before else replace(policy, search_seconds=0.0)
         if not (yield from _search(request.execution_id, patience)):
-            raise
+            raise (yield from why_refused(request.definition_group_id, refused)) from None
         return StartedExport(request.execution_id, adopted=True)
     if answered is None:
         # No id in the answer: Microsoft's sample takes that for "not accepted". Look before believing it.

@@ -1,0 +1,62 @@
+"""Reading a list to its last page, whichever service gives it (R18): the first page is not everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from talent_dmf.api.addresses import same_list
+from talent_dmf.api.errors import ProtocolError, TalentDmfError
+from talent_dmf.api.steps import Request, Response, Steps, send
+
+NEXT_LINK = "@odata.nextLink"
+# A folder of 200 items a page, a job history of 10,000 rows a page: far beyond what any of them holds.
+MAX_PAGES = 1000
+MAX_ROWS = 200_000
+Row: TypeAlias = dict[str, Any]
+
+
+def read_list(
+    url: str,
+    operation: str,
+    refuse: Callable[[Response], TalentDmfError],
+    *,
+    belongs: Callable[[str, str], bool] = same_list,
+) -> Steps[list[Row]]:
+    """All rows of a list.
+
+    Each next page must belong to the list that was asked for, and none comes twice. What is no row is passed over.
+
+    :param url: the list, as the driver joins it to its base URL.
+    :param operation: the request in words.
+    :param refuse: the error for an answer that is no page.
+    :param belongs: whether an address is that of a further page of the list at another address.
+    :raises ProtocolError: the list does not end within 1,000 pages and 200,000 rows, or leads elsewhere.
+    :raises TalentDmfError: what ``refuse`` makes of an answer.
+    """
+    rows: list[Row] = []
+    seen = {url}
+    first = ""
+    for _ in range(MAX_PAGES):
+        response = yield from send(Request("GET", url, operation=operation))
+        page = response.json() if response.ok else None
+        if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+            raise refuse(response)
+        first = first or response.asked
+        rows += [row for row in page["value"] if isinstance(row, dict)]
+        following = page.get(NEXT_LINK)
+        if not following:
+            return rows
+        if len(rows) > MAX_ROWS:
+            break
+        if not isinstance(following, str) or following in seen or (first and not belongs(first, following)):
+            raise ProtocolError(
+                f"{operation}: the service names a next page that does not belong to the list that was asked for; the "
+                "list is not complete. Please report it.",
+                request_ids=response.request_ids,
+            )
+        seen.add(following)
+        url = following
+    raise ProtocolError(
+        f"{operation}: the list does not end within {MAX_PAGES:,} pages and {MAX_ROWS:,} rows; it was not read further."
+    )
