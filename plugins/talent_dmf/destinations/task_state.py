@@ -6,6 +6,7 @@ fails is reported in the log and otherwise passed over.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 
@@ -19,6 +20,9 @@ class TaskState:
 
     def __init__(self, store: Any, name: str, log: Any) -> None:
         self._store, self._name, self._log = store, name, log
+        self._lock = threading.Lock()
+        self._waiting: dict[str, Any] = {}
+        self._writer: threading.Thread | None = None
 
     def load(self, slot: str) -> Any:
         """What an earlier try left, or ``None``.
@@ -27,6 +31,7 @@ class TaskState:
         """
         if self._store is None:
             return None
+        self.settle()
         try:
             return self._store.get(self._key(slot))
         except Exception as error:  # noqa: BLE001 - see the module
@@ -39,6 +44,46 @@ class TaskState:
         :param slot: as for :meth:`load`.
         :param value: as JSON knows it.
         """
+        with self._lock:
+            self._waiting.pop(slot, None)
+        self.settle()
+        self._write(slot, value)
+
+    def save_beside(self, slot: str, value: Any) -> None:
+        """Keep this as :meth:`save` does, but let nobody wait for it: of several in a row only the last may be kept.
+
+        The store is behind Airflow's API server, and a request to one that is away takes minutes. A transfer must not
+        stand still meanwhile.
+
+        :param slot: as for :meth:`load`.
+        :param value: as JSON knows it.
+        """
+        with self._lock:
+            self._waiting[slot] = value
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write_waiting, name="task state", daemon=True)
+                self._writer.start()
+
+    def settle(self, timeout_seconds: float | None = None) -> None:
+        """Return once what was saved beside is kept.
+
+        :param timeout_seconds: how long to wait at most; without end when omitted.
+        """
+        with self._lock:
+            writer = self._writer
+        if writer is not None:
+            writer.join(timeout_seconds)
+
+    def _write_waiting(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._writer = None
+                    return
+                slot, value = self._waiting.popitem()
+            self._write(slot, value)
+
+    def _write(self, slot: str, value: Any) -> None:
         if self._store is None:
             return
         try:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from talent_dmf.api.choices import ConflictBehavior
     from talent_dmf.destinations.base import DestinationFolder
     from talent_dmf.destinations.onedrive.session_store import SessionStore
+    from talent_dmf.destinations.task_state import TaskState
     from talent_dmf.hooks.onedrive import OneDriveHook
 
 _SESSION_KEY = "upload_session"
+_SETTLE_SECONDS = 30.0
 
 
 class TalentDmfToOneDriveOperator(SavePackageOperator):
@@ -85,25 +87,30 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         """The folder in the drive that is meant."""
         from talent_dmf.destinations.onedrive.folder import OneDriveFolder
         from talent_dmf.destinations.progress import ProgressLog
+        from talent_dmf.destinations.task_state import TaskState
         from talent_dmf.hooks.onedrive import OneDriveHook
 
         graph = OneDriveHook(self.onedrive_conn_id)
         chosen = {name: getattr(self, name) for name in ("drive_id", "user", "site", "group", "library")}
-        yield OneDriveFolder(
-            graph,
-            graph.resolve_drive(graph.target(**chosen)),
-            self.folder or "",
-            cast("ConflictBehavior", self.conflict_behavior),
-            stores=lambda slot: self._session_store(context, graph, slot),
-            sha256=self.receipt,
-            progress=ProgressLog(self.log),
-            last_try=context["ti"].try_number > context["ti"].max_tries,
-        )
+        state = TaskState(context.get("task_state_store"), _SESSION_KEY, self.log)
+        try:
+            yield OneDriveFolder(
+                graph,
+                graph.resolve_drive(graph.target(**chosen)),
+                self.folder or "",
+                cast("ConflictBehavior", self.conflict_behavior),
+                stores=lambda slot: self._session_store(context, graph, state, slot),
+                sha256=self.receipt,
+                progress=ProgressLog(self.log),
+                last_try=context["ti"].try_number > context["ti"].max_tries,
+            )
+        finally:
+            # A try that failed has just left its place for the next one.
+            state.settle(_SETTLE_SECONDS)
 
-    def _session_store(self, context: Context, graph: OneDriveHook, slot: str) -> SessionStore | None:
+    def _session_store(self, context: Context, graph: OneDriveHook, state: TaskState, slot: str) -> SessionStore | None:
         from talent_dmf.auth.sealing import Sealer
         from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
-        from talent_dmf.destinations.task_state import TaskState
 
         secret = graph.settings.identity.sealing_secret
         if not secret:
@@ -111,6 +118,5 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
             return None
         if context.get("task_state_store") is None:
             return None
-        state = TaskState(context["task_state_store"], _SESSION_KEY, self.log)
         sealer = Sealer(secret, f"{self.onedrive_conn_id}/{self.dag_id}/{self.task_id}")
         return SealedSessionStore(state, slot, sealer)

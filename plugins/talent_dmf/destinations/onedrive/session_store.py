@@ -66,8 +66,12 @@ class SealedSessionStore:
             return None
 
     def save(self, record: UploadRecord) -> None:
-        """Keep this for the next try."""
-        self._state.save(self._slot, self._sealer.seal(json.dumps(record.to_json(), separators=(",", ":"))))
+        """Keep this for the next try; while bytes are still to be moved, without holding them up."""
+        sealed = self._sealer.seal(json.dumps(record.to_json(), separators=(",", ":")))
+        if record.item_id or record.unverified_id:
+            self._state.save(self._slot, sealed)
+        else:
+            self._state.save_beside(self._slot, sealed)
 
     def clear(self) -> None:
         """Forget it."""
