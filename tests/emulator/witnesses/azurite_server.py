@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
 import re
 import secrets
@@ -15,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from azure.storage.blob import BlobServiceClient, generate_blob_sas
+from tests.emulator.witnesses.npm import install
 
 ACCOUNT, CONTAINER = "exports", "temporary-file"
 _MANIFESTS = Path(__file__).with_name("azurite")
@@ -73,43 +72,13 @@ def azurite(cache: Path) -> Iterator[Azurite]:
 
     :param cache: folder that keeps the installation; filled when it is used for the first time.
     """
-    program = _install(cache)
+    modules = install(_MANIFESTS, cache, "Our reader and our Blob stand-in cannot be compared with Azurite.")
+    program = modules / "azurite" / "dist" / "src" / "blob" / "main.js"
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     with _running(program, key) as url:
         started = Azurite(url, key)
         started.create_container()
         yield started
-
-
-def _install(folder: Path) -> Path:
-    """Install the pinned version into a folder, once, and return its program."""
-    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        _unavailable("Node.js and npm are not installed; Debian: apt-get install nodejs npm.")
-    # Two workers of pytest-xdist may come here at once.
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = (_MANIFESTS / "package-lock.json").read_bytes()
-        installed = folder / "installed"
-        if not program.exists() or not installed.exists() or installed.read_bytes() != wanted:
-            installed.unlink(missing_ok=True)
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(_MANIFESTS / name, folder / name)
-            command = [npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                _unavailable(f"npm could not install Azurite: {done.stderr.strip()[-300:]}")
-            installed.write_bytes(wanted)
-    return program
-
-
-def _unavailable(reason: str) -> NoReturn:
-    """Fail where nobody would read that a test was skipped; skip at a developer's machine."""
-    message = f"Our reader and our Blob stand-in cannot be compared with Azurite. {reason}"
-    if os.environ.get("CI"):
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
 
 
 @contextmanager
