@@ -173,7 +173,7 @@ def test_what_has_not_changed_is_not_sent_again(simple: Server) -> None:
 
 
 def test_a_database_that_fails_ends_in_one_sentence_and_a_number_for_the_log(simple: Server) -> None:
-    with closing(sqlite3.connect(simple.site.database_path, timeout=60)) as database:
+    with closing(sqlite3.connect(simple.site.home / "airflow.db", timeout=60)) as database:
         database.execute("alter table dag_tag rename to dag_tag_away")
         try:
             answer = simple.get("/talent-exports/api/exports", "viewer")
