@@ -1,6 +1,6 @@
 # The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-unit test-system test-cluster test-matrix env lint requirements clean
+.PHONY: help setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -34,14 +34,19 @@ status: $(STAMP) ## Say whether the stack of `make up` runs
 	@$(BIN)/python -m local_stack status
 
 test: $(STAMP) ## Run all tests (minutes)
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster and not browser"
 	@$(BIN)/pytest -q -m system
+	@if [ -n "$$CI" ] || command -v chromium >/dev/null; then $(MAKE) test-browser; \
+	else echo "No tests in a browser: Chromium is missing (Debian: apt-get install chromium)."; fi
 
 test-unit: $(STAMP) ## Run the unit tests (seconds)
 	@$(BIN)/pytest -q tests/unit
 
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
+
+test-browser: $(STAMP) ## Run the tests that drive Chromium through Airflow's UI; pictures go to .local/browser
+	@$(BIN)/pytest -q -m browser tests/browser
 
 test-matrix: $(STAMP) ## Run unit and DAG tests on each Python of this machine, with the oldest and the newest Airflow
 	@sh .ci/matrix $(ROWS)
