@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import dmf_emulator
 from dmf_emulator import Emulator, EmulatorError, Scenario, Settings
 from dmf_emulator.faults import CATALOGUE
 from dmf_emulator.faults.fault_set import FaultSet
@@ -200,3 +201,22 @@ def test_impossible_scenarios_end_in_one_line(tmp_path: Path, text: str, message
     with pytest.raises(EmulatorError, match=re.escape(message)) as caught:
         Emulator(Settings(), Scenario.read(path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_readme_has_a_line_for_every_fault() -> None:
+    readme = (Path(dmf_emulator.__file__).parent / "README.md").read_text()
+    for fault in CATALOGUE:
+        modes = ", ".join(f"`{mode}`" for mode in fault.modes)
+        assert f"| `{fault.name}` | `{fault.alias}` | {fault.summary} | {modes} |" in readme
+
+
+def test_faults_compose_and_the_recorder_shows_them(wire: Wire) -> None:
+    faults = wire.emulator.faults
+    faults.add("other-language", language="de")
+    faults.add("dmf.F6", times=1)
+    refused = wire.export()
+    assert "aufgetreten" in refused.json()["error"]["innererror"]["message"]
+    faults.add("dmf.F1")
+    assert isinstance(wire.export().json()["value"], dict)
+    shown = [record.faults for record in wire.records(action="ExportToPackage")]
+    assert shown == [("dmf.F6", "dmf.F32"), ("dmf.F1",)]

@@ -46,6 +46,7 @@ class Mode:
     :param times: how often it fires by default; None for always.
     :param final_only: only for the last range of an upload.
     :param applies: a further condition, checked before a request is counted.
+    :param on_error_only: a `reply` is changed only when the service answered with an error.
     :param on_success: a `reply` is changed only when the service answered without error.
     """
 
@@ -56,6 +57,7 @@ class Mode:
     times: int | None = None
     final_only: bool = False
     on_success: bool = True
+    on_error_only: bool = False
     applies: Condition | None = None
     answer: AnswerEffect | None = None
     reply: ReplyEffect | None = None

@@ -296,7 +296,11 @@ DMF_FAULTS: tuple[FaultDefinition, ...] = (
         "docs/wire/dmf-package-api.md#language-of-messages",
         {
             "translated": Mode(
-                stage="reply", origins=("dmf", "entra", "graph", "sharepoint"), on_success=False, reply=translated,
+                stage="reply",
+                origins=("dmf", "entra", "graph", "sharepoint"),
+                on_success=False,
+                on_error_only=True,
+                reply=translated,
                 parameters={"language": Choice(LANGUAGES)},
             )
         },

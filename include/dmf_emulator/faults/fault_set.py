@@ -147,6 +147,8 @@ class FaultSet:
             mode = rule.mode
             if mode.stage != "reply" or (mode.on_success and response.status >= 400):
                 continue
+            if mode.on_error_only and response.status < 400:
+                continue
             if mode.reply is not None and rule.fires(exchange):
                 response = mode.reply(self._here, exchange, response, rule.parameters)
         return response
