@@ -36,6 +36,7 @@ from talent_dmf.api.naming.folder_urls import check_folder_url
 from talent_dmf.catalogue.destinations import destination_of, foreign_keys
 from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.catalogue.messages import MistakeError, checked, sentences
+from talent_dmf.catalogue.notify import DEFAULTS_FILE, Channels, known_keys, load_defaults, one_or_many
 from talent_dmf.catalogue.schedules import Pause, Promise, Schedule, TimeLimit
 
 DAG_ID_PREFIX = "talent_export_"
@@ -113,6 +114,7 @@ class ExportSpec(BaseModel):
     pool: Name = "default_pool"
     owner: str = Field("integration", min_length=1, max_length=500)
     tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    notify: Channels = ()
     talent_dmf_conn_id: Name = "talent_dmf_default"
     onedrive_conn_id: Name = "onedrive_default"
 
@@ -125,6 +127,11 @@ class ExportSpec(BaseModel):
     def drive_choice(self) -> dict[str, str]:
         """Whose drive, as arguments of the transfer operator; empty for the connection's own."""
         return self.drive.model_dump(exclude_none=True) if self.drive else {}
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _one_channel_or_many(cls, value: Any) -> Any:
+        return one_or_many(value)
 
     @field_validator("legal_entities", "tags", mode="before")
     @classmethod
@@ -207,10 +214,12 @@ class Catalogue:
 
     :param exports: the good ones, by name.
     :param problems: one error per file that cannot be used.
+    :param notify: who is told about all exports that do not name anybody themselves.
     """
 
     exports: tuple[ExportSpec, ...]
     problems: tuple[CatalogueError, ...]
+    notify: Channels = ()
 
 
 def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
@@ -223,22 +232,28 @@ def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
     problems: list[CatalogueError] = []
     if not folder.is_dir():
         problems.append(CatalogueError(f"The catalogue folder {shown(folder)} does not exist; create it."))
+    notify, problem = load_defaults(folder)
+    if problem is not None:
+        problems.append(problem)
     for path in sorted(folder.glob("*.y*ml")):
+        if path.name == DEFAULTS_FILE:
+            continue
         if only is not None and path.stem != only.removeprefix(DAG_ID_PREFIX):
             continue
         try:
-            exports.append(load_export(path))
+            exports.append(load_export(path, notify))
         except CatalogueError as error:
             problems.append(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file and no other
             problems.append(CatalogueError(f"{shown(path)}: cannot be used ({type(error).__name__}: {error})."))
-    return Catalogue(tuple(exports), tuple(problems))
+    return Catalogue(tuple(exports), tuple(problems), notify)
 
 
-def load_export(path: Path) -> ExportSpec:
+def load_export(path: Path, notify: Channels = ()) -> ExportSpec:
     """Read one export file.
 
     :param path: the file; its stem names the export.
+    :param notify: who is told, if the file does not say.
     :raises CatalogueError: one sentence per mistake, each with file and line.
     """
     file = LocatedYaml(path)
@@ -248,11 +263,13 @@ def load_export(path: Path) -> ExportSpec:
     if "name" in document:
         raise file.error(("name",), "`name` is not a key: the file's own name is the export's name")
     try:
-        return ExportSpec(name=path.stem, **document)
+        return ExportSpec(name=path.stem, **{"notify": notify, **document})
     except ValidationError as error:
         raise CatalogueError("\n".join(dict.fromkeys(sentences(file, error, _known_keys)))) from None
 
 
 def _known_keys(at: tuple[str | int, ...]) -> Iterable[str]:
+    if below := known_keys(at):
+        return below
     model: type[BaseModel] = DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec
     return (name for name in model.model_fields if name != "name")

@@ -11,6 +11,7 @@ from typing import Any
 
 from talent_dmf.api.errors import ConfigurationError, TalentDmfError
 from talent_dmf.catalogue.located_yaml import CatalogueError
+from talent_dmf.catalogue.notify import DEFAULTS_FILE
 from talent_dmf.catalogue.spec import ExportSpec, load_export
 from talent_dmf.cli.connections import connection_id
 from talent_dmf.cli.output import Output
@@ -43,7 +44,7 @@ def check(options: argparse.Namespace, output: Output) -> int:
 def _files(paths: list[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(path.rglob("*.y*ml"))
+            yield from sorted(file for file in path.rglob("*.y*ml") if file.name != DEFAULTS_FILE)
         elif path.is_file():
             yield path
         else:

@@ -45,6 +45,7 @@ _DESCRIPTIONS = {
     "pool": "Pool of the tasks.",
     "owner": "Owner of the DAG.",
     "tags": "Tags of the DAG: one, or a list of them.",
+    "notify": "Who is told when the export fails, is late, holds no rows or works again.",
     "talent_dmf_conn_id": "Connection to Dynamics 365.",
     "onedrive_conn_id": "Connection to Microsoft Graph.",
 }

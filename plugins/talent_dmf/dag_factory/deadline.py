@@ -12,6 +12,7 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from talent_dmf.api.durations import in_words
 from talent_dmf.catalogue.spec import ExportSpec
+from talent_dmf.dag_factory.alerts import channels
 from talent_dmf.notifications import report_missed_deadline
 
 
@@ -24,7 +25,10 @@ def deadline(spec: ExportSpec) -> DeadlineAlert:
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=_interval(spec.sla),
-        callback=AsyncCallback(report_missed_deadline, kwargs={"export": spec.name, "sla": in_words(spec.sla)}),
+        callback=AsyncCallback(
+            report_missed_deadline,
+            kwargs={"export": spec.name, "sla": in_words(spec.sla), "channels": channels(spec.notify)},
+        ),
     )
 
 

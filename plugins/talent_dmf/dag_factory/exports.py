@@ -13,12 +13,15 @@ from pathlib import Path
 from airflow.sdk import DAG, get_parsing_context
 
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
+from talent_dmf.catalogue.notify import DEFAULTS_FILE
 from talent_dmf.catalogue.spec import ExportSpec, load_catalogue
+from talent_dmf.dag_factory.alerts import channels, mistakes, when_recovered
 from talent_dmf.dag_factory.deadline import DagWithDeadline, deadline
 from talent_dmf.dag_factory.form import trigger_form
 from talent_dmf.dag_factory.page import page
 from talent_dmf.dag_factory.tasks import add_tasks, default_args
 from talent_dmf.dag_factory.timetable import timetable, when
+from talent_dmf.notifications.catalogue import tell_mistakes
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ def export_dag(spec: ExportSpec) -> DAG:
         params=trigger_form(spec),
         deadline=deadline(spec),
         default_args=default_args(spec),
+        **when_recovered(spec),
         # Airflow finds a DAG in the file that assigns it, and not what was only tried or is half made.
         auto_register=False,
     ) as dag:
@@ -71,10 +75,16 @@ def check_exports(folder: str | Path) -> None:
     """
     catalogue = load_catalogue(Path(folder))
     problems = [problem.message for problem in catalogue.problems]
+    # Those of all exports once, and not at each of them.
+    defaults = f"{shown(Path(folder) / DEFAULTS_FILE)}: "
+    problems += [defaults + mistake for mistake in mistakes(catalogue.notify)]
     for spec in catalogue.exports:
         try:
             export_dag(spec)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file
             problems.append(f"{shown(Path(folder) / spec.name)}.yaml: Airflow makes no DAG of it: {error}")
+        if spec.notify != catalogue.notify:
+            problems += [f"{shown(Path(folder) / spec.name)}.yaml: {mistake}" for mistake in mistakes(spec.notify)]
     if problems:
+        tell_mistakes(channels(catalogue.notify), problems, shown(Path(folder)))
         raise CatalogueError("\n".join(problems))

@@ -15,6 +15,7 @@ from talent_dmf.api.choices import LONGEST_TIME_LIMIT
 from talent_dmf.api.dmf.execution_ids import check_legal_entity
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
+from talent_dmf.dag_factory.alerts import when_empty, when_failed
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 
@@ -46,6 +47,7 @@ def default_args(spec: ExportSpec) -> dict[str, Any]:
         "retry_delay": spec.retry_delay,
         "retry_exponential_backoff": True,
         "max_retry_delay": spec.max_retry_delay,
+        **when_failed(spec),
     }
 
 
@@ -107,6 +109,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         deferrable=spec.deferrable,
         execution_timeout=LONGEST_TIME_LIMIT + _STARTING,
+        **when_empty(spec),
     )
     get_package_url = TalentDmfExportedPackageUrlOperator(
         task_id="get_package_url",
@@ -114,9 +117,8 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         execution_timeout=timedelta(minutes=20),
     )
-    save_package = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
     # What can be judged about saving is judged before the export is spent.
-    trigger_export.before = save_package
+    save_package = trigger_export.before = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
     trigger_export >> wait_for_export >> get_package_url >> save_package
 
 

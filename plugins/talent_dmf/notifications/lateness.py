@@ -1,21 +1,27 @@
 """What is said when an export is late.
 
 Two clocks run. The deadline alert of the DAG watches the whole run, from queued to done, and its callback runs in the
-triggerer; the sensor's own ``sla`` watches the wait alone, inside the task. Both end here, in a log line of the
-logger ``talent_dmf.notifications``: route it to wherever your alerts go (docs/how-to/run-book.md).
+triggerer; the sensor's own ``sla`` watches the wait alone, inside the task. Both write a log line of the logger
+``talent_dmf.notifications``; the deadline also tells whoever the catalogue names (docs/how-to/alerts.md).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from talent_dmf.links import JOB_PAGE_XCOM_KEY
+from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
+from talent_dmf.notifications.channels import Channel, reason
+from talent_dmf.notifications.telling import atell, chosen, remember
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("talent_dmf.notifications")
 
 # States of a DAG run, as the REST API spells them.
 _RUN_FAILED = "failed"
@@ -56,15 +62,53 @@ def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> t
     )
 
 
-async def report_missed_deadline(context: Mapping[str, Any], export: str, sla: str) -> None:
+async def report_missed_deadline(
+    context: Mapping[str, Any], export: str, sla: str, channels: Sequence[Channel] = ()
+) -> list[dict[str, Any]]:
     """Callback of the DAG's deadline alert; runs in the triggerer.
 
     :param context: ``dag_run`` and ``deadline``, as Airflow hands them over.
     :param export: name of the export.
     :param sla: the promised duration, in words.
+    :param channels: who is to be told of it, see :mod:`talent_dmf.notifications.channels`.
+    :returns: who was told, which Airflow keeps with the deadline.
     """
     level, sentence = deadline_sentence(context, export=export, sla=sla)
     log.log(level, "%s", sentence)
+    wanted = chosen(channels, "late")
+    if level != logging.ERROR or not wanted:
+        return []
+    try:
+        run = context.get("dag_run") or {}
+        dag_id, run_id = str(run.get("dag_id") or ""), str(run.get("dag_run_id") or run.get("run_id") or "")
+        alert = Alert(
+            event="late",
+            export=export,
+            sentence=safe_sentence(sentence),
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            dag_id=dag_id,
+            run_id=run_id,
+            links=await asyncio.to_thread(_links, dag_id, run_id),
+        )
+        told = await atell(wanted, alert)
+        if chosen(channels, "recovered"):
+            await asyncio.to_thread(remember, export, "late")
+        return told
+    except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing
+        log.warning("The alert that export %s is late was not completed: %s", export, reason(error))
+        return []
+
+
+def _links(dag_id: str, run_id: str) -> dict[str, str]:
+    links = ui_links(dag_id, run_id, "wait_for_export")
+    try:
+        from airflow.sdk.execution_time.xcom import XCom
+
+        page = XCom.get_one(key=JOB_PAGE_XCOM_KEY, dag_id=dag_id, run_id=run_id, task_id="trigger_export")
+    except Exception as error:  # noqa: BLE001 - a link only informs
+        log.debug("The page of the execution is not known: %s", reason(error))
+        return links
+    return {**links, "Dynamics 365": page} if isinstance(page, str) and page.startswith("https://") else links
 
 
 def notify_sla_missed(context: Context, *, execution_id: str, sla: timedelta | None) -> None:
