@@ -44,7 +44,12 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     baseline_kib = peak_kib()
     cpu_began, began = time.process_time(), time.monotonic()
     with SyncDriver(tls=tls) as storage, SyncDriver(base_url=task["graph_url"], token=Token(), tls=tls) as graph:
-        source = PackageSource(storage, lambda: SecretUrl(task["package_url"]), chunk_bytes=DEFAULT_FRAGMENT_BYTES)
+        source = PackageSource(
+            storage,
+            lambda: SecretUrl(task["package_url"]),
+            chunk_bytes=DEFAULT_FRAGMENT_BYTES,
+            check_entries=bool(task.get("check")),
+        )
         target = UploadTarget("", task["name"], "fail")
         result = PackagePump(source, source.whole(task["name"]), graph, drive_id=task["drive_id"], target=target).run()
     return {

@@ -151,11 +151,12 @@ def test_what_cannot_work_is_told_before_a_byte_moves(
     assert saving_task.names() == set()
 
 
-def test_a_package_that_is_another_one_by_now_is_not_saved(saving_task: SavingTask) -> None:
+def test_a_package_that_is_another_one_by_now_is_checked_and_saved(saving_task: SavingTask) -> None:
     saving_task.package = {**saving_task.package, "version": "100-other"}
-    with pytest.raises(Exception, match="Clear get_package_url"):
-        saving_task.save()
-    assert saving_task.names() == set()
+    with capture_logs() as entries:
+        saving_task.save(file_name="package.zip")
+    assert "it was checked again" in told(entries)
+    assert (saving_task.path / "package.zip").read_bytes() == saving_task.bytes
 
 
 def test_what_is_told_and_kept_holds_no_secret(saving_task: SavingTask, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,7 +25,6 @@
     └── TransferError                       the package could not be brought to its destination
         ├── PackageNotAvailableError        no package for this execution (any more)
         ├── PackageInvalidError             what was exported is not the package that it should be
-        ├── PackageReplacedError            the package is not the one that was checked
         ├── PackageLinkExpiredError         the signed URL is not accepted (any more)             retried
         ├── SourceChangedError              the blob changed while it was read                    retried
         ├── UploadSessionLostError          the session is gone and the file is not there         retried
@@ -215,20 +214,6 @@ class PackageLinkExpiredError(TransferError):
     """The signed URL is not accepted, or no more: fetch a new one from the execution id."""
 
     retryable = True
-
-
-class PackageReplacedError(TransferError):
-    """The package is not the one that was checked. What it is by now nobody has looked into."""
-
-    @classmethod
-    def told_by(cls, size_bytes: int, checked_bytes: int) -> PackageReplacedError:
-        """The error for a package of another content.
-
-        :param size_bytes: its length now.
-        :param checked_bytes: that of the one that was checked.
-        """
-        lengths = "" if size_bytes == checked_bytes else f": it has {size_bytes} bytes, and had {checked_bytes} then"
-        return cls(f"The package is not the one that was checked{lengths}. Clear get_package_url to check it again.")
 
 
 class SourceChangedError(TransferError):

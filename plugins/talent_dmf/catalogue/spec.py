@@ -99,6 +99,7 @@ class ExportSpec(BaseModel):
     busy: Literal["wait", "fail"] = "wait"
     incremental: bool = False
     receipt: bool = False
+    check_package: bool = True
     unpack: Unpack = "no"
     unpack_name: str = DEFAULT_UNPACK_NAME
     keep_last: int | None = Field(None, ge=1, le=MAX_KEEP_LAST)

@@ -138,6 +138,7 @@ def save_task(spec: ExportSpec, legal_entity: Any, package: Any, export_result: 
         file_name="{{ params.file_name }}",
         conflict_behavior="{{ params.conflict_behavior }}",
         receipt=spec.receipt,
+        check_package=spec.check_package,
         unpack=spec.unpack,
         unpack_name=_data(spec.unpack_name),
         keep_last=spec.keep_last,

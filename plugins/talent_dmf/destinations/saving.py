@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from talent_dmf.api.errors import SourceChangedError, TransferMismatchError
@@ -18,7 +19,10 @@ _MAX_PACKAGES = 3
 
 
 def save_files(
-    source: PackageSource, plan: Callable[[], Sequence[PackageFile]], save: Callable[[PackageFile], T]
+    source: PackageSource,
+    plan: Callable[[], Sequence[PackageFile]],
+    save: Callable[[PackageFile], T],
+    name_of: Callable[[T], str] = lambda _: "",
 ) -> list[T]:
     """Save files of a package: once more if one arrived wrong, anew if the package was made anew while it was read.
 
@@ -26,22 +30,29 @@ def save_files(
     :param plan: which files there are in the package as it is at present, in the same order each time; it checks the
         package, and is asked again whenever that is another one.
     :param save: saves one of them and proves that it is there.
+    :param name_of: the name that a saved file got, if this task has written it: if the package holds something else by
+        now, it is replaced, so that what is saved is of one package.
     :raises TransferMismatchError: a file arrived wrong twice.
     :raises SourceChangedError: the package was made anew again and again.
     """
     saved: list[T] = []
+    outdated: list[T] = []
     packages = 1
     while True:
         try:
-            for file in plan()[len(saved) :]:
-                saved.append(_sent_right(file, save))
+            for number, file in list(enumerate(plan()))[len(saved) :]:
+                ours = name_of(outdated[number]) if number < len(outdated) else ""
+                saved.append(_sent_right(replace(file, name=ours, replaces=True) if ours else file, save))
             return saved
         except SourceChangedError:
             packages += 1
             if packages > _MAX_PACKAGES:
                 raise
             log.warning("The package changed while it was read: starting over with its present version.")
+            held = source.fingerprint
             source.begin_anew()
+            if saved and source.contents().fingerprint != held:
+                outdated, saved = saved, []
 
 
 def _sent_right(file: PackageFile, save: Callable[[PackageFile], T]) -> T:

@@ -7,12 +7,14 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.directory import PackageEntry
 from talent_dmf.api.package.download_range import Source, read_range
 from talent_dmf.api.package.unpacking import EntryDecoder, find_data
+from talent_dmf.package_source.checker import Checker
 from talent_dmf.transport.drivers import SyncDriver
 
 # zlib copies what it has not consumed yet, so it gets small pieces.
@@ -170,10 +172,22 @@ class Reader:
     :param buffers: memory, all of one length.
     :param start: position to read from.
     :param align: position that a chunk shall begin at, at ``start`` or behind it.
+    :param checker: checks what was read, beside whoever sends it.
     """
 
-    def __init__(self, content: Content, digests: Digests, buffers: list[bytearray], *, start: int, align: int) -> None:
-        self._content, self._digests = content, digests
+    def __init__(
+        self,
+        content: Content,
+        digests: Digests,
+        buffers: list[bytearray],
+        *,
+        start: int,
+        align: int,
+        checker: Checker | None = None,
+    ) -> None:
+        self._content, self._digests, self._checker = content, digests, checker
+        self._shared: set[int] = set()
+        self._lock = threading.Lock()
         self._chunk_bytes = len(buffers[0])
         self._start, self._first_bytes = start, (align - start) % self._chunk_bytes or self._chunk_bytes
         self._free: queue.SimpleQueue[bytearray | None] = queue.SimpleQueue()
@@ -202,7 +216,15 @@ class Reader:
 
     def release(self, chunk: Chunk) -> None:
         """Give the memory of a chunk back."""
-        self._free.put(chunk.buffer)
+        self._give_back(chunk.buffer)
+
+    def _give_back(self, buffer: bytearray) -> None:
+        """Memory is free again when neither the sender nor the checker needs it."""
+        with self._lock:
+            if id(buffer) in self._shared:
+                self._shared.discard(id(buffer))
+                return
+        self._free.put(buffer)
 
     def stop(self, timeout_seconds: float | None = None) -> None:
         """End the thread after the range that it is reading; wait for it.
@@ -224,6 +246,10 @@ class Reader:
                 data = memoryview(buffer)[: min(wanted, self._content.size_bytes - offset)]
                 self._content.fill(offset, data)
                 self._digests.fold(offset, data)
+                if self._checker is not None:
+                    with self._lock:
+                        self._shared.add(id(buffer))
+                    self._checker.offer(offset, data, partial(self._give_back, buffer))
                 self._filled.put(self._chunk(offset, data, buffer))
                 offset, wanted = offset + len(data), self._chunk_bytes
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for the chunk

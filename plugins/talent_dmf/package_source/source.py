@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 from talent_dmf.api.errors import PackageLinkExpiredError, SourceChangedError, TransferStoppedError
 from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.package.checking import PackageCheck
 from talent_dmf.api.package.directory import PackageContents, PackageEntry, read_package
 from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.package_source.checker import Checker
 from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.reader import BUFFERS, Chunk, Content, Digests, EntryContent, PackageContent, Reader
 from talent_dmf.transport.drivers import SyncDriver
@@ -56,6 +58,8 @@ class PackageFile:
     :param slot: keeps the files of one task apart, the same in each of its tries.
     :param entity: label of the entity, for a file in a package.
     :param entry: where it lies in the package, for a file in it.
+    :param replaces: whether it takes the place of what this task has saved under the name a moment ago, out of a
+        package that was made anew since.
     """
 
     name: str
@@ -64,6 +68,7 @@ class PackageFile:
     slot: str = ""
     entity: str = ""
     entry: PackageEntry | None = None
+    replaces: bool = False
 
 
 class PackageSource:
@@ -73,6 +78,8 @@ class PackageSource:
     :param mint_url: gives a fresh signed URL of it, perhaps of another copy.
     :param chunk_bytes: length of a chunk; three are kept in memory, four while a file is unpacked.
     :param stop: asked between chunks.
+    :param check_entries: whether the checksums of everything in a package are checked while it passes as a whole, and
+        its last range is held back until they are right.
     """
 
     def __init__(
@@ -82,11 +89,13 @@ class PackageSource:
         *,
         chunk_bytes: int,
         stop: StopSignal | None = None,
+        check_entries: bool = False,
     ) -> None:
-        self.driver, self.chunk_bytes = driver, chunk_bytes
+        self.driver, self.chunk_bytes, self.check_entries = driver, chunk_bytes, check_entries
         self.stop = stop or StopSignal()
         self._mint_url = mint_url
         self._pinned: Source | None = None
+        self._contents: tuple[str, PackageContents] | None = None
 
     @property
     def version(self) -> Source:
@@ -95,7 +104,11 @@ class PackageSource:
 
     def begin_anew(self) -> Source:
         """Pin whatever copy a fresh link leads to, whether or not it is like the one that was read."""
-        self._pinned = run_with_link(self.driver, self._mint_url, pin)
+        try:
+            self._pinned = run_with_link(self.driver, self._mint_url, pin)
+        except SourceChangedError:
+            # Made anew between its length and its end: what is there now is looked at.
+            self._pinned = run_with_link(self.driver, self._mint_url, pin)
         return self._pinned
 
     def renew(self) -> Source:
@@ -115,10 +128,20 @@ class PackageSource:
 
         :raises PackageInvalidError: it is no package, or damaged.
         """
+        known = self._contents
+        if known is not None and known[0] == self.version.version:
+            return known[1]
         try:
-            return self.driver.run(read_package(self.version))
+            contents = self.driver.run(read_package(self.version))
         except PackageLinkExpiredError:
-            return self.driver.run(read_package(self.renew()))
+            contents = self.driver.run(read_package(self.renew()))
+        self._contents = self.version.version, contents
+        return contents
+
+    @property
+    def fingerprint(self) -> str:
+        """What the package holds, as far as it was looked into: two that hold the same have the same."""
+        return self._contents[1].fingerprint if self._contents is not None else ""
 
     def whole(self, name: str) -> PackageFile:
         """The package itself as something to be saved.
@@ -161,6 +184,10 @@ class FileReading:
         size = min(package.chunk_bytes, max(file.size_bytes, 1))
         self._buffers = [bytearray(size) for _ in range(BUFFERS if size < file.size_bytes else 1)]
         self._reader: Reader | None = None
+        self._checker: Checker | None = None
+        self._check: PackageCheck | None = None
+        if package.check_entries and file.entry is None and file.size_bytes:
+            self._check = PackageCheck(package.contents().entries)
         self._refused_links = 0
         self.renewed_links = 0
         self.hash_state = self.digests.quick_xor.state()
@@ -170,11 +197,19 @@ class FileReading:
         """SHA-256 of the file, if it was wanted and all of it was read."""
         return self.digests.sha256 if self.digests.folded_bytes == self._file.size_bytes else None
 
-    def know(self, hash_state: tuple[int, str]) -> None:
-        """Take over what an earlier try has hashed; a SHA-256 cannot be continued.
+    @property
+    def checked_bytes(self) -> int:
+        """Position before which every entry of the package was checked."""
+        return self._check.checked_bytes if self._check is not None else 0
+
+    def know(self, hash_state: tuple[int, str], checked_bytes: int = 0) -> None:
+        """Take over what an earlier try has hashed and checked; a SHA-256 cannot be continued.
 
         :param hash_state: state of the quickXorHash of the file's first bytes.
+        :param checked_bytes: position before which it has checked every entry of the package.
         """
+        if self._check is not None:
+            self._check = PackageCheck(self._package.contents().entries, checked_bytes)
         if self.digests.sha256 is None:
             self.digests = Digests(QuickXor.from_state(hash_state))
             self.hash_state = hash_state
@@ -187,8 +222,11 @@ class FileReading:
         self.close()
         self.hash_state = self.digests.quick_xor.state()
         start = min(position, self.digests.folded_bytes)
+        if self._check is not None:
+            start = min(start, self._check.position)
+            self._checker = Checker(self._check)
         content = self._package.open(self._file)
-        self._reader = Reader(content, self.digests, self._buffers, start=start, align=position)
+        self._reader = Reader(content, self.digests, self._buffers, start=start, align=position, checker=self._checker)
 
     def next(self, position: int) -> Chunk:
         """The next chunk; a link that has expired is renewed.
@@ -214,8 +252,19 @@ class FileReading:
                 self._package.renew()
             else:
                 self._refused_links = 0
+                self._hold_back(chunk)
                 self.hash_state = chunk.hash_state
                 return chunk
+
+    def _hold_back(self, chunk: Chunk) -> None:
+        """Give the last range out only when everything in the package has been found right."""
+        checker, check = self._checker, self._check
+        if checker is None or check is None:
+            return
+        checker.look()
+        if chunk.end == self._file.size_bytes:
+            checker.wait(self._package.stop.check)
+            check.finish()
 
     def chunks(self) -> Iterator[Chunk]:
         """The whole file, in order; a chunk is valid until the next one is asked for.
@@ -262,3 +311,6 @@ class FileReading:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.stop(timeout_seconds)
+        checker, self._checker = self._checker, None
+        if checker is not None:
+            checker.stop(timeout_seconds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -17,7 +18,7 @@ from airflow.sdk import BaseOperator
 
 from talent_dmf.airflow_errors import verdicts
 from talent_dmf.api.choices import ConflictBehavior, Unpack
-from talent_dmf.api.errors import ConfigurationError, NameConflictError, PackageReplacedError
+from talent_dmf.api.errors import ConfigurationError, NameConflictError
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class SavePackageOperator(BaseOperator):
         while a file of the package is unpacked.
     :param receipt: whether ``<name>.receipt.json`` is saved beside the package: what it is, when it was made, its
         size and hashes.
+    :param check_package: whether the checksums of everything in the package are checked before its last range is sent,
+        so that a damaged package never becomes visible.
     :param unpack: ``beside``: the data files of the package are saved as well; ``instead``: only they are.
     :param unpack_name: their names, with the placeholders of
         :data:`talent_dmf.api.naming.file_names.UNPACK_PLACEHOLDERS`.
@@ -81,6 +84,7 @@ class SavePackageOperator(BaseOperator):
         export_result: Any = None,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
         receipt: bool = False,
+        check_package: bool = True,
         unpack: str = "no",
         unpack_name: str = DEFAULT_UNPACK_NAME,
         keep_last: int | None = None,
@@ -97,6 +101,7 @@ class SavePackageOperator(BaseOperator):
         self.export_result = export_result
         self.chunk_bytes = chunk_bytes
         self.receipt = receipt
+        self.check_package = check_package
         self.unpack = unpack
         self.unpack_name = unpack_name
         self.keep_last = keep_last
@@ -132,15 +137,20 @@ class SavePackageOperator(BaseOperator):
             )
             with self.open_folder(context) as folder, self._package(environment, reference) as source:
                 receipts = ReceiptKeeper(folder, series, reference.execution_id, self.conflict_behavior, self.log)
-                files = self._files(source, reference, facts, package_name)
+                files = save_files(
+                    source,
+                    lambda: self._files(environment, source, reference, facts, package_name),
+                    lambda file: file,
+                )
                 for name in (package_name + RECEIPT_SUFFIX, *(file.name for file in files)):
                     folder.check(name)
                 if self.receipt:
                     receipts.find_name(package_name)
                 saved = save_files(
                     source,
-                    lambda: self._files(source, reference, facts, package_name),
+                    lambda: self._files(environment, source, reference, facts, package_name),
                     lambda file: self._save(folder, source, file),
+                    lambda done: "" if done.written.found else done.written.name,
                 )
                 described = self._described(folder, saved)
                 if self.receipt:
@@ -230,8 +240,9 @@ class SavePackageOperator(BaseOperator):
         for name in ("file_name", "unpack_name"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}, but must be a text.")
-        if not isinstance(self.receipt, bool):
-            raise ConfigurationError(f"`receipt` is {self.receipt!r}, but must be True or False.")
+        for name in ("receipt", "check_package"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}, but must be True or False.")
         try:
             json.dumps(self.export_result)
         except (TypeError, ValueError) as error:
@@ -280,6 +291,7 @@ class SavePackageOperator(BaseOperator):
                 lambda: environment.fresh_package_url(reference.execution_id),
                 chunk_bytes=self.chunk_bytes,
                 stop=self._stop,
+                check_entries=self.check_package,
             )
 
     def _save(self, folder: DestinationFolder, source: PackageSource, file: PackageFile) -> SavedFile:
@@ -287,8 +299,27 @@ class SavePackageOperator(BaseOperator):
         self.log.info("Saved %r: %d bytes, %s. %s", done.written.name, file.size_bytes, done.how, done.address)
         return done
 
+    def _check_anew(self, environment: TalentDmfHook, source: PackageSource, reference: PackageReference) -> None:
+        """Check a package that was made anew, as ``get_package_url`` has checked the one before.
+
+        :raises PackageInvalidError: it is not the package that it should be.
+        """
+        from talent_dmf.api.package.reference import missing_files
+
+        contents = source.contents()
+        self.log.info("The package was made anew since get_package_url looked at it: it was checked again.")
+        if contents.without_file:
+            outcomes = environment.entity_outcomes(reference.execution_id)
+            rows = [(each.entity_name, each.rows) for each in outcomes]
+            self.log.warning("%s", missing_files(replace(reference, without_file=contents.without_file), rows))
+
     def _files(
-        self, source: PackageSource, reference: PackageReference, facts: FileNameFacts, package_name: str
+        self,
+        environment: TalentDmfHook,
+        source: PackageSource,
+        reference: PackageReference,
+        facts: FileNameFacts,
+        package_name: str,
     ) -> list[PackageFile]:
         from talent_dmf.api.package.unpacking import plan_unpacking
         from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX
@@ -296,21 +327,31 @@ class SavePackageOperator(BaseOperator):
 
         version = source.version
         if version.size_bytes != reference.size_bytes or reference.version not in {"", version.version}:
-            raise PackageReplacedError.told_by(version.size_bytes, reference.size_bytes)
+            self._check_anew(environment, source, reference)
         whole = source.whole(package_name)
         if self.unpack == "no":
             return [whole]
+        contents = source.contents()
+        left = (*contents.attachments, *contents.unclaimed)
+        if left:
+            self.log.warning(
+                "%d files of the package belong to no entity as its data file, such as %r: attachments of records, or "
+                "what the manifest does not name. They are not unpacked%s.",
+                len(left),
+                left[0],
+                "" if self.unpack == "beside" else "; the package keeps them, for 7 days in Dynamics 365",
+            )
         taken = (package_name, package_name + RECEIPT_SUFFIX)
         files = [
             PackageFile(
                 each.name,
                 each.entry.size_bytes,
-                f"{version.version} {each.entry.header_offset} {each.entry.crc32:08x}",
+                f"{contents.fingerprint} {each.entry.name}",
                 slot=str(number),
                 entity=each.entity,
                 entry=each.entry,
             )
-            for number, each in enumerate(plan_unpacking(source.contents(), self.unpack_name, facts, taken), 1)
+            for number, each in enumerate(plan_unpacking(contents, self.unpack_name, facts, taken), 1)
         ]
         return files if self.unpack == "instead" else [whole, *files]
 

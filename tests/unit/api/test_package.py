@@ -8,12 +8,16 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from talent_dmf.api.errors import PackageInvalidError
 from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import Source
+from talent_dmf.api.package.manifest import parse_manifest
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import ReadPolicy, Request, Response
@@ -192,16 +196,16 @@ EXTERNAL = '<!DOCTYPE x SYSTEM "file:///etc/passwd">' + ONE
         pytest.param(broken(garble_manifest), "truncated or damaged", id="manifest garbled"),
         pytest.param(broken(encrypted), "encrypted", id="encrypted"),
         pytest.param(package({"../Workers.xlsx": b"x"}), "overwrite files elsewhere", id="zip slip"),
-        pytest.param(package({"a\\Workers.xlsx": b"x"}), "plain file names only", id="backslash"),
-        pytest.param(package({"C:Workers.xlsx": b"x"}), "plain file names only", id="drive letter"),
-        pytest.param(package({"/Workers.xlsx": b"x"}), "plain file names only", id="absolute"),
-        pytest.param(package({"folder/": b""}), "plain file names only", id="folder"),
+        pytest.param(package({"..\\Workers.xlsx": b"x"}), "overwrite files elsewhere", id="backslash"),
+        pytest.param(package({"C:Workers.xlsx": b"x"}), "overwrite files elsewhere", id="drive letter"),
+        pytest.param(package({"/Workers.xlsx": b"x"}), "overwrite files elsewhere", id="absolute"),
+        pytest.param(package({"Resources/../../W.xlsx": b""}), "overwrite files elsewhere", id="slip below a folder"),
         pytest.param(package({"Workers.xlsx": b"x", "WORKERS.xlsx": b"y"}), "two files named", id="twice"),
         pytest.param(package(manifest_xml=b""), "no Manifest.xml", id="no manifest"),
         pytest.param(package(header_xml=b""), "no PackageHeader.xml", id="no header"),
         pytest.param(package(manifest_xml=utf16(manifest())), "names no entity", id="no entities"),
-        pytest.param(package(manifest_xml=SLIP), "no plain file name", id="slip in manifest"),
-        pytest.param(package(manifest_xml=utf16(manifest(("W", "")))), "no plain file name", id="no file named"),
+        pytest.param(package(manifest_xml=SLIP), "no name of a file", id="slip in manifest"),
+        pytest.param(package(manifest_xml=utf16(manifest(("W", "")))), "no name of a file", id="no file named"),
         pytest.param(package(manifest_xml=utf16(ONE[:-20])), "Manifest.xml of the package is damag", id="XML cut off"),
         pytest.param(package(manifest_xml=b"PK"), "Manifest.xml of the package is damag", id="no XML"),
         pytest.param(package(manifest_xml=utf16(manifest(root="Other"))), "begins with <Other>", id="another XML"),
@@ -210,7 +214,9 @@ EXTERNAL = '<!DOCTYPE x SYSTEM "file:///etc/passwd">' + ONE
         pytest.param(package(manifest_xml=utf16(EXTERNAL)), "declares a document type", id="external entity"),
         pytest.param(package(manifest_xml=b"<a>" * 80), "begins with <a>", id="deep"),
         pytest.param(
-            package(manifest_xml=utf16("<DataManagementPackageManifest>" + "<a>" * 80)), "nested deeper", id="too deep"
+            package(manifest_xml=utf16("<DataManagementPackageManifest>" + "<a>" * 80)),
+            "nested by more than 64",
+            id="too deep",
         ),
     ],
 )  # fmt: skip
@@ -240,7 +246,7 @@ def manifest_bomb(method: int, promised_bytes: int) -> bytes:
 @pytest.mark.parametrize(
     ("method", "promised_bytes", "words"),
     [
-        (zipfile.ZIP_DEFLATED, 100 << 20, "larger than 64 MiB"),
+        (zipfile.ZIP_DEFLATED, 100 << 20, "larger than 8 MiB"),
         (zipfile.ZIP_DEFLATED, 1000, "damaged"),
         # zipfile unpacks these to their end and cuts off what was not promised, in memory.
         (zipfile.ZIP_BZIP2, 1000, "Manifest.xml of the package is packed by method 12"),
@@ -282,5 +288,90 @@ def test_a_directory_that_is_longer_than_the_end_is_fetched_whole() -> None:
 
 def test_a_directory_of_many_megabytes_is_not_fetched() -> None:
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 85 << 20, 5 << 20, 0)
-    with pytest.raises(PackageInvalidError, match="zip directory would be larger"):
+    with pytest.raises(PackageInvalidError, match="no export more than 4 MiB"):
         read(bytes(90 << 20) + end)
+
+
+GUID = "{0D6F1C52-7A4B-4E38-9C0E-6B7A6F2D1E11}"
+
+
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_attachments_of_records_lie_below_folders(separator: str) -> None:
+    name = separator.join(["Resources", "Worker images", GUID])
+    contents, _ = read(package({"Workers.xlsx": b"x", "Resources/": b"", name: b"image", "Notes.txt": b"?"}))
+    assert [entity.file_name for entity in contents.entities] == ["Workers.xlsx"]
+    assert contents.attachments == (f"Resources/Worker images/{GUID}",)
+    assert contents.unclaimed == ("Notes.txt",)
+
+
+def test_what_a_package_holds_is_told_without_its_times() -> None:
+    def zipped(year: int, rows: bytes) -> bytes:
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as archive:
+            for name, data in (
+                ("Workers.xlsx", rows),
+                ("Manifest.xml", utf16(ONE)),
+                ("PackageHeader.xml", utf16(HEADER)),
+            ):
+                archive.writestr(zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0)), data)
+        return made.getvalue()
+
+    first, same, other = (read(zipped(*each))[0] for each in ((2025, b"rows"), (2026, b"rows"), (2025, b"Rows")))
+    assert first.fingerprint == same.fingerprint != other.fingerprint
+
+
+DECLARED = '<?xml version="1.0" encoding="{}"?>\r\n'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        utf16(DECLARED.format("utf-16") + ONE),
+        b"\xfe\xff" + ONE.encode("utf-16-be"),
+        ONE.encode(),
+        b"\xef\xbb\xbf" + ONE.encode(),
+        (DECLARED.format("utf-16") + ONE).encode(),
+        b"\xef\xbb\xbf" + (DECLARED.format("utf-16") + ONE).encode(),
+        ONE.encode("utf-16-le"),
+        (DECLARED.format("windows-1252") + ONE.replace("Export", "Exportación")).encode("windows-1252"),
+        b"\r\n" + ONE.encode(),
+        *((DECLARED.format(name) + ONE).encode() for name in ("shift_jis", "gb2312", "utf-7", "rot13", "x-unknown")),
+    ],
+)
+def test_manifests_in_all_the_ways_they_are_written(data: bytes) -> None:
+    assert [entity.file_name for entity in parse_manifest(data).entities] == ["Workers.xlsx"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xff\xfe" + b"<\0\0\xd8", "no text in UTF-16 or UTF-8"),
+        (DECLARED.format("shift_jis").encode() + b"\x83\x41", "no text in UTF-16 or UTF-8"),
+        (b"\0" * 10, "damaged"),
+        (b"", "damaged"),
+        (b" " * (8 * 1024 * 1024 + 1), "more than 8 MiB"),
+        (b"<a " + b" ".join(b'a%d="x"' % number for number in range(300_000)), "tag of more than 1 MiB"),
+        (b"<a " + b" ".join(b'a%d="x"' % number for number in range(100)) + b"/>", "element with 100 attributes"),
+        (manifest(("W" * 600, "W.xlsx")).encode(), "name of 600 characters"),
+        (manifest(*((f"W{number}", "W.xlsx") for number in range(5001))).encode(), "more than 5000 entities"),
+    ],
+)
+def test_manifests_that_no_export_has(data: bytes, words: str) -> None:
+    with pytest.raises(PackageInvalidError, match=words):
+        parse_manifest(data)
+
+
+@given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
+def test_whatever_stands_in_a_manifest_ends_in_a_value_or_a_sentence(data: bytes) -> None:
+    for each in (data, ONE.encode()[: len(data)] + data):
+        with suppress(PackageInvalidError):
+            parse_manifest(each)
+
+
+@given(st.binary(max_size=60), st.integers(0, 2000))
+def test_whatever_is_garbled_in_a_package_ends_in_a_value_or_a_sentence(noise: bytes, at: int) -> None:
+    data = bytearray(package())
+    at %= len(data)
+    data[at : at + len(noise)] = noise
+    with suppress(PackageInvalidError):
+        read(bytes(data))

@@ -7,28 +7,37 @@ is a damaged or foreign file and is refused before a byte of it is saved.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from talent_dmf.api.errors import PackageInvalidError
 from talent_dmf.api.package.download_range import Source, read_range
-from talent_dmf.api.package.manifest import FETCH_AGAIN, PackageManifest, parse_header, parse_manifest
+from talent_dmf.api.package.manifest import (
+    FETCH_AGAIN,
+    MAX_XML_BYTES,
+    PackageManifest,
+    parse_header,
+    parse_manifest,
+)
 from talent_dmf.api.steps import Steps
 
 MANIFEST = "Manifest.xml"
 HEADER = "PackageHeader.xml"
 # The methods by which exports are packed. Of others zipfile unpacks all that comes, whatever the directory promises.
 STORED, DEFLATED = 0, 8
+_UTF8_FLAG = 0x800
 # Holds the end records with the longest comment, and the directory of a few hundred files.
 _TAIL_BYTES = 128 * 1024
-_MAX_DIRECTORY_BYTES = 16 * 1024 * 1024
-# A manifest of 92 entities has 1 MB.
-_MAX_XML_BYTES = 64 * 1024 * 1024
+# At least 46 bytes an entry: so many entries are read in a few seconds.
+_MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
 _MAX_GAPS = 8
 _SMALLEST_ZIP_BYTES = 22
 _LOCAL_HEADER_BYTES = 30
@@ -43,7 +52,8 @@ _DAMAGED = (
     OverflowError,
     ValueError,
 )
-_NOT_FLAT = re.compile(r"[/\\:\x00-\x1f]|^\.{1,2}$|^$")
+# A name that leads out of the folder that a package is unpacked in, or is none.
+_LEADS_OUT = re.compile(r"^/|(^|/)\.\.(/|$)|[:\x00-\x1f]|^\.?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,14 @@ class PackageContents:
     entities: tuple[PackageEntity, ...]
     entries: tuple[PackageEntry, ...]
     without_file: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+    unclaimed: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """What two packages have in common that hold the same: names, lengths and checksums, and no times."""
+        facts = sorted(f"{entry.name}\0{entry.size_bytes}\0{entry.crc32}" for entry in self.entries)
+        return hashlib.sha256("\1".join(facts).encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
 def read_package(source: Source) -> Steps[PackageContents]:
@@ -120,7 +138,9 @@ def read_package(source: Source) -> Steps[PackageContents]:
     manifest_bytes: dict[str, bytes] = {}
     for _ in range(_MAX_GAPS):
         try:
+            sparse.most_bytes = _MAX_DIRECTORY_BYTES
             with zipfile.ZipFile(sparse) as archive:
+                sparse.most_bytes = _MAX_DIRECTORY_BYTES + MAX_XML_BYTES
                 infos = archive.infolist()
                 _check_entries(infos, archive.start_dir, source.size_bytes)
                 for wanted in (MANIFEST, HEADER):
@@ -146,43 +166,65 @@ def _fetch(
     length: int,
 ) -> Steps[None]:
     length = min(length, source.size_bytes - offset)
-    if length > _MAX_DIRECTORY_BYTES + _MAX_XML_BYTES:
-        raise PackageInvalidError("The package is damaged: its zip directory would be larger than 80 MiB.")
+    if length > _MAX_DIRECTORY_BYTES + MAX_XML_BYTES:
+        raise PackageInvalidError(f"The package is damaged: its zip directory leads nowhere. {FETCH_AGAIN}")
     data = bytearray(length)
     yield from read_range(source, offset, memoryview(data))
     sparse.add(offset, bytes(data))
+
+
+def entry_name(info: zipfile.ZipInfo) -> str:
+    """The name of an entry in normal form, whatever way the zip spells it: ``/`` between folders, composed characters,
+    and UTF-8 also where the zip does not say that it is.
+
+    :param info: the entry.
+    """
+    name = info.orig_filename
+    if not info.flag_bits & _UTF8_FLAG:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name.replace("\\", "/")).casefold()
 
 
 def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size_bytes: int) -> None:
     seen: set[str] = set()
     free_from = 0
     for info in sorted(infos, key=lambda each: each.header_offset):
-        name = info.orig_filename
-        if _NOT_FLAT.search(name):
+        name = entry_name(info)
+        if _LEADS_OUT.search(name):
             raise PackageInvalidError(
-                f"The package holds a file named {name!r}; a package has plain file names only, and one with a path "
-                "could overwrite files elsewhere. It is not unpacked or saved."
+                f"The package holds a file named {name[:200]!r}, which could overwrite files elsewhere when somebody "
+                "unpacks it. It is not saved: look at the execution in Data management."
             )
         if name.casefold() in seen:
-            raise PackageInvalidError(f"The package holds two files named {name!r}. {FETCH_AGAIN}")
+            raise PackageInvalidError(f"The package holds two files named {name[:200]!r}. {FETCH_AGAIN}")
         seen.add(name.casefold())
         if info.flag_bits & 0x1:
-            raise PackageInvalidError(f"The file {name!r} in the package is encrypted, which no export is.")
+            raise PackageInvalidError(
+                f"The file {name[:200]!r} in the package is encrypted, which no export is. {FETCH_AGAIN}"
+            )
         end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
         if info.header_offset < free_from or end > min(directory_offset, size_bytes):
             raise PackageInvalidError(
-                f"The package is truncated or damaged: the file {name!r} does not lie where the zip directory says. "
-                + FETCH_AGAIN
+                f"The package is truncated or damaged: the file {name[:200]!r} does not lie where the zip directory "
+                f"says. {FETCH_AGAIN}"
             )
         free_from = end
 
 
 def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfile.ZipInfo], wanted: str) -> bytes:
-    info = next((each for each in infos if each.filename.casefold() == wanted.casefold()), None)
+    info = next((each for each in infos if _key(entry_name(each)) == _key(wanted)), None)
     if info is None:
         raise PackageInvalidError(f"The package has no {wanted}, so it is none of Data management. {FETCH_AGAIN}")
-    if info.file_size > _MAX_XML_BYTES or info.compress_size > _MAX_XML_BYTES:
-        raise PackageInvalidError(f"The {wanted} of the package is larger than 64 MiB, which no export is.")
+    if info.file_size > MAX_XML_BYTES or info.compress_size > MAX_XML_BYTES:
+        raise PackageInvalidError(
+            f"The {wanted} of the package is larger than {MAX_XML_BYTES // 1024**2} MiB, which no export is. It is not "
+            "read: look at the execution in Data management."
+        )
     if info.compress_type not in {STORED, DEFLATED}:
         raise PackageInvalidError(
             f"The {wanted} of the package is packed by method {info.compress_type}; exports are stored or deflated. "
@@ -196,28 +238,38 @@ def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfi
 
 
 def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> PackageContents:
-    sizes = {info.filename.casefold(): info.file_size for info in infos}
-    entities, without_file = [], []
-    for named in manifest.entities:
-        if _NOT_FLAT.search(named.file_name):
-            raise PackageInvalidError(
-                f"The manifest of the package names the file {named.file_name!r} for {named.name!r}, which is no plain "
-                f"file name. {FETCH_AGAIN}"
-            )
-        size = sizes.get(named.file_name.casefold())
-        if size is None:
-            without_file.append(named.name)
-            continue
-        entities.append(
-            PackageEntity(named.name, named.target_entity, named.file_name, named.source_format, size_bytes=size)
-        )
     entries = tuple(
         PackageEntry(
-            info.filename, info.file_size, info.compress_size, info.header_offset, info.compress_type, info.CRC
+            entry_name(info), info.file_size, info.compress_size, info.header_offset, info.compress_type, info.CRC
         )
         for info in infos
     )
-    return PackageContents(manifest.definition_group_id, tuple(entities), entries, tuple(without_file))
+    by_key = {_key(entry.name): entry for entry in entries}
+    entities, without_file = [], []
+    claimed = {_key(MANIFEST), _key(HEADER)}
+    for named in manifest.entities:
+        if not named.file_name or _LEADS_OUT.search(named.file_name.replace("\\", "/")):
+            raise PackageInvalidError(
+                f"The manifest of the package names the file {named.file_name!r} for {named.name!r}, which is no name "
+                f"of a file in it. {FETCH_AGAIN}"
+            )
+        entry = by_key.get(_key(named.file_name))
+        if entry is None or entry.name.endswith("/"):
+            without_file.append(named.name)
+            continue
+        claimed.add(_key(entry.name))
+        entities.append(
+            PackageEntity(named.name, named.target_entity, entry.name, named.source_format, size_bytes=entry.size_bytes)
+        )
+    others = [each.name for each in entries if _key(each.name) not in claimed and not each.name.endswith("/")]
+    return PackageContents(
+        manifest.definition_group_id,
+        tuple(entities),
+        entries,
+        tuple(without_file),
+        attachments=tuple(name for name in others if "/" in name),
+        unclaimed=tuple(name for name in others if "/" not in name),
+    )
 
 
 class _GapError(Exception):
@@ -236,11 +288,19 @@ class _SparseFile(io.RawIOBase):
         self._size, self._position = size_bytes, 0
         self._known: list[tuple[int, bytes]] = []
 
+    # Most bytes of one read: a directory that claims to be larger is not asked for.
+    most_bytes = _MAX_DIRECTORY_BYTES
+
     def add(self, offset: int, data: bytes) -> None:
         self._known.append((offset, data))
 
     def need(self, offset: int, length: int) -> bytes:
         length = max(0, min(length, self._size - offset))
+        if length > self.most_bytes:
+            raise PackageInvalidError(
+                f"The zip directory of the package has {length} bytes, and no export more than "
+                f"{_MAX_DIRECTORY_BYTES // 1024**2} MiB: it is damaged, or holds far too many files. {FETCH_AGAIN}"
+            )
         for start, data in self._known:
             if start <= offset and offset + length <= start + len(data):
                 return data[offset - start : offset - start + length]

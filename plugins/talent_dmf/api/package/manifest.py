@@ -7,6 +7,7 @@ refused (no export has one).
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
@@ -23,7 +24,30 @@ FETCH_AGAIN = (
 _MANIFEST_ROOT = "DataManagementPackageManifest"
 _HEADER_ROOT = "DataManagementPackageHeader"
 _ENTITY = "DataManagementPackageEntityData"
+# Bounds that no export comes near: one of 92 entities has a manifest of 1 MB.
+MAX_XML_BYTES = 8 * 1024 * 1024
+MAX_ENTITIES = 5000
+MAX_LABEL_CHARACTERS = 512
 _MAX_DEPTH = 64
+_MAX_ATTRIBUTES = 64
+_MAX_TAG_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
+_LABELS = frozenset(
+    {"DefinitionGroupName", "EntityName", "InputFilePath", "SourceFormat", "TargetEntity", "PackageVersion"}
+)
+# How the text begins decides against any declaration: the product writes UTF-16 and none.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
+_CODECS = frozenset(
+    {"utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"}
+)
+_DECLARATION = re.compile(rb"""\s*<\?xml[^>]{0,200}encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+_ANY_DECLARATION = re.compile(r"<\?xml\s[^>]{0,500}\?>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +119,8 @@ class _Reader:
         self.entities: list[dict[str, str]] = []
 
     def parse(self, data: bytes) -> None:
-        # A mark decides against any declaration: the product writes UTF-16 and no declaration.
-        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        parser = expat.ParserCreate(encoding="UTF-16" if marked else None, namespace_separator=" ")
+        text = self._decoded(data)
+        parser = expat.ParserCreate(encoding="UTF-8", namespace_separator=" ")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -105,23 +128,56 @@ class _Reader:
         parser.StartDoctypeDeclHandler = self._doctype
         parser.EntityDeclHandler = self._doctype
         try:
-            parser.Parse(data, True)
-        except expat.ExpatError as error:
+            for start in range(0, len(text), _PIECE_BYTES):
+                parser.Parse(text[start : start + _PIECE_BYTES], False)
+                if start - max(parser.CurrentByteIndex, 0) > _MAX_TAG_BYTES:
+                    raise self._unlike("has a tag of more than 1 MiB")
+            parser.Parse(b"", True)
+        except (expat.ExpatError, ValueError) as error:
             raise PackageInvalidError(
                 f"The {self._file_name} of the package is damaged: {error}. {FETCH_AGAIN}"
             ) from error
 
-    def _start(self, qualified: str, _attributes: dict[str, str]) -> None:
+    def _decoded(self, data: bytes) -> bytes:
+        """The text in UTF-8, without its declaration: what it declares and how it is written are often two things
+        (docs/wire/dmf-package-api.md#manifest).
+        """
+        if len(data) > MAX_XML_BYTES:
+            raise self._unlike(f"has more than {MAX_XML_BYTES // 1024**2} MiB")
+        codec = next((codec for start, codec in _MARKS if data.startswith(start)), "utf-8")
+        declared = _DECLARATION.match(data)
+        for each in (codec, declared[1].decode("ascii").lower() if declared else ""):
+            if each in _CODECS:
+                try:
+                    text = data.decode(each)
+                except UnicodeError:
+                    continue
+                return _ANY_DECLARATION.sub("", text.lstrip("\ufeff\r\n\t "), count=1).encode()
+        raise PackageInvalidError(
+            f"The {self._file_name} of the package is damaged: it is no text in UTF-16 or UTF-8. {FETCH_AGAIN}"
+        )
+
+    def _unlike(self, words: str) -> PackageInvalidError:
+        return PackageInvalidError(
+            f"The {self._file_name} of the package {words}, which no export has. It is not read: look at the execution "
+            "in Data management."
+        )
+
+    def _start(self, qualified: str, attributes: dict[str, str]) -> None:
         name = qualified.rpartition(" ")[2]
+        if len(attributes) > _MAX_ATTRIBUTES:
+            raise self._unlike(f"has an element with {len(attributes)} attributes")
         if not self._path and name != self._root:
             raise PackageInvalidError(
                 f"The {self._file_name} of the package begins with <{name[:100]}>, not with <{self._root}>. "
                 + FETCH_AGAIN
             )
         if len(self._path) >= _MAX_DEPTH:
-            raise PackageInvalidError(f"The {self._file_name} of the package is nested deeper than any export.")
+            raise self._unlike(f"is nested by more than {_MAX_DEPTH}")
         self._path.append(name)
         if name == _ENTITY and len(self._path) == 3:
+            if len(self.entities) == MAX_ENTITIES:
+                raise self._unlike(f"names more than {MAX_ENTITIES} entities")
             self.entities.append({})
         is_field = len(self._path) == 2 or (len(self._path) == 4 and self._path[2] == _ENTITY)
         self._text = [] if is_field else None
@@ -134,7 +190,10 @@ class _Reader:
         name = self._path.pop()
         if self._text is not None:
             fields = self.top if len(self._path) == 1 else self.entities[-1]
-            fields[name] = "".join(self._text).strip()
+            value = "".join(self._text).strip()
+            if len(value) > MAX_LABEL_CHARACTERS and name in _LABELS:
+                raise self._unlike(f"has a name of {len(value)} characters ({name})")
+            fields[name] = value
             self._text = None
 
     def _doctype(self, *_: object) -> NoReturn:

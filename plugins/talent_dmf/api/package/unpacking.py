@@ -50,21 +50,21 @@ def plan_unpacking(
     :raises PackageInvalidError: a file is packed in a way that no export is.
     """
     check_unpack_name(template)
-    entries = {entry.name.casefold(): entry for entry in contents.entries}
+    entries = {entry.name: entry for entry in contents.entries}
     owners = {name.casefold(): f"the file {name!r}" for name in taken}
     planned: list[EntityFile] = []
     seen: set[str] = set()
     for entity in contents.entities:
-        key = entity.file_name.casefold()
+        key = entity.file_name
         if key in seen:
             continue
         seen.add(key)
         entry = _checked(entries[key])
-        stem, dot, suffix = entry.name.rpartition(".")
+        stem, dot, suffix = entry.name.rpartition("/")[2].rpartition(".")
         values = {
             **facts.values(),
             "entity": part_of_name(entity.name),
-            "stem": part_of_name(stem if stem else entry.name),
+            "stem": part_of_name(stem if stem else entry.name.rpartition("/")[2]),
             "suffix": f".{part_of_name(suffix)}" if stem and dot and suffix else "",
         }
         name = fill_template(template, values)

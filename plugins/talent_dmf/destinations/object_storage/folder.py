@@ -69,7 +69,7 @@ class ObjectStorageFolder:
         :raises TransferError: it cannot be done.
         """
         pump = ObjectStoragePump(source, self._folder, facts=self._facts, progress=self._progress)
-        stored = pump.save(file, self._conflict)
+        stored = pump.save(file, "replace" if file.replaces else self._conflict)
         speed = stored.size_bytes / 1e6 / max(stored.duration_seconds, 1e-3)
         how = f"{stored.duration_seconds:.1f} s ({speed:.1f} MB/s), read back, SHA-256 {stored.sha256} verified"
         if stored.already_there:

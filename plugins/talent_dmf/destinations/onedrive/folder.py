@@ -80,7 +80,7 @@ class OneDriveFolder:
 
         :raises TransferError: it cannot be done.
         """
-        target = UploadTarget(self._folder, file.name, self._conflict)
+        target = UploadTarget(self._folder, file.name, "replace" if file.replaces else self._conflict)
         check_path(target.folder, target.name)
         store = self._stores(file.slot)
         record = store.load() if store is not None else None

@@ -165,7 +165,7 @@ class PackagePump:
         for notice in notices:
             log.warning("%s", notice)
         if self._store is not None:
-            record = self._upload.record(self._file.version, self._reading.hash_state)
+            record = self._upload.record(self._file.version, self._reading.hash_state, self._reading.checked_bytes)
             self._store.save(record.finished(item, self._quick_xor_hash))
         return item
 
@@ -179,7 +179,7 @@ class PackagePump:
             return None
         if record.item_id:
             return self._complete_already(record)
-        self._reading.know(record.hash_state)
+        self._reading.know(record.hash_state, record.checked_bytes)
         offset = self._run(self._upload.resume(record))
         if offset is None:
             # The session is gone: either it expired, or only the news of its completion was lost.
@@ -301,7 +301,7 @@ class PackagePump:
         session = self._upload.session
         moment, url = self._clock(), session.url.reveal() if session is not None else ""
         if force or url != self._saved_url or moment - self._saved_at >= _SAVE_SECONDS:
-            store.save(self._upload.record(self._file.version, self._reading.hash_state))
+            store.save(self._upload.record(self._file.version, self._reading.hash_state, self._reading.checked_bytes))
             self._saved_url, self._saved_at = url, moment
 
     def _leave(self, error: BaseException) -> None:

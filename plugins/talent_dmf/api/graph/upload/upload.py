@@ -104,6 +104,7 @@ class UploadRecord:
     :param prior_id: item that had the name before the upload began.
     :param prior_etag: its version.
     :param hash_state: state of the quickXorHash of the source's first bytes.
+    :param checked_bytes: position before which every entry of the package was checked.
     :param unverified_id: the complete item, while it is not verified.
     :param unverified_etag: its version when the service named it.
     :param unverified_is_new: whether the upload made it, and not only a version of it.
@@ -123,6 +124,7 @@ class UploadRecord:
     prior_id: str = ""
     prior_etag: str = ""
     hash_state: tuple[int, str] = (0, "0")
+    checked_bytes: int = 0
     unverified_id: str = ""
     unverified_etag: str = ""
     unverified_is_new: bool = False
@@ -170,7 +172,8 @@ class UploadRecord:
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
         try:
             length, folded = known.pop("hash_state", (0, "0"))
-            return cls(**known, hash_state=(int(length), str(folded)))
+            checked_bytes = int(known.pop("checked_bytes", 0))
+            return cls(**known, hash_state=(int(length), str(folded)), checked_bytes=checked_bytes)
         except (TypeError, ValueError):
             return None
 
@@ -410,11 +413,12 @@ class ResumableUpload:
         self._cancelled = True
         return (yield from session.cancel())
 
-    def record(self, source_version: str, hash_state: tuple[int, str]) -> UploadRecord:
+    def record(self, source_version: str, hash_state: tuple[int, str], checked_bytes: int = 0) -> UploadRecord:
         """What the next try needs to go on.
 
         :param source_version: fingerprint or entity tag of the source.
         :param hash_state: state of the quickXorHash.
+        :param checked_bytes: position before which every entry of the package was checked.
         """
         claim = self._claim or Claim("")
         return UploadRecord(
@@ -430,6 +434,7 @@ class ResumableUpload:
             prior_id=self._prior[0],
             prior_etag=self._prior[1],
             hash_state=hash_state,
+            checked_bytes=checked_bytes,
             unverified_id=claim.item_id,
             unverified_etag=claim.etag,
             unverified_is_new=claim.is_new,
