@@ -107,7 +107,7 @@ MISTAKES = [
     ("data_project:\nlegal_entities: USMF\n", 1, "`data_project` is empty; give the name"),
     ("data_project: x\nlegal_entities: []\n", 2, "`legal_entities` is empty; give one company code"),
     (GOOD + "legal_entity: DEMF\n", 3, "`legal_entity` is not a known key; perhaps `legal_entities` is meant"),
-    (GOOD + "zzz: 1\n", 3, "`zzz` is not a known key; known keys are busy, conflict_behavior"),
+    (GOOD + "zzz: 1\n", 3, "`zzz` is not a known key; known keys are busy, check_package, conflict_behavior"),
     (GOOD + "name: other\n", 3, "the file's own name is the export's name"),
     (GOOD + "data_project: other\n", 3, "`data_project` is given twice, first in line 1"),
     (GOOD + "schedule:\n  cron: 0 0 * * *\n  cron: 1 0 * * *\n", 5, "`cron` is given twice, first in line 4"),
