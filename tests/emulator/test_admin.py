@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from dmf_emulator.faults import CATALOGUE
+
 if TYPE_CHECKING:
     from tests.emulator.wire import Wire
 
@@ -22,7 +24,7 @@ def test_faults_are_switched_on_and_off(wire: Wire) -> None:
     assert wire.export().status_code == 403
     state = admin(wire, "GET", "/_emu/faults").json()
     assert [rule["fired"] for rule in state["faults"]] == [1]
-    assert len(state["catalogue"]) == 48
+    assert len(state["catalogue"]) == len(CATALOGUE)
     assert admin(wire, "DELETE", f"/_emu/faults/{made.json()['id']}").status_code == 204
     assert wire.export().status_code == 200
     admin(wire, "POST", "/_emu/faults", {"fault": "dmf.F1"})

@@ -15,6 +15,7 @@ _KEYS = {
     "DataManagementDefinitionGroups": ("Name",),
     "DataManagementDefinitionGroupDetails": ("DefinitionGroupId", "EntityName"),
     "DataManagementExecutionJobs": ("JobId",),
+    "LegalEntities": ("LegalEntityId",),
     "DataManagementExecutionJobDetails": ("DefinitionGroupId", "JobId", "EntityName"),
 }
 _ENUMS = {
@@ -91,7 +92,7 @@ def metadata_document() -> Response:
 
 
 def _singular(set_name: str) -> str:
-    return set_name.removesuffix("s")
+    return f"{set_name[:-3]}y" if set_name.endswith("ies") else set_name.removesuffix("s")
 
 
 def _entity_type(set_name: str) -> str:
