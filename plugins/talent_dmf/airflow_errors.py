@@ -1,33 +1,50 @@
-"""How the errors of this package become Airflow's: a verdict is not retried, weather is (R8)."""
+"""How the errors of this package become Airflow's: what trying again cannot change is not retried (R8)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from talent_dmf.api.errors import TalentDmfError
 
+# XCom key under which a failed task says why, in one sentence: notes and the Exports page read it.
+FAILURE_XCOM_KEY = "failure"
+
 
 @contextmanager
-def verdicts(log: logging.Logger | Any) -> Iterator[None]:
+def verdicts(log: logging.Logger | Any, context: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Let retryable errors pass, so that Airflow retries the task, and turn every other one into
     ``AirflowFailException`` with the same sentence and the same notes.
 
     :param log: the task's logger; the service's own answer goes there at debug level, redacted.
-    :raises AirflowFailException: the error is a verdict.
+    :param context: the task's context; the sentence is kept there as an XCom, before Airflow learns of the failure.
+    :raises AirflowFailException: trying again would not change it.
     """
     try:
         yield
     except TalentDmfError as error:
         if error.detail:
             log.debug("The service answered: %s", error.detail)
+        _keep(context, str(error))
         if error.retryable:
             raise
-        verdict = AirflowFailException(str(error))
+        failure = AirflowFailException(str(error))
         for note in getattr(error, "__notes__", ()):
-            verdict.add_note(note)
-        raise verdict from error
+            failure.add_note(note)
+        log.debug("What led to it:", exc_info=error)
+        # The sentence says it; a chain of tracebacks would hide it.
+        raise failure from None
+    except (AirflowFailException, AirflowSensorTimeout) as error:
+        _keep(context, str(error))
+        raise
+
+
+def _keep(context: Mapping[str, Any] | None, sentence: str) -> None:
+    if context is not None:
+        # It only informs: whatever happens here must not take the place of the failure itself.
+        with suppress(Exception):
+            context["ti"].xcom_push(key=FAILURE_XCOM_KEY, value=sentence[:4000])

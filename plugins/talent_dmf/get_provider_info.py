@@ -187,5 +187,6 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             "talent_dmf.links.TalentDmfJobPageLink",
             "talent_dmf.links.OneDriveItemLink",
+            "talent_dmf.links.OneDriveFolderLink",
         ],
     }

@@ -47,6 +47,23 @@ class OneDriveItemLink(BaseOperatorLink):
         return _web_address(saved.get("web_url") if isinstance(saved, dict) else None)
 
 
+class OneDriveFolderLink(BaseOperatorLink):
+    """The folder of the saved file in OneDrive or SharePoint."""
+
+    name = "Open folder"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Address of the folder for people; empty before the file is saved, or if its address is not one by path.
+
+        :param operator: the transfer operator.
+        :param ti_key: its task instance.
+        """
+        saved = _pushed(ti_key, "return_value")
+        address = _web_address(saved.get("web_url") if isinstance(saved, dict) else None)
+        # Of Office files the service gives the address of an editor, which has a query.
+        return address.rpartition("/")[0] if address.count("/") > 3 and "?" not in address else ""
+
+
 def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> None:
     """Ask for the execution's page and keep its address for the link. It only informs, so no failure stops the task.
 

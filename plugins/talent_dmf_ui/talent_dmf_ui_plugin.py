@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from talent_dmf.links import OneDriveItemLink, TalentDmfJobPageLink
+from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink, TalentDmfJobPageLink
 from talent_dmf_ui.lazy_app import LazyApp
 
 URL_PREFIX = "/talent-exports"
@@ -29,4 +29,4 @@ class TalentDmfUiPlugin(AirflowPlugin):
         {**_VIEW, "url_route": "exports", "destination": "nav", "category": "browse"},
         {**_VIEW, "url_route": "export", "destination": "dag"},
     ]
-    operator_extra_links = [TalentDmfJobPageLink(), OneDriveItemLink()]  # noqa: RUF012
+    operator_extra_links = [TalentDmfJobPageLink(), OneDriveItemLink(), OneDriveFolderLink()]  # noqa: RUF012

@@ -178,6 +178,8 @@ def test_an_unknown_data_project_is_a_verdict_that_costs_no_retries(story: Story
     assert run["tries"]["trigger_export[-1]"] == 1
     assert {run["tasks"][f"{task}[-1]"] for task in FOUR_TASKS[1:]} == {"upstream_failed"}
     assert "No such project" in story.output
+    why = run["xcoms"]["trigger_export[-1].failure"]
+    assert why.startswith("The data project 'No such project' does not exist in this environment.")
 
 
 def test_the_catalogue_chooses_the_drive(story: Story) -> None:

@@ -46,6 +46,7 @@ def sensor(execution_id: str, **changes: Any) -> TalentDmfExecutionStatusSensor:
 def test_waits_until_the_export_is_finished(
     connections: Emulator, context: dict[str, Any], mode: dict[str, Any]
 ) -> None:
+    connections.faults.add("dmf.F9", mode="queue", not_run_seconds=4.0)
     execution_id = started(context, f"finished-{mode['deferrable']}")
     result, deferrals = run_to_end(sensor(execution_id, **mode), context)
     assert result["status"] == "Succeeded"
@@ -95,7 +96,7 @@ def test_a_missed_sla_is_said_once_and_the_wait_goes_on(
     connections: Emulator, context: dict[str, Any], mode: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     # However slow the machine, the export is not found to be over before the promised time has passed.
-    connections.faults.add("dmf.F2", mode="polls", hidden_polls=8)
+    connections.faults.add("dmf.F9", mode="queue", not_run_seconds=4.0)
     execution_id = started(context, f"sla-{mode['deferrable']}")
     result, _ = run_to_end(sensor(execution_id, sla=timedelta(seconds=0.05), **mode), context)
     assert result["status"] == "Succeeded"

@@ -109,12 +109,15 @@ def test_airflow_masks_every_field_that_holds_a_secret() -> None:
 @pytest.mark.parametrize("path", get_provider_info()["extra-links"])
 def test_the_links_can_be_imported(path: str) -> None:
     module, _, name = path.rpartition(".")
-    assert getattr(importlib.import_module(module), name)().name.startswith("Open in ")
+    assert getattr(importlib.import_module(module), name)().name.startswith("Open ")
 
 
 def test_the_operators_carry_their_links() -> None:
     assert [link.name for link in TalentDmfExportToPackageOperator.operator_extra_links] == ["Open in Dynamics 365"]
-    assert [link.name for link in TalentDmfToOneDriveOperator.operator_extra_links] == ["Open in OneDrive"]
+    assert [link.name for link in TalentDmfToOneDriveOperator.operator_extra_links] == [
+        "Open in OneDrive",
+        "Open folder",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -186,11 +186,7 @@ def _transient(request: Request, response: Response) -> Steps[TransportError]:
     if "retry-after" in response.headers or "x-ms-retry-after-ms" in response.headers:
         asked = retry_after_seconds(response.headers, (yield from now()))
     throttled = response.status == 429 or asked is not None
-    words = (
-        "the service asks us to slow down"
-        if throttled
-        else "the service is not available at the moment; it is tried again"
-    )
+    words = "the service asks us to slow down" if throttled else "the service is not available at the moment"
     kind = ThrottledError if throttled else TransportError
     return kind(
         f"{request.operation}: {words}.",

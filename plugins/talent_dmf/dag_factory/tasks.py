@@ -16,6 +16,7 @@ from talent_dmf.api.dmf.execution_ids import check_legal_entity
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.dag_factory.alerts import when_empty, when_failed
+from talent_dmf.notifications.reasons import say_failure, say_retry
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 
@@ -47,7 +48,9 @@ def default_args(spec: ExportSpec) -> dict[str, Any]:
         "retry_delay": spec.retry_delay,
         "retry_exponential_backoff": True,
         "max_retry_delay": spec.max_retry_delay,
-        **when_failed(spec),
+        "on_retry_callback": say_retry,
+        # The reason last, so that it is the log's last line.
+        "on_failure_callback": [*when_failed(spec).values(), say_failure],
     }
 
 
@@ -184,5 +187,5 @@ class LegalEntitiesOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Read them from the run's parameters, each once; to Dynamics 365 ``usmf`` is ``USMF``."""
-        with verdicts(self.log):
+        with verdicts(self.log, context):
             return list(dict.fromkeys(check_legal_entity(str(code)) for code in context["params"]["legal_entities"]))

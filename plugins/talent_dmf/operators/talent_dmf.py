@@ -160,14 +160,14 @@ class TalentDmfExportToPackageOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Start the export, or find the one that an earlier try has started."""
-        with verdicts(self.log):
+        with verdicts(self.log, context):
             return self._start(context, Patience(datetime.now(UTC) + as_duration(self.busy_timeout)))
 
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on after a wait for another execution."""
         from talent_dmf.api.dmf.models import ExecutionEvent
 
-        with verdicts(self.log):
+        with verdicts(self.log, context):
             if not isinstance(event, dict) or not event.get("execution_id"):
                 raise ProtocolError(
                     f"The wait for another execution of data project {self.definition_group_id!r} was resumed without "
@@ -318,6 +318,7 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("execution_id", "talent_dmf_conn_id")
+    operator_extra_links = (TalentDmfJobPageLink(),)
     ui_color = "#e8f0fb"
 
     def __init__(
@@ -337,8 +338,9 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
         """Find the package and look into it."""
         from talent_dmf.api.package.reference import missing_files
 
-        with verdicts(self.log):
+        with verdicts(self.log, context):
             hook = _hook(self.talent_dmf_conn_id)
+            push_job_page(context, hook, self.execution_id, self.log)
             reference = hook.find_package(self.execution_id, timeout_seconds=self.package_timeout_seconds)
             if reference.without_file:
                 outcomes = hook.entity_outcomes(self.execution_id)

@@ -14,6 +14,7 @@ from talent_dmf.api.choices import OnEmpty, PartialSuccess
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportEmptyError, TransportError
+from talent_dmf.links import TalentDmfJobPageLink, push_job_page
 from talent_dmf.notifications import notify_sla_missed
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("execution_id", "time_limit", "talent_dmf_conn_id")
+    operator_extra_links = (TalentDmfJobPageLink(),)
     ui_color = "#fdf3e0"
 
     def __init__(
@@ -87,7 +89,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask, wait on the worker for a while, then defer or go on asking."""
-        self._apply_time_limit()
+        self._apply_time_limit(context)
         if self.reschedule:
             return super().execute(context)
         from talent_dmf.api.dmf.models import WaitState
@@ -98,8 +100,9 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         worker_until = (
             min(deadline, started + timedelta(seconds=self.short_export_seconds)) if self.deferrable else deadline
         )
-        with self._soft_failing(), verdicts(self.log):
+        with self._soft_failing(), verdicts(self.log, context):
             hook = self._hook()
+            push_job_page(context, hook, self.execution_id, self.log)
             result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
             if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
                 self._defer(result.state, deadline, self._sla_at(started, after=datetime.now(UTC)))
@@ -110,7 +113,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.models import WaitState
         from talent_dmf.api.dmf.waiting import Finished, Unsettled, observe
 
-        with verdicts(self.log):
+        with verdicts(self.log, context):
             hook = self._hook()
             store = context["task_state_store"]
             moment = datetime.now(UTC)
@@ -130,8 +133,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.models import ExecutionEvent, WaitState
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled
 
-        self._apply_time_limit()
-        with verdicts(self.log):
+        self._apply_time_limit(context)
+        with verdicts(self.log, context):
             seen = ExecutionEvent.from_json(event, self.execution_id)
             hook = self._hook()
             started = datetime.fromisoformat(seen.started_at)
@@ -154,10 +157,10 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 result = Unsettled(status)
             return self._judge(context, hook, result)
 
-    def _apply_time_limit(self) -> None:
+    def _apply_time_limit(self, context: Context) -> None:
         # `timeout` is a number, which a template cannot be, and BaseSensorOperator reads it too.
         if self.time_limit is not None:
-            with verdicts(self.log):
+            with verdicts(self.log, context):
                 self.timeout = as_duration(self.time_limit).total_seconds()
 
     def _hook(self) -> TalentDmfHook:

@@ -122,7 +122,7 @@ class SavePackageOperator(BaseOperator):
         from talent_dmf.destinations.saving import save_files
         from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
-        with verdicts(self.log):
+        with verdicts(self.log, context):
             retention = self._checked()
             reference = PackageReference.from_json(self.package)
             facts = self._facts(context, reference)

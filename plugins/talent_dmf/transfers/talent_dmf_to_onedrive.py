@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from talent_dmf.links import OneDriveItemLink
+from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink
 from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         "library",
         "onedrive_conn_id",
     )
-    operator_extra_links = (OneDriveItemLink(),)
+    operator_extra_links = (OneDriveItemLink(), OneDriveFolderLink())
 
     def __init__(
         self,

@@ -116,7 +116,8 @@ class SyncDriver:
             return None
         if isinstance(effect, Sleep):
             seconds = effect.length_seconds(self._jitter())
-            log.info("%s Next try in %.1f s.", effect.reason, seconds)
+            if effect.reason:
+                log.info("%s Next try in %.1f s.", effect.reason, seconds)
             self._sleep(seconds)
             return None
         return self._clock()

@@ -139,7 +139,7 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
         if not found:
             raise ProtocolError(
                 f"ExportToPackage answered no execution id for data project {request.definition_group_id!r} and no "
-                "execution was found; nothing was started. It is tried again."
+                "execution was found; nothing was started."
             )
         return StartedExport(request.execution_id, adopted=True)
     yield from _appear(answered, policy.appear_seconds)

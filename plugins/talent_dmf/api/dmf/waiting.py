@@ -72,6 +72,9 @@ class OutOfTime:
     state: WaitState
 
 
+# A wait is told when the status changes, and now and then: not at each poll.
+SAID_EVERY_MINUTES = 5
+
 Decision: TypeAlias = Wait | Finished | Unsettled
 WatchResult: TypeAlias = Finished | Unsettled | OutOfTime
 
@@ -141,6 +144,7 @@ def watch(
     :param state: how far the wait has come already.
     :param until: moment to give up at, aware; ``None`` for never.
     """
+    said, said_at = "", state.started_at
     while True:
         status = yield from execution_status(execution_id)
         moment = yield from now()
@@ -152,7 +156,13 @@ def watch(
         pause = decision.seconds
         if until is not None:
             pause = min(pause, max(0.0, (until - moment) / timedelta(seconds=1)))
-        yield Sleep(pause, f"Execution {execution_id} is {status.value if status else 'not known yet'}.")
+        words = status.value if status else "not known yet"
+        news = words != said or moment - said_at >= timedelta(minutes=SAID_EVERY_MINUTES)
+        minutes = (moment - state.started_at) // timedelta(minutes=1)
+        still = f"still {words}, {minutes} min" if words == said else words
+        if news:
+            said, said_at = words, moment
+        yield Sleep(pause, f"Execution {execution_id} is {still}." if news else "")
 
 
 def _jitter(execution_id: str, polls: int) -> float:
