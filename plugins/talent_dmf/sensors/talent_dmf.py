@@ -105,7 +105,11 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             push_job_page(context, hook, self.execution_id, self.log)
             result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
             if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
-                self._defer(result.state, deadline, self._sla_at(started, after=datetime.now(UTC)))
+                sla_at = self._sla_at(started, after=datetime.now(UTC))
+                if sla_at is None and (self._sla_at(started) or worker_until) > worker_until:
+                    # It has passed while the service was asked.
+                    self._say_sla_missed(context)
+                self._defer(result.state, deadline, sla_at)
             return self._judge(context, hook, result)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
