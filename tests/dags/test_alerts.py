@@ -14,6 +14,7 @@ from tests.unit.loopback import Loopback, Mishap, free_port, serve
 
 from talent_dmf.api.steps import Response
 from talent_dmf.notifications.alert import MAX_SENTENCE, Alert, safe_sentence
+from talent_dmf.notifications.reasons import say_failure
 from talent_dmf.notifications.telling import tell
 
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"
@@ -99,9 +100,9 @@ def test_the_defaults_hold_for_exports_that_say_nothing(bag: Callable[..., DagBa
     assert [(each["to"], each["on"]) for each in told["two"]] == [(["two@contoso.com"], ["late"])]
     assert told["none"] == []
     tasks = made.dags["talent_export_one"].tasks
-    assert all(task.on_failure_callback for task in tasks)
+    assert all(len(task.on_failure_callback) == 2 for task in tasks)
     assert made.dags["talent_export_one"].on_success_callback
-    assert not any(task.on_failure_callback for task in made.dags["talent_export_two"].tasks)
+    assert all(list(task.on_failure_callback) == [say_failure] for task in made.dags["talent_export_two"].tasks)
     assert not made.dags["talent_export_two"].on_success_callback
 
 
