@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from tests.integration.conftest import environment_connection
 
 from dmf_emulator import Emulator
+from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 
 
@@ -54,13 +55,13 @@ def test_a_retry_adopts_and_a_clear_exports_anew(connections: Emulator, context:
     [
         ({"definition_group_id": "Export Nobody"}, "does not exist"),
         ({"legal_entity_id": "Input"}, "not a company code"),
-        ({"definition_group_id": " "}, "name is empty"),
+        ({"definition_group_id": " "}, "argument `definition_group_id` must not be empty"),
     ],
 )
 def test_a_wrong_request_is_a_verdict_in_one_sentence(
     connections: Emulator, context: dict[str, Any], changes: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match=sentence):
+    with pytest.raises((AirflowFailException, ConfigurationError), match=sentence):
         operator(**changes).execute(in_run(context, f"wrong-{sentence}"))
 
 

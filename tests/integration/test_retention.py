@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 from tests.integration.conftest import INSTANT
 from tests.integration.saving_task import UNPACKED, SavingTask, run_files, runs, told
 
+from talent_dmf.api.errors import ConfigurationError
+
 SETTINGS = INSTANT.changed({"rows": 200, "new_copy_per_link": True})
 
 
@@ -190,15 +192,15 @@ def test_names_are_checked_before_a_byte_moves(saving_task: SavingTask) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"file_name": None}, "`file_name` is None, but must be a text"),
-        ({"unpack_name": 7}, "`unpack_name` is 7, but must be a text"),
-        ({"receipt": "false"}, "`receipt` is 'false', but must be True or False"),
+        ({"file_name": None}, "argument `file_name` must be a text, not None"),
+        ({"unpack_name": 7}, "argument `unpack_name` must be a text, not 7"),
+        ({"receipt": "false"}, "argument `receipt` must be True or False, not 'false'"),
         ({"export_result": {1, 2}}, "`export_result` must be what the status sensor returned"),
-        ({"receipt": True, "keep_days": 10**10}, "36500 at most"),
+        ({"receipt": True, "keep_days": 10**10}, "`keep_days` must be a whole number from 1 to 36500"),
     ],
 )
 def test_arguments_of_the_wrong_kind_are_told(saving_task: SavingTask, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(AirflowFailException, match=words):
+    with pytest.raises((AirflowFailException, ConfigurationError), match=words):
         saving_task.save(**options)
     assert saving_task.names() == set()
 

@@ -18,7 +18,7 @@ from tests.integration.exported_package import sha256
 from tests.integration.remote_stores import RemoteStore
 from tests.integration.saving_task import ALL_THREE, PROJECT, UNPACKED, SavingTask, run_files, told
 
-from talent_dmf.api.errors import DestinationError, TransferError, TransferMismatchError
+from talent_dmf.api.errors import ConfigurationError, DestinationError, TransferError, TransferMismatchError
 from talent_dmf.auth.tokens import tokens_for
 from talent_dmf.destinations.object_storage.store import open_folder
 from talent_dmf.destinations.onedrive.folder import OneDriveFolder
@@ -133,20 +133,20 @@ def test_other_content_under_a_name_is_a_verdict(saving_task: SavingTask) -> Non
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"unpack": "sideways"}, "unpack 'sideways' is not known; use one of no, beside, instead"),
-        ({"conflict_behavior": "merge"}, "conflict_behavior 'merge' is not known"),
+        ({"unpack": "sideways"}, "argument `unpack` must be one of no, beside, instead, not 'sideways'"),
+        ({"conflict_behavior": "merge"}, "argument `conflict_behavior` must be one of fail, replace, rename"),
         ({"unpack": "beside", "unpack_name": "{project}"}, "same for every entity"),
         ({"unpack": "beside", "unpack_name": "{entity}/x"}, "'/'"),
         ({"unpack": "beside", "file_name": "Jobs.csv", "unpack_name": "{entity}{suffix}"}, "'Jobs' would be unpacked"),
         ({"keep_last": 3}, "need `receipt`"),
-        ({"keep_last": 0, "receipt": True}, "`keep_last` is 0"),
+        ({"keep_last": 0, "receipt": True}, "argument `keep_last` must be a whole number from 1"),
         ({"package": "https://x"}, "XCom"),
     ],
 )
 def test_what_cannot_work_is_told_before_a_byte_moves(
     saving_task: SavingTask, options: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(AirflowFailException, match=re.escape(words)):
+    with pytest.raises((AirflowFailException, ConfigurationError), match=re.escape(words)):
         saving_task.save(**options)
     assert saving_task.names() == set()
 

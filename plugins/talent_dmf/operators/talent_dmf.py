@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from talent_dmf.airflow_errors import verdicts
-from talent_dmf.api.dmf.execution_ids import check_legal_entity, mint_execution_id
+from talent_dmf.api import arguments
+from talent_dmf.api.arguments import (
+    Rule,
+    check_arguments,
+    choice,
+    duration,
+    flag,
+    flag_or_word,
+    having,
+    number,
+    optional,
+    text,
+)
+from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, mint_execution_id
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -126,6 +139,20 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     )
     operator_extra_links = (TalentDmfJobPageLink(),)
     ui_color = "#e8f0fb"
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        "definition_group_id": text(),
+        "package_name": text(),
+        "legal_entity_id": text(),
+        "execution_id": optional(text(most=MAX_LENGTH)),
+        "re_execute": flag,
+        "busy": choice("wait", "fail"),
+        "busy_timeout": duration,
+        "before": optional(having("check_before_export", "the operator that saves the package")),
+        "incremental": flag,
+        "backfill": flag_or_word,
+        "talent_dmf_conn_id": arguments.CONN_ID,
+        "deferrable": flag,
+    }
 
     def __init__(
         self,
@@ -157,6 +184,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         self.backfill = backfill
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self.deferrable = deferrable
+        check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
     def execute(self, context: Context) -> str:
         """Start the export, or find the one that an earlier try has started."""
@@ -183,6 +211,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     def _start(self, context: Context, patience: Patience) -> str:
         from talent_dmf.api.dmf.models import ExportRequest
 
+        check_arguments(self, self.argument_rules)
         request = ExportRequest(
             definition_group_id=self._project(),
             package_name=self.package_name,
@@ -321,6 +350,12 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
     operator_extra_links = (TalentDmfJobPageLink(),)
     ui_color = "#e8f0fb"
 
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        "execution_id": text(),
+        "package_timeout_seconds": number(0, arguments.WEEK_SECONDS),
+        "talent_dmf_conn_id": arguments.CONN_ID,
+    }
+
     def __init__(
         self,
         *,
@@ -333,12 +368,14 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
         self.execution_id = execution_id
         self.package_timeout_seconds = package_timeout_seconds
         self.talent_dmf_conn_id = talent_dmf_conn_id
+        check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the package and look into it."""
         from talent_dmf.api.package.reference import missing_files
 
         with verdicts(self.log, context):
+            check_arguments(self, self.argument_rules)
             hook = _hook(self.talent_dmf_conn_id)
             push_job_page(context, hook, self.execution_id, self.log)
             reference = hook.find_package(self.execution_id, timeout_seconds=self.package_timeout_seconds)

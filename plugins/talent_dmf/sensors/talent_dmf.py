@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from talent_dmf.airflow_errors import verdicts
+from talent_dmf.api.arguments import (
+    CONN_ID,
+    WEEK_SECONDS,
+    Rule,
+    check_arguments,
+    choice,
+    duration,
+    flag,
+    number,
+    optional,
+    text,
+)
 from talent_dmf.api.choices import OnEmpty, PartialSuccess
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.durations import as_duration, in_words
@@ -53,6 +65,17 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     template_fields: Sequence[str] = ("execution_id", "time_limit", "talent_dmf_conn_id")
     operator_extra_links = (TalentDmfJobPageLink(),)
     ui_color = "#fdf3e0"
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        "execution_id": text(),
+        "partial_success": choice(*get_args(PartialSuccess)),
+        "on_empty": choice(*get_args(OnEmpty)),
+        "time_limit": optional(duration),
+        "sla_after": optional(duration),
+        "short_export_seconds": number(0, WEEK_SECONDS),
+        "grace_seconds": number(0, WEEK_SECONDS),
+        "talent_dmf_conn_id": CONN_ID,
+        "deferrable": flag,
+    }
 
     def __init__(
         self,
@@ -78,6 +101,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         self.grace_seconds = grace_seconds
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self.deferrable = deferrable
+        check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
     @property
     def wait_policy(self) -> WaitPolicy:
@@ -162,9 +186,10 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             return self._judge(context, hook, result)
 
     def _apply_time_limit(self, context: Context) -> None:
-        # `timeout` is a number, which a template cannot be, and BaseSensorOperator reads it too.
-        if self.time_limit is not None:
-            with verdicts(self.log, context):
+        with verdicts(self.log, context):
+            check_arguments(self, self.argument_rules)
+            # `timeout` is a number, which a template cannot be, and BaseSensorOperator reads it too.
+            if self.time_limit is not None:
                 self.timeout = as_duration(self.time_limit).total_seconds()
 
     def _hook(self) -> TalentDmfHook:

@@ -8,16 +8,27 @@ again and finds what is done.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.sdk import BaseOperator
 
 from talent_dmf.airflow_errors import verdicts
-from talent_dmf.api.choices import ConflictBehavior, Unpack
+from talent_dmf.api.arguments import (
+    CONN_ID,
+    Rule,
+    check_arguments,
+    choice,
+    flag,
+    number,
+    optional,
+    text,
+    text_or_number,
+)
+from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, NameConflictError
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 
@@ -72,6 +83,20 @@ class SavePackageOperator(BaseOperator):
         "talent_dmf_conn_id",
     )
     ui_color = "#e6f4ea"
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        "file_name": text(),
+        "conflict_behavior": choice(*get_args(ConflictBehavior)),
+        "definition_group_id": optional(text_or_number),
+        "legal_entity_id": optional(text_or_number),
+        "chunk_bytes": number(1, 2**31, whole=True),
+        "receipt": flag,
+        "check_package": flag,
+        "unpack": choice(*get_args(Unpack)),
+        "unpack_name": text(),
+        "keep_last": optional(number(1, 10**9, whole=True)),
+        "keep_days": optional(number(1, MAX_KEEP_DAYS, whole=True)),
+        "talent_dmf_conn_id": CONN_ID,
+    }
 
     def __init__(
         self,
@@ -108,6 +133,7 @@ class SavePackageOperator(BaseOperator):
         self.keep_days = keep_days
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self._stop: StopSignal | None = None
+        check_arguments(self, SavePackageOperator.argument_rules, templated=tuple(self.template_fields))
 
     def open_folder(self, context: Context) -> AbstractContextManager[DestinationFolder]:
         """The folder that the package goes to."""
@@ -232,26 +258,16 @@ class SavePackageOperator(BaseOperator):
             self._stop.set()
 
     def _checked(self) -> Retention:
-        for name, allowed in (("conflict_behavior", get_args(ConflictBehavior)), ("unpack", get_args(Unpack))):
-            if getattr(self, name) not in allowed:
-                raise ConfigurationError(
-                    f"{name} {getattr(self, name)!r} is not known; use one of {', '.join(allowed)}."
-                )
-        for name in ("file_name", "unpack_name"):
-            if not isinstance(getattr(self, name), str):
-                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}, but must be a text.")
-        for name in ("receipt", "check_package"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigurationError(f"`{name}` is {getattr(self, name)!r}, but must be True or False.")
+        # A template that is rendered to native objects makes a number of `100`.
+        self.definition_group_id = str(self.definition_group_id or "")
+        self.legal_entity_id = str(self.legal_entity_id or "")
+        check_arguments(self, self.argument_rules)
         try:
             json.dumps(self.export_result)
         except (TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"`export_result` must be what the status sensor returned (its XCom), and is something else: {error}."
             ) from None
-        # A template that is rendered to native objects makes a number of `100`.
-        self.definition_group_id = str(self.definition_group_id or "")
-        self.legal_entity_id = str(self.legal_entity_id or "")
         return self._retention()
 
     def _retention(self) -> Retention:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from talent_dmf.api.arguments import Rule, check_arguments, optional, text
 from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
@@ -37,11 +38,17 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
     """
 
     template_fields: Sequence[str] = (*SavePackageOperator.template_fields, "destination", "conn_id")
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        **SavePackageOperator.argument_rules,
+        "destination": text(),
+        "conn_id": optional(text(empty=True, most=200)),
+    }
 
     def __init__(self, *, destination: str, conn_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.destination = destination
         self.conn_id = conn_id
+        check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
     @contextmanager
     def open_folder(self, context: Context) -> Iterator[DestinationFolder]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from talent_dmf.api.arguments import CONN_ID, Rule, check_arguments, optional, text
 from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink
 from talent_dmf.transfers.base import SavePackageOperator
 
@@ -54,6 +55,12 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         "onedrive_conn_id",
     )
     operator_extra_links = (OneDriveItemLink(), OneDriveFolderLink())
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        **SavePackageOperator.argument_rules,
+        "folder": optional(text(empty=True)),
+        **dict.fromkeys(("drive_id", "user", "site", "group", "library"), optional(text(empty=True))),
+        "onedrive_conn_id": CONN_ID,
+    }
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         self.group = group
         self.library = library
         self.onedrive_conn_id = onedrive_conn_id
+        check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
     def check_name(self, name: str) -> None:
         """Judge a file's name and path without asking anybody."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from talent_dmf.api.arguments import CONN_ID, WEEK_SECONDS, Rule, check_arguments, moment, number, optional, text
 from talent_dmf.api.dmf.models import EventKind, ExecutionEvent, WaitState
 from talent_dmf.api.dmf.waiting import Finished, Unsettled, WaitPolicy, WatchResult, watch
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
@@ -30,6 +31,17 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
     :param grace_seconds: how long an unknown status is borne.
     """
 
+    argument_rules: ClassVar[Mapping[str, Rule]] = {
+        "execution_id": text(),
+        "started_at": moment,
+        "talent_dmf_conn_id": CONN_ID,
+        "deadline": optional(moment),
+        "sla_at": optional(moment),
+        "unsettled_since": optional(moment),
+        "poke_interval_seconds": number(0, WEEK_SECONDS),
+        "grace_seconds": number(0, WEEK_SECONDS),
+    }
+
     def __init__(
         self,
         *,
@@ -51,6 +63,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         self.unsettled_since = unsettled_since
         self.poke_interval_seconds = poke_interval_seconds
         self.grace_seconds = grace_seconds
+        check_arguments(self, self.argument_rules)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path, derived so that a rename cannot break it unseen, and JSON scalars."""
