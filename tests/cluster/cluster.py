@@ -23,7 +23,7 @@ from .container import Container, wait_for
 from .images import PROJECT, image_of
 
 API = "airflow-apiserver"
-START_SECONDS = 300.0
+START_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Options:
     :param replicas: how many containers of a service; 1 of those that are not named.
     :param variables: what `.env` would hold.
     :param without: services that are not started.
+    :param small_logs_mib: size of the volume of the logs, so that it can be filled; that of the disk when None.
     """
 
     name: str = "cluster"
@@ -42,6 +43,7 @@ class Options:
     replicas: Mapping[str, int] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
+    small_logs_mib: int | None = None
 
 
 def fresh_variables(folder: Path, *arguments: str) -> dict[str, str]:
@@ -103,6 +105,8 @@ class Cluster:
         """Make the containers with their networks and names."""
         install_provider(self.folder / "site")
         namespaces.enter()
+        if self.options.small_logs_mib:
+            namespaces.mount_memory(self.folder / "volumes" / "logs", self.options.small_logs_mib)
         number = 0
         for service in self.project.services.values():
             for replica in range(self.options.replicas.get(service.name, 1)):
@@ -194,14 +198,17 @@ class Cluster:
         volume = self.folder / "volumes" / "emulator"
         facts = json.loads((volume / "ready.json").read_text(encoding="utf-8"))
         return {
-            name: str(volume) + value.removeprefix("/emulator") if str(value).startswith("/emulator") else value
+            name: str(volume) + value.removeprefix("/data") if str(value).startswith("/data") else value
             for name, value in facts.items()
         }
 
     @cached_property
     def emulator(self) -> EmulatorAdmin:
         """The emulator's own API."""
-        return EmulatorAdmin(self.facts)
+        admin = EmulatorAdmin(self.facts)
+        # It listens for other machines, and asks them for a token.
+        admin._client.headers["Authorization"] = f"Bearer {self.facts['admin_token']}"
+        return admin
 
     def store_connections(self) -> None:
         """Store the connections to the emulator in Airflow's database, as a person would."""

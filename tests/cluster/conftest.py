@@ -10,8 +10,9 @@ import pytest
 
 from .cluster import Cluster, Options
 from .images import PROJECT, missing
+from .storm import TWICE, catalogue
 
-TWICE = {"airflow-worker": 2, "airflow-scheduler": 2, "airflow-triggerer": 2}
+DAG_IDS = [f"talent_export_storm_{number:02d}" for number in range(3)]
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +26,14 @@ def machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(machine: None) -> Iterator[Cluster]:
+def cluster(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    exports = tmp_path_factory.mktemp("exports")
+    catalogue(exports, len(DAG_IDS), retry_delay="5 s")
     options = Options(
         files=(PROJECT / "docker-compose.yaml", Path(__file__).with_name("emulator.compose.yaml")),
         replicas=TWICE,
         # Not the id that the image was made for.
-        variables={"AIRFLOW_UID": "23456"},
+        variables={"AIRFLOW_UID": "23456", "CATALOGUE_DIR": str(exports)},
     )
     with Cluster(options) as running:
         running.store_connections()

@@ -102,12 +102,14 @@ def _airflow(site: Path) -> Image:
 
 
 def _emulator() -> Image:
+    program = "import sys; from dmf_emulator.__main__ import command; sys.exit(command())"
+    options = "--host 0.0.0.0 --data-dir /data --ready-file /data/ready.json"
     return Image(
-        entrypoint=["python", "-m", "dmf_emulator"],
+        entrypoint=["python", "-c", program, *options.split()],
         environment={"PATH": f"{VENV}/bin:{_PATH}", "PYTHONPATH": "/app", "PYTHONUNBUFFERED": "1"},
         user=(10001, 10001),
         binds={**_python("/opt/talent-dmf"), "/app/dmf_emulator": PROJECT / "include" / "dmf_emulator"},
-        folders={"/emulator": (10001, 10001, 0o755)},
+        folders={"/data": (10001, 10001, 0o755)},
         directory="/app",
     )
 

@@ -21,8 +21,8 @@ def _checked(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def _mount(source: str, target: str, kind: str, flags: int) -> None:
-    outcome = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), None)
+def _mount(source: str, target: str, kind: str, flags: int, options: bytes | None = None) -> None:
+    outcome = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options)
     _checked(outcome, f"mount {target}")
 
 
@@ -96,3 +96,13 @@ def use_names(path: Path, names: Iterable[tuple[str, list[str]]]) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     path.chmod(0o644)
     _mount(str(path), "/etc/hosts", "", _MS_BIND)
+
+
+def mount_memory(path: Path, size_mib: int) -> None:
+    """Put a small file system of its own at a folder; any user of group 0 may write to it.
+
+    :param path: the folder; made when it is not there.
+    :param size_mib: its size.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    _mount("tmpfs", str(path), "tmpfs", 0, f"size={size_mib}m,mode=0775,gid=0".encode())

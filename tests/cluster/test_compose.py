@@ -84,11 +84,13 @@ def test_the_demo_shares_nothing_with_a_deployment(variables: dict[str, str]) ->
 
 def test_the_emulator_has_fixed_ports_and_keeps_its_data(variables: dict[str, str]) -> None:
     emulator = load([DEMO], variables).services["emulator"]
-    ports = [word for word in emulator.command if re.match(r"--\w+-port=", word)]
-    assert len(ports) == 6
-    assert len({int(word.partition("=")[2]) for word in ports}) == 6
-    (mount,) = emulator.mounts
-    assert f"--data-dir={mount.target}" in emulator.command
+    # Those of its image, which keeps authority and state in /data.
+    image = (PROJECT / "include" / "dmf_emulator" / "Dockerfile").read_text(encoding="utf-8")
+    fixed = set(re.findall(r"74\d\d", image))
+    assert not any("port=" in word for word in emulator.command)
+    assert [mount.target for mount in emulator.mounts] == ["/data"]
+    connections = (PROJECT / "deploy" / "demo-connections.json").read_text(encoding="utf-8")
+    assert set(re.findall(r"emulator:(\d+)", connections)) <= fixed
 
 
 def test_the_image_of_production_holds_no_emulator_and_no_demo() -> None:
