@@ -74,7 +74,7 @@ _CONNECTION_FIELDS: dict[str, Any] = {
     },
     "data_project": {
         "label": "Data project to test with",
-        "description": "The Test button looks whether this project exists. Nothing else uses it.",
+        "description": "The test of the connection looks whether this project exists. Nothing else uses it.",
         "schema": _TEXT,
     },
     "proxies": {
@@ -148,14 +148,18 @@ _CONNECTION_TYPE: dict[str, Any] = {
     "hook-class-name": "talent_dmf.hooks.talent_dmf.TalentDmfHook",
     "hook-name": "Dynamics 365 DMF",
     "ui-field-behaviour": {
-        "hidden-fields": ["port", "schema"],
+        # The port is shown although a URL has one: the Test button of Airflow 3.3 works only where a connection has
+        # a port of its own (docs/wire/airflow.md).
+        "hidden-fields": ["schema"],
         "relabeling": {
             "host": "Environment URL",
+            "port": "Port (443, for the Test button)",
             "login": "Client ID",
             "password": "Client secret",
         },
         "placeholders": {
             "host": "https://contoso.operations.dynamics.com",
+            "port": "443",
             "login": "00000000-0000-0000-0000-000000000000",
         },
     },
