@@ -1,6 +1,6 @@
 # The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
+.PHONY: docs help setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -57,6 +57,9 @@ test-cluster: $(STAMP) $(CLUSTER_STAMP) ## Run the services of docker-compose.ya
 env: ## Write .env with fresh keys for docker-compose.yaml (SECRETS=secrets: into files of that folder)
 	@python3 deploy/make_env.py $(if $(SECRETS),--secrets $(SECRETS))
 
+docs: $(STAMP) ## Build the documentation as a site into .local/site, warnings as errors
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=plugins $(BIN)/mkdocs build --quiet --strict
+
 lint: $(STAMP) ## Style, complexity, types, layers, dependencies, dead code, compose file, pins
 	@failed=0; \
 	check() { \
@@ -69,6 +72,7 @@ lint: $(STAMP) ## Style, complexity, types, layers, dependencies, dead code, com
 	check "layers" env PYTHONPATH=plugins:include $(BIN)/lint-imports --no-cache; \
 	check "dependencies" $(BIN)/deptry plugins/talent_dmf; \
 	check "dead code" sh .ci/dead-code; \
+	check "documentation" $(MAKE) docs; \
 	check "docker-compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml; \
 	check "pins" $(BIN)/pytest -q tests/packaging/test_requirements.py; \
 	exit $$failed
