@@ -1,6 +1,6 @@
 # The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
+.PHONY: coverage docs help mutants setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -59,6 +59,13 @@ env: ## Write .env with fresh keys for docker-compose.yaml (SECRETS=secrets: int
 
 docs: $(STAMP) ## Build the documentation as a site into .local/site, warnings as errors
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=plugins $(BIN)/mkdocs build --quiet --strict
+
+coverage: $(STAMP) ## Run the unit tests and show which branches of the core they leave out; below the floor is a failure
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit --cov --cov-report=
+	@$(BIN)/coverage report --include 'plugins/talent_dmf/api/*' --fail-under 92
+
+mutants: $(STAMP) ## Break the core in 40 places and count what its tests notice (MUTANTS="retrying --sample 0": all of a module)
+	@$(BIN)/python .ci/mutants.py $(MUTANTS)
 
 lint: $(STAMP) ## Style, complexity, types, layers, dependencies, dead code, compose file, pins
 	@failed=0; \
