@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Audience of stand-alone Talent, whatever its host (docs/wire/dmf-package-api.md#audience).
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
+_TALENT_REQUESTS, _OPERATIONS_REQUESTS = 500, 6000
 GRAPH_URL = "https://graph.microsoft.com/v1.0"
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 # A person waits for the answer of a connection test, and the button can be pressed again.
@@ -47,6 +48,13 @@ class EnvironmentSettings:
     base_url: str
     identity: Identity
     addresses: AddressRules
+
+    @property
+    def requests_per_window(self) -> int:
+        """How many requests the environment takes in five minutes: 500 on Human Resources' old service, which the
+        audience tells, else the 6,000 of finance and operations (docs/wire/dmf-package-api.md#quotas-per-user)."""
+        talent = urlsplit(TALENT_RESOURCE).hostname or ""
+        return _TALENT_REQUESTS if talent in self.identity.scope else _OPERATIONS_REQUESTS
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,16 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     async def aget_conn(self) -> AsyncDriver:
         """The driver for the environment that all triggers of this event loop share: one pool of connections and one
         token, however many exports are waited for. The connection is read anew at each call."""
+        return (await self.aget_environment())[0]
+
+    async def aget_environment(self) -> tuple[AsyncDriver, EnvironmentSettings]:
+        """The same driver, and what the connection says of the environment."""
         try:
             connection = await BaseHook.aget_connection(self._conn_id)
         except AirflowNotFoundException as error:
             raise missing(self._conn_id, self.conn_type) from error
-        return shared_driver(environment_settings(connection))
+        settings = environment_settings(connection)
+        return shared_driver(settings), settings
 
     def start_export(self, request: ExportRequest, policy: StartPolicy | None = None) -> StartedExport:
         """Start an export exactly once; see :func:`talent_dmf.api.dmf.starting.start_export`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -10,9 +11,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from talent_dmf.api.arguments import CONN_ID, WEEK_SECONDS, Rule, check_arguments, moment, number, optional, text
 from talent_dmf.api.dmf.models import EventKind, ExecutionEvent, WaitState
-from talent_dmf.api.dmf.waiting import Finished, Unsettled, WaitPolicy, WatchResult, watch
+from talent_dmf.api.dmf.waiting import Finished, Pending, Said, Unsettled, WaitPolicy, WatchResult, look
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
+from talent_dmf.api.steps import Steps
+from talent_dmf.hooks.settings import EnvironmentSettings
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
+from talent_dmf.transport.drivers import AsyncDriver
+from talent_dmf.triggers.board import CONFIRM_SECONDS, Board, board_of
 
 
 class TalentDmfExecutionStatusTrigger(BaseTrigger):
@@ -97,15 +102,38 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         hook = TalentDmfHook(self.talent_dmf_conn_id)
         policy = WaitPolicy(poke_interval_seconds=self.poke_interval_seconds, grace_seconds=self.grace_seconds)
         until = min((moment for moment in (_moment(self.deadline), _moment(self.sla_at)) if moment), default=None)
-        driver = await hook.aget_conn()
+        driver, settings = await hook.aget_environment()
         try:
-            return await driver.run(watch(self.execution_id, policy, state, until=until))
+            return await self._watch_with(driver, settings, policy, state, until)
         except AuthenticationError:
             # A wait may outlive a secret: if the connection was given a new one meanwhile, it is used. Once.
-            renewed = await hook.aget_conn()
+            renewed, settings = await hook.aget_environment()
             if renewed is driver:
                 raise
-            return await renewed.run(watch(self.execution_id, policy, state, until=until))
+            return await self._watch_with(renewed, settings, policy, state, until)
+
+    async def _watch_with(
+        self,
+        driver: AsyncDriver,
+        settings: EnvironmentSettings,
+        policy: WaitPolicy,
+        state: WaitState,
+        until: datetime | None,
+    ) -> WatchResult:
+        """Ask how the execution stands, then wait for the next look: alone, or by the list that many waits share."""
+        board = board_of(driver, requests_per_window=settings.requests_per_window)
+        said = Said()
+        with board.following(self.execution_id, policy.poke_interval_seconds) as follower:
+            while True:
+                seen = await driver.run(look(self.execution_id, policy, state, said, until=until))
+                if not isinstance(seen, Pending):
+                    return seen
+                state = seen.state
+                if board.is_used and state.unsettled_since is None:
+                    left = CONFIRM_SECONDS if seen.left_seconds is None else seen.left_seconds
+                    await board.news_of(follower, left)
+                else:
+                    await driver.run(_sleep(board, seen))
 
     def _describe(self, result: WatchResult) -> ExecutionEvent:
         if isinstance(result, Finished):
@@ -126,6 +154,11 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
             unsettled_since=since,
             **facts,
         )
+
+
+def _sleep(board: Board, seen: Pending) -> Steps[None]:
+    seconds = board.stretched(seen.sleep.seconds)
+    yield replace(seen.sleep, seconds=seconds if seen.left_seconds is None else min(seconds, seen.left_seconds))
 
 
 def _moment(text: str | None) -> datetime | None:

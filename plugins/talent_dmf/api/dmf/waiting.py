@@ -132,6 +132,59 @@ def observe(
     return decision, state
 
 
+@dataclass(slots=True)
+class Said:
+    """What was last said of a wait: each change is, and that it still goes on every few minutes."""
+
+    words: str = ""
+    moment: datetime | None = None
+
+    def news(self, words: str, moment: datetime, started_at: datetime) -> str:
+        """What is to be said now; nothing if it was said already.
+
+        :param words: how the execution stands.
+        :param moment: present time, aware.
+        :param started_at: when the wait began.
+        """
+        if words == self.words and moment - (self.moment or started_at) < timedelta(minutes=SAID_EVERY_MINUTES):
+            return ""
+        minutes = (moment - started_at) // timedelta(minutes=1)
+        news = f"still {words}, {minutes} min" if words == self.words else words
+        self.words, self.moment = words, moment
+        return news
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not yet.
+
+    :param state: how far the wait has come.
+    :param sleep: the pause before the next look.
+    :param left_seconds: time until the wait gives up; ``None`` if it does not.
+    """
+
+    state: WaitState
+    sleep: Sleep
+    left_seconds: float | None
+
+
+def look(
+    execution_id: str, policy: WaitPolicy, state: WaitState, said: Said, *, until: datetime | None = None
+) -> Steps[WatchResult | Pending]:
+    """Ask once how an execution stands; the parameters are those of :func:`watch`, and what was last said of it."""
+    status = yield from execution_status(execution_id)
+    moment = yield from now()
+    decision, state = observe(status, state, moment, policy, _jitter(execution_id, state.polls))
+    if not isinstance(decision, Wait):
+        return decision
+    if until is not None and moment >= until:
+        return OutOfTime(state)
+    left = None if until is None else max(0.0, (until - moment) / timedelta(seconds=1))
+    pause = decision.seconds if left is None else min(decision.seconds, left)
+    news = said.news(status.value if status else "not known yet", moment, state.started_at)
+    return Pending(state, Sleep(pause, f"Execution {execution_id} is {news}." if news else ""), left)
+
+
 def watch(
     execution_id: str, policy: WaitPolicy, state: WaitState, *, until: datetime | None = None
 ) -> Steps[WatchResult]:
@@ -144,25 +197,13 @@ def watch(
     :param state: how far the wait has come already.
     :param until: moment to give up at, aware; ``None`` for never.
     """
-    said, said_at = "", state.started_at
+    said = Said()
     while True:
-        status = yield from execution_status(execution_id)
-        moment = yield from now()
-        decision, state = observe(status, state, moment, policy, _jitter(execution_id, state.polls))
-        if not isinstance(decision, Wait):
-            return decision
-        if until is not None and moment >= until:
-            return OutOfTime(state)
-        pause = decision.seconds
-        if until is not None:
-            pause = min(pause, max(0.0, (until - moment) / timedelta(seconds=1)))
-        words = status.value if status else "not known yet"
-        news = words != said or moment - said_at >= timedelta(minutes=SAID_EVERY_MINUTES)
-        minutes = (moment - state.started_at) // timedelta(minutes=1)
-        still = f"still {words}, {minutes} min" if words == said else words
-        if news:
-            said, said_at = words, moment
-        yield Sleep(pause, f"Execution {execution_id} is {still}." if news else "")
+        seen = yield from look(execution_id, policy, state, said, until=until)
+        if not isinstance(seen, Pending):
+            return seen
+        state = seen.state
+        yield seen.sleep
 
 
 def _jitter(execution_id: str, polls: int) -> float:
