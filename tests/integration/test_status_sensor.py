@@ -12,7 +12,7 @@ from tests.integration.conftest import environment_connection, run_to_end
 
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.dmf.models import ExecutionEvent
-from talent_dmf.api.errors import ProtocolError, TransportError
+from talent_dmf.api.errors import ConfigurationError, ProtocolError, TransportError
 from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 
@@ -82,8 +82,8 @@ def test_a_time_limit_in_words_is_the_timeout(
     with pytest.raises(AirflowFailException, match="does not know it"):
         run_to_end(waiting, context)
     assert waiting.timeout == 420
-    with pytest.raises(AirflowFailException, match="'7 minutes' must be a number and a unit, such as 45 s, 30 min"):
-        sensor("never-started", time_limit="7 minutes", **mode).execute(context)
+    with pytest.raises(ConfigurationError, match="a number and a unit such as 30 min, not '7 minutes'"):
+        sensor("never-started", time_limit="7 minutes", **mode)
 
 
 def project(mode: dict[str, Any]) -> str:
