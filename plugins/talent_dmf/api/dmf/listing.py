@@ -20,7 +20,7 @@ from talent_dmf.api.steps import Steps
 
 _SET = "DataManagementExecutionJobDetails"
 # Services of this kind refuse a filter of more than 100 nodes, which 17 to 20 comparisons are, and IIS a query of more
-# than 2,048 characters (docs/wire/dmf-package-api.md#filters).
+# than 2,048 characters (docs/wire/dmf-package-api.md#odata-options).
 MAX_COMPARISONS = 15
 _MAX_QUERY_CHARACTERS = 1900
 
