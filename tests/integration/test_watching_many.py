@@ -109,3 +109,11 @@ def test_few_waits_are_polled_alone(busy_emulator: Emulator) -> None:
     busy_emulator.recorder.clear()
     assert [each["status"] for each in events_of(executions)] == ["Succeeded"] * 2
     assert counts(busy_emulator)[0] == 0
+
+
+def test_asynchronous_code_of_others_shares_the_connections(busy_emulator: Emulator) -> None:
+    async def main() -> bool:
+        hook = TalentDmfHook()
+        return await hook.aget_conn() is (await hook.aget_environment())[0]
+
+    assert asyncio.run(main())
