@@ -43,8 +43,8 @@ def airflow_commands() -> list[list[str]]:
     joined = [block.text.replace("\\\n", " ") for block in blocks() if block.kind == "airflow"]
     lines = [shlex.split(line) for text in joined for line in text.splitlines() if line.startswith("airflow ")]
     # What stands within a sentence, but for names of pages and placeholders.
-    for block in {block.page for block in blocks()}:
-        lines += [shlex.split(each) for each in re.findall(r"`(airflow [a-z][^`…<]*)`", block.read_text())]
+    for page in sorted({block.page for block in blocks()}):
+        lines += [shlex.split(each) for each in re.findall(r"`(airflow [a-z][^`…<]*)`", page.read_text())]
     return lines
 
 
