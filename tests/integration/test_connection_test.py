@@ -98,7 +98,7 @@ def test_a_working_drive(emulator: Emulator, set_connection: Any) -> None:
     ("changes", "extra", "sentence"),
     [
         ({"password": "wrong"}, {}, "client secret is wrong"),
-        ({}, {"user": "nobody@emulator.example"}, "does not exist, or the application cannot see it"),
+        ({}, {"user": "nobody@emulator.example"}, "no OneDrive is there"),
         ({}, {"user": None, "drive_id": "b!nothing"}, "does not exist, or the application cannot see it"),
         ({}, {"user": None, "site": "emulator.sharepoint.example:/sites/none"}, "does not exist"),
         ({}, {"site": "emulator.sharepoint.example"}, "exactly one of"),

@@ -107,7 +107,7 @@ def test_a_wrong_file_that_cannot_be_deleted_is_deleted_by_a_later_try(
         exported.pump(name, session_store=store).run()
     assert caught.value.retryable
     if options["times"] == 8:
-        assert type(caught.value) is TransportError
+        assert isinstance(caught.value, TransportError)
         assert store.kept[-1].unverified_id
         with pytest.raises(TransferMismatchError):
             exported.pump(name, session_store=store).run()

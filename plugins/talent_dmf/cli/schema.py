@@ -42,6 +42,8 @@ _DESCRIPTIONS = {
     "retry_delay": "First pause between tries; it doubles.",
     "max_retry_delay": "Longest pause between tries.",
     "deferrable": "Wait in the triggerer instead of on a worker.",
+    "incremental": "The project exports changes only: a backfill is refused unless its conf says so.",
+    "check_package": "Check each file of the package while its bytes are on their way.",
     "pool": "Pool of the tasks.",
     "owner": "Owner of the DAG.",
     "tags": "Tags of the DAG: one, or a list of them.",
