@@ -35,7 +35,7 @@ def test_it_does_what_the_page_says(stack: LocalStack, block: Block) -> None:
 
 
 def test_the_connections_of_the_readme_can_be_added(stack: LocalStack) -> None:
-    (block,) = [each for each in blocks() if each.text.startswith("airflow connections add")]
+    (block,) = [each for each in blocks() if each.text.startswith("airflow connections add talent_dmf_default")]
     names = {"talent_dmf_default": "documented_dmf", "onedrive_default": "documented_drive"}
     text = block.text
     for name, other in names.items():
