@@ -36,8 +36,6 @@ status: $(STAMP) ## Say whether the stack of `make up` runs
 test: $(STAMP) ## Run all tests (minutes)
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster and not browser"
 	@$(BIN)/pytest -q -m system
-	@if [ -n "$$CI" ] || command -v chromium >/dev/null; then $(MAKE) test-browser; \
-	else echo "No tests in a browser: Chromium is missing (Debian: apt-get install chromium)."; fi
 
 test-unit: $(STAMP) ## Run the unit tests (seconds)
 	@$(BIN)/pytest -q tests/unit
