@@ -236,7 +236,7 @@ def data_projects() -> Steps[list[str]]:
 
     :raises TalentDmfError: the service does not say.
     """
-    rows = yield from _entity_set(f"{_SET}?$select=Name&cross-company=true", "DataManagementDefinitionGroups")
+    rows = yield from entity_set_rows(f"{_SET}?$select=Name&cross-company=true", "DataManagementDefinitionGroups")
     return [name for row in rows if (name := _text(row.get("Name")))]
 
 
@@ -246,7 +246,7 @@ def data_project_exists(name: str) -> Steps[bool | None]:
     :param name: the project's name.
     """
     url = _rows_url("DataManagementDefinitionGroups", "Name", name)
-    asked: Steps[list[dict[str, Any]] | None] = _entity_set(url, "DataManagementDefinitionGroups")
+    asked: Steps[list[dict[str, Any]] | None] = entity_set_rows(url, "DataManagementDefinitionGroups")
     rows = yield from informing(asked, None, "Whether the data project exists")
     if rows is None:
         return None
@@ -255,12 +255,19 @@ def data_project_exists(name: str) -> Steps[bool | None]:
 
 def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:
     operation = "DataManagementExecutionJobDetails"
-    rows = yield from _entity_set(_rows_url(operation, key, value), operation)
+    rows = yield from entity_set_rows(_rows_url(operation, key, value), operation)
     # A service that overlooks the filter, or a page of it, must not mix the rows of another execution into these.
     return [row for row in rows if key not in row or _same(_text(row[key]), value)]
 
 
-def _entity_set(url: str, operation: str) -> Steps[list[dict[str, Any]]]:
+def entity_set_rows(url: str, operation: str) -> Steps[list[dict[str, Any]]]:
+    """All rows of an entity set, to its last page.
+
+    :param url: the set with its query, below the environment's address.
+    :param operation: the request in words.
+    :raises TalentDmfError: the environment refuses the set, or answers no list.
+    """
+
     def refuse(response: Response) -> TalentDmfError:
         if not response.ok:
             return refusal(operation, response)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from talent_dmf.api.dmf.odata import refusal, value_of
-from talent_dmf.api.steps import Request, Steps, send
+from talent_dmf.api.dmf.actions import entity_set_rows
+from talent_dmf.api.steps import Steps
 
 _EXPORT = "export"
 
@@ -93,13 +93,7 @@ def companies() -> Steps[list[tuple[str, str]]]:
 
 
 def _rows(entity_set: str, select: str) -> Steps[list[dict[str, Any]]]:
-    response = yield from send(
-        Request("GET", f"data/{entity_set}?$select={select}&cross-company=true", operation=entity_set)
-    )
-    if not response.ok:
-        raise refusal(entity_set, response)
-    value = value_of(entity_set, response)
-    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+    return (yield from entity_set_rows(f"data/{entity_set}?$select={select}&cross-company=true", entity_set))
 
 
 def _yes(value: Any) -> bool:
