@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.conftest import environment_connection
 
-from dmf_emulator import Emulator
+from dmf_emulator import Emulator, Settings
 from talent_dmf.catalogue.spec import load_export
 from talent_dmf.cli.main import main
 
@@ -131,3 +131,16 @@ def test_check_online_names_what_the_environment_lacks(
     assert ["'Exports'" in problems["wrong"][0], "ZZZZ" in problems["wrong"][1]] == [True, True]
     assert any("line 1" in problem for problem in problems["broken"])
     assert run(capsys, "check", str(tmp_path / "good.yaml"))[0] == 0
+
+
+def test_lists_of_an_environment_are_read_to_the_last_page(
+    set_connection: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Emulator(Settings(seed=3, odata_page_size=2)) as paged:
+        set_connection("talent_dmf_default", environment_connection(paged))
+        code, result, _ = run(capsys, "projects")
+        expected = [project.name for project in paged.state.projects.all()]
+    assert code == 0
+    assert len(expected) > 2
+    assert sorted(each["name"] for each in result["projects"]) == sorted(expected)
+    assert all(each["entities"] for each in result["projects"])
