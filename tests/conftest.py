@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hypothesis import settings
+
 # Airflow reads it when it is imported, which the test modules do.
 os.environ.setdefault("AIRFLOW_HOME", str(Path(__file__).parents[1] / ".local" / "airflow-home"))
 # A test signs in for itself; those of the shared tokens say otherwise.
 os.environ.setdefault("AIRFLOW__TALENT_DMF__SHARE_TOKENS", "False")
+
+# `make fuzz`: the same properties over many more inputs, another set each time.
+settings.register_profile("long", max_examples=5_000, deadline=None, print_blob=True)

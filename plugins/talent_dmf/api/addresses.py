@@ -2,7 +2,7 @@
 
 A link to a package, an upload URL, the next page of a list and a job page are parts of an answer, so they are untrusted
 input: a request that follows one blindly sends personal data in clear text, or reads what only this machine can reach.
-Every absolute URL is judged here before a request is made of it; nothing is ever sent to one that was refused.
+Every absolute URL is checked here before a request is made of it; nothing is ever sent to one that was refused.
 
 Hosts of Azure Storage: learn.microsoft.com ``/azure/storage/common/storage-account-overview`` and, for national clouds,
 ``/azure/azure-government/compare-azure-government-global-azure`` and ``/azure/china/resources-developer-guide``; of
@@ -32,8 +32,8 @@ PAGE_HOSTS = ("*.dynamics.com", "*.dynamics.us", "*.dynamics.cn")
 
 MAX_ADDRESS_CHARACTERS = 16_384
 _HOST = r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?"
-# Stricter than any library that might read it again: what is not plain here could mean one host to the judge and
-# another to the one who calls it (a user before an @, a backslash, a blank, a port behind another).
+# Stricter than any library that might read it again: what is not plain here could mean one host to this check
+# and another to the library that calls it (a user before an @, a backslash, a blank, a port behind another).
 _ADDRESS = re.compile(
     rf"(?P<scheme>https?)://(?P<host>{_HOST}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
     r"(?:(?P<path>/[^?#\x00-\x1f\x7f]*))?(?:\?(?P<query>[^#\x00-\x1f\x7f]*))?",
@@ -90,9 +90,20 @@ def parse_address(url: str) -> Address | None:
         return None
     scheme = match["scheme"].lower()
     port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[scheme]
-    if not 0 < port < 65536:
+    host = _plain_host(match["host"].lower())
+    if host is None or not 0 < port < 65536:
         return None
-    return Address(scheme, match["host"].strip("[]").lower(), port, match["path"] or "", match["query"] or "")
+    return Address(scheme, host, port, match["path"] or "", match["query"] or "")
+
+
+def _plain_host(host: str) -> str | None:
+    # In its shortest form, as the libraries call it; none for brackets around what is no address.
+    if not host.startswith("["):
+        return host
+    try:
+        return ipaddress.IPv6Address(host.strip("[]")).compressed
+    except ValueError:
+        return None
 
 
 def host_pattern(text: str) -> str:
@@ -159,7 +170,7 @@ class AddressRules:
         )
 
     def check_own(self, url: str, what: str) -> None:
-        """Judge an address to which a token is to go: the service's own only.
+        """Check an address to which a token is to go: the service's own only.
 
         :raises UntrustedAddressError: it is another one.
         """
@@ -183,7 +194,7 @@ def _matches(pattern: str, address: Address) -> bool:
         return False
     if host.startswith("*."):
         return address.host.endswith(host[1:]) and len(address.host) > len(host) - 1
-    return address.host == host.strip("[]")
+    return address.host == _plain_host(host)
 
 
 def _bracketed(host: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from ipaddress import IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.utils import requote_uri
 from urllib3.util import parse_url
@@ -220,14 +221,20 @@ def test_a_next_page_belongs_to_its_list(following, same):
 
 
 @given(st.text(alphabet=st.sampled_from("htps:/\\@#?.[]%0123 abzA-_~\t\n\u0660\u3002\uff0f"), max_size=60))
-def test_the_judge_and_the_libraries_mean_the_same_host(text):
+@example("[0]")
+@example("[::0]")
+@example("[0:0:0:0:0:0:0:1]:8443")
+@example("[1:2:3]")
+@example("[::ffff:1.2.3.4]")
+def test_the_check_and_the_libraries_mean_the_same_host(text):
     url = f"https://{text}"
     address = parse_address(url)
     if address is not None:
         quoted = requote_uri(url.strip(" "))
-        assert (parse_url(quoted).host or "").strip("[]").lower() == address.host
+        for called in (parse_url(quoted).host, URL(quoted, encoded=True).raw_host):
+            host = (called or "").strip("[]").lower()
+            assert (IPv6Address(host).compressed if ":" in host else host) == address.host
         assert (parse_url(quoted).port or 443) == address.port
-        assert (URL(quoted, encoded=True).raw_host or "").lower() == address.host
         assert URL(quoted, encoded=True).port == address.port
 
 
