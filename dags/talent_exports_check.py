@@ -1,6 +1,6 @@
 """Shows mistakes in the catalogue ``include/exports`` as an import error of this file, and makes no DAG.
 
-Airflow takes all DAGs of a file away when the file has an import error. So the mistakes are told here, and the DAGs of
+Airflow takes all DAGs of a file away when the file has an import error. So mistakes are reported here, and the DAGs of
 the exports that are in order stay where they are, in talent_exports.py.
 """
 

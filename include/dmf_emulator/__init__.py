@@ -27,7 +27,7 @@ __all__ = ["Emulator", "EmulatorError", "Pace", "Scenario", "Settings"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that a missing library can be told in a sentence."""
+    """Import a public name when it is first asked for, so that a missing library can be named in a sentence."""
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)

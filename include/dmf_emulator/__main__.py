@@ -1,4 +1,4 @@
-"""`python -m dmf_emulator` and the command `dmf-emulator`: run the emulator until it is told to stop."""
+"""`python -m dmf_emulator` and the command `dmf-emulator`: run the emulator until it is stopped."""
 
 from __future__ import annotations
 

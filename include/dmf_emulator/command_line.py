@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
         raise EmulatorError(f"{message}; see --help")
 
 
-# In the order of the origins: the same at each start, so that other programs can be told once.
+# In the order of the origins: the same at each start, so that other programs can be configured once.
 FIXED_PORTS = dict(zip(ORIGINS, range(7440, 7440 + len(ORIGINS)), strict=True))
 
 

@@ -30,7 +30,7 @@ class Dispatcher:
     def answer(self, request: Request, connection_id: int, arrived_seconds: float) -> Response:
         """Answer a request and record it.
 
-        It stays in flight until its answer begins to leave, as the response's `leaves` is told.
+        It stays in flight until its answer begins to leave, as the response's `leaves` is called.
 
         :param connection_id: number of the connection it came in on.
         :param arrived_seconds: when, on the monotonic clock.
@@ -56,12 +56,12 @@ class Dispatcher:
         except (MalformedRequest, ConnectionEnded) as error:
             ended()
             status = error.status if isinstance(error, MalformedRequest) else 0
-            world.recorder.add(exchange, Response(status, verdict="connection-ended"), arrived_seconds)
+            world.recorder.add(exchange, Response(status, reason="connection-ended"), arrived_seconds)
             raise
         except Exception:  # noqa: BLE001 - the thread must live on, and the defect must be seen
             traceback.print_exc(file=sys.stderr)
             response = json_response(500, {"error": {"code": "emulatorDefect", "message": "See its error output."}})
-            response.verdict = "emulator-defect"
+            response.reason = "emulator-defect"
         response.leaves = ended
         if self._origin != "admin":
             world.recorder.add(exchange, response, arrived_seconds)

@@ -124,7 +124,7 @@ class Guard:
             signal.signal(number, lambda *_: None)
 
     def run(self) -> int:
-        """Run the command until it ends for good or is told to.
+        """Run the command until it ends for good or is asked to.
 
         :returns: the command's exit status, or 0 when it was stopped.
         """

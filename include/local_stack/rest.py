@@ -271,7 +271,7 @@ class AirflowApi:
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", body=body)
 
     def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Give a task a final state, as "Mark as" of the UI does; a worker that runs it is told to stop.
+        """Give a task a final state, as "Mark as" of the UI does; a worker that runs it is asked to stop.
 
         :param dag_id: the DAG.
         :param run_id: the run.

@@ -162,7 +162,7 @@ class LocalStack:
     def start(self, progress: Progress = lambda _: None) -> None:
         """Start both and return when Airflow is healthy and has its connections.
 
-        :param progress: told what is being waited for.
+        :param progress: called with what is being waited for.
         :raises StackError: when something does not come up; nothing is left running then.
         """
         stop_detached(self.options.name)
@@ -233,7 +233,7 @@ class LocalStack:
     def check(self, progress: Progress = lambda _: None) -> None:
         """Look whether everything still runs.
 
-        :param progress: is told of a component that died and was started again, with its first error.
+        :param progress: called for a component that died and was started again, with its first error.
         :raises StackError: when something is dead for good, with its first error.
         """
         for process in self._processes:
@@ -285,7 +285,7 @@ class LocalStack:
     def stop(self) -> None:
         """Stop both, Airflow first; harmless when they do not run."""
         for client in ("airflow", "emulator"):
-            # A server that is told to stop waits for its clients to hang up.
+            # A server that is asked to stop waits for its clients to hang up.
             if client in self.__dict__:
                 self.__dict__.pop(client).close()
         for process in reversed(self._processes):

@@ -16,7 +16,7 @@ FAILURE_XCOM_KEY = "failure"
 
 
 @contextmanager
-def verdicts(log: logging.Logger | Any, context: Mapping[str, Any] | None = None) -> Iterator[None]:
+def translated_errors(log: logging.Logger | Any, context: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Let retryable errors pass, so that Airflow retries the task, and turn every other one into
     ``AirflowFailException`` with the same sentence and the same notes.
 

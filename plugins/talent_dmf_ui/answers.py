@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from talent_dmf_ui import access, queries, records, states
 from talent_dmf_ui.queries import Export, Promise, Run, Step, Task
-from talent_dmf_ui.states import Arrival, Arrivals, Judgement
+from talent_dmf_ui.states import Arrival, Arrivals, Assessment
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -91,11 +91,11 @@ def overview(session: Session, rights: Rights, now: datetime) -> dict[str, Any]:
     permitted = Permitted.ask(rights, ids)
     facts = Facts(runs=queries.recent_runs(session, permitted.runs, now))
     _read_saved(session, facts, [export for export in exports if export.dag_id in permitted.files], now)
-    judged = _judge_all(session, facts, exports, permitted, now)
+    assessed = _assess_all(session, facts, exports, permitted, now)
     return {
         "now": _iso(now),
         "complete": complete,
-        "exports": [_summary(export, judged[export.dag_id], facts, permitted) for export in exports],
+        "exports": [_summary(export, assessed[export.dag_id], facts, permitted) for export in exports],
     }
 
 
@@ -117,13 +117,13 @@ def one(session: Session, rights: Rights, dag_id: str, now: datetime) -> dict[st
     runs = queries.history(session, dag_id) if permitted.runs else []
     facts = Facts(runs={dag_id: runs})
     _read_saved(session, facts, exports if permitted.files else [], now, runs=queries.RUNS_IN_HISTORY)
-    judged = _judge_all(session, facts, exports, permitted, now)[dag_id]
+    assessed = _assess_all(session, facts, exports, permitted, now)[dag_id]
     failed = [run.id for run in runs if run.state == "failed"]
     facts.notes |= queries.notes(session, [run.id for run in runs])
     if permitted.xcoms:
         facts.xcoms |= queries.xcoms(session, [run.id for run in runs], _XCOMS)
     shown_failures = [run for run in runs if run.state == "failed"][:_FAILURES_SHOWN]
-    company_run = judged.run or (runs[0] if runs else None)
+    company_run = assessed.run or (runs[0] if runs else None)
     detailed = {run.id for run in shown_failures} | ({company_run.id} if company_run else set())
     if permitted.tasks:
         facts.tasks |= queries.tasks(session, detailed - set(facts.tasks))
@@ -133,9 +133,9 @@ def one(session: Session, rights: Rights, dag_id: str, now: datetime) -> dict[st
     arrival = saved.last(runs)
     return {
         "now": _iso(now),
-        "export": _summary(export, judged, facts, permitted),
+        "export": _summary(export, assessed, facts, permitted),
         "stale": export.stale,
-        "runs": [_run_line(export, run, steps.get(run.run_id, {}), judged, facts, permitted) for run in runs],
+        "runs": [_run_line(export, run, steps.get(run.run_id, {}), assessed, facts, permitted) for run in runs],
         "failures": [_failure(export, run, facts, permitted) for run in shown_failures],
         "failed_runs": len(failed),
         "entities": _entities(arrival),
@@ -151,9 +151,9 @@ def _read_saved(
         facts.saved[dag_id] = states.arrivals(events)
 
 
-def _judge_all(
+def _assess_all(
     session: Session, facts: Facts, exports: Sequence[Export], permitted: Permitted, now: datetime
-) -> dict[str, Judgement]:
+) -> dict[str, Assessment]:
     active = {run.id for runs in facts.runs.values() for run in runs if run.state in {"running", "queued"}}
     facts.promises = queries.promises(session, active, now) if active else {}
     # A run that succeeded and saved nothing either had nothing to save or has left no record: its tasks say which.
@@ -167,11 +167,11 @@ def _judge_all(
     }
     if bare:
         facts.tasks |= queries.tasks(session, bare)
-    judged = {export.dag_id: _judge(export, facts, permitted, now) for export in exports}
+    assessed = {export.dag_id: _assess(export, facts, permitted, now) for export in exports}
     trouble = {
-        (dag_id, judgement.run.id)
-        for dag_id, judgement in judged.items()
-        if judgement.run is not None and judgement.state in {states.FAILED, states.LATE}
+        (dag_id, assessment.run.id)
+        for dag_id, assessment in assessed.items()
+        if assessment.run is not None and assessment.state in {states.FAILED, states.LATE}
     }
     if trouble:
         facts.notes |= queries.notes(session, [run_id for _, run_id in trouble])
@@ -184,22 +184,22 @@ def _judge_all(
     allowed_runs = {run.id for dag_id in permitted.xcoms for run in facts.runs.get(dag_id, ())}
     if linked:
         facts.xcoms |= queries.xcoms(session, allowed_runs.intersection(linked), _XCOMS)
-    return judged
+    return assessed
 
 
-def _judge(export: Export, facts: Facts, permitted: Permitted, now: datetime) -> Judgement:
+def _assess(export: Export, facts: Facts, permitted: Permitted, now: datetime) -> Assessment:
     if export.dag_id not in permitted.runs:
-        return Judgement(states.HIDDEN)
+        return Assessment(states.HIDDEN)
     runs = facts.runs.get(export.dag_id, [])
     promise = next((facts.promises[run.id] for run in runs if run.id in facts.promises), None)
     ended = next((run for run in runs if run.state in {"success", "failed"}), None)
     tasks = facts.tasks.get(ended.id, []) if ended is not None else []
     waits = [task for task in tasks if task.step == _WAITS]
     skipped = bool(waits) and all(task.state == "skipped" for task in waits)
-    return states.judge(export, runs, facts.saved.get(export.dag_id, Arrivals()), promise, skipped=skipped, now=now)
+    return states.assess(export, runs, facts.saved.get(export.dag_id, Arrivals()), promise, skipped=skipped, now=now)
 
 
-def _summary(export: Export, judged: Judgement, facts: Facts, permitted: Permitted) -> dict[str, Any]:
+def _summary(export: Export, assessed: Assessment, facts: Facts, permitted: Permitted) -> dict[str, Any]:
     dag_id = export.dag_id
     runs = facts.runs.get(dag_id, [])
     saved = facts.saved.get(dag_id, Arrivals())
@@ -219,9 +219,9 @@ def _summary(export: Export, judged: Judgement, facts: Facts, permitted: Permitt
         },
         "next_run": _iso(export.next_run),
         "promised_seconds": export.promised_seconds,
-        "state": judged.state,
-        "not_started": judged.not_started,
-        "retrying": judged.retrying,
+        "state": assessed.state,
+        "not_started": assessed.not_started,
+        "retrying": assessed.retrying,
         "permitted": {
             "runs": dag_id in permitted.runs,
             "files": dag_id in permitted.files,
@@ -229,20 +229,20 @@ def _summary(export: Export, judged: Judgement, facts: Facts, permitted: Permitt
             "xcoms": dag_id in permitted.xcoms,
             "logs": dag_id in permitted.logs,
         },
-        "run": _deciding_run(export, judged, facts, permitted),
+        "run": _deciding_run(export, assessed, facts, permitted),
         "arrived": _arrived(export, saved, runs),
         "usual_seconds": states.usual([r.seconds for r in runs if r.state == "success" and r.seconds is not None]),
         "last_seconds": next((run.seconds for run in runs if run.seconds is not None), None),
         # Short, because there are many: what came of the run, when it was due, how long it took.
         "runs": [
-            [_result(run, saved, judged), run.due, run.seconds] for run in reversed(runs[: queries.RUNS_IN_OVERVIEW])
+            [_result(run, saved, assessed), run.due, run.seconds] for run in reversed(runs[: queries.RUNS_IN_OVERVIEW])
         ],
         "last_run_id": runs[0].run_id if runs else None,
     }
 
 
-def _deciding_run(export: Export, judged: Judgement, facts: Facts, permitted: Permitted) -> dict[str, Any] | None:
-    run = judged.run
+def _deciding_run(export: Export, assessed: Assessment, facts: Facts, permitted: Permitted) -> dict[str, Any] | None:
+    run = assessed.run
     if run is None:
         return None
     tasks = facts.tasks.get(run.id, [])
@@ -304,7 +304,7 @@ def _files(export: Export, arrival: Arrival) -> list[dict[str, Any]]:
 
 
 def _run_line(
-    export: Export, run: Run, steps: Mapping[str, Step], judged: Judgement, facts: Facts, permitted: Permitted
+    export: Export, run: Run, steps: Mapping[str, Step], assessed: Assessment, facts: Facts, permitted: Permitted
 ) -> dict[str, Any]:
     saved = facts.saved.get(export.dag_id, Arrivals())
     arrival = saved.of(run.run_id)
@@ -318,7 +318,7 @@ def _run_line(
         "run_id": run.run_id,
         "type": run.run_type,
         "state": run.state,
-        "result": states.EMPTY if _skipped(run, wait) else _result(run, saved, judged),
+        "result": states.EMPTY if _skipped(run, wait) else _result(run, saved, assessed),
         "at": run.due,
         "started_at": run.start,
         "ended_at": run.end,
@@ -418,11 +418,11 @@ def _entities(arrival: Arrival | None) -> list[dict[str, Any]]:
     return [{"name": name, "rows": rows} for name, rows in list(totals.items())[: records.MAX_ENTITIES]]
 
 
-def _result(run: Run, saved: Arrivals, judged: Judgement) -> str:
+def _result(run: Run, saved: Arrivals, assessed: Assessment) -> str:
     """What came of a run, in the words of an export's states."""
     if run.state != "success":
-        return states.LATE if run is judged.run and judged.state == states.LATE else run.state or states.UNKNOWN
-    if run is judged.run and judged.state == states.EMPTY:
+        return states.LATE if run is assessed.run and assessed.state == states.LATE else run.state or states.UNKNOWN
+    if run is assessed.run and assessed.state == states.EMPTY:
         return states.EMPTY
     arrival = saved.of(run.run_id)
     if arrival is None:

@@ -49,7 +49,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Assessment:
     """The state of an export.
 
     :param state: one of this module's states.
@@ -117,9 +117,9 @@ def _arrival(run_id: str | None, events: Mapping[int, Event]) -> Arrival:
     return Arrival(run_id, max(at for _, at, _ in packages), packages, rows)
 
 
-def judge(
+def assess(
     export: Export, runs: Sequence[Run], saved: Arrivals, promise: Promise | None, *, skipped: bool, now: datetime
-) -> Judgement:
+) -> Assessment:
     """Decide an export's state; the first that fits.
 
     :param export: the export.
@@ -130,23 +130,23 @@ def judge(
     :param now: the present.
     """
     if export.paused:
-        return Judgement(PAUSED, runs[0] if runs else None)
+        return Assessment(PAUSED, runs[0] if runs else None)
     ended = next((run for run in runs if run.state in _ENDED), None)
     active = next((run for run in runs if run.state in _ACTIVE), None)
     if ended is not None and ended.state == "failed":
-        return Judgement(FAILED, ended, retrying=active is not None)
+        return Assessment(FAILED, ended, retrying=active is not None)
     if active is not None and promise is not None and (promise.missed or promise.until <= now):
-        return Judgement(LATE, active)
+        return Assessment(LATE, active)
     if active is not None:
-        return Judgement(RUNNING if active.state == "running" else QUEUED, active)
+        return Assessment(RUNNING if active.state == "running" else QUEUED, active)
     if export.next_run is not None and export.next_run < now - OVERDUE:
-        return Judgement(LATE, not_started=True)
+        return Assessment(LATE, not_started=True)
     if ended is None:
-        return Judgement(NEVER if not runs else UNKNOWN, runs[0] if runs else None)
+        return Assessment(NEVER if not runs else UNKNOWN, runs[0] if runs else None)
     arrival = saved.of(ended.run_id)
     if arrival is None:
-        return Judgement(EMPTY if skipped else UNKNOWN, ended)
-    return Judgement(EMPTY if arrival.rows == 0 else ARRIVED, ended)
+        return Assessment(EMPTY if skipped else UNKNOWN, ended)
+    return Assessment(EMPTY if arrival.rows == 0 else ARRIVED, ended)
 
 
 def usual(values: Sequence[float]) -> float | None:

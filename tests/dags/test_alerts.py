@@ -219,7 +219,7 @@ def test_a_dead_mail_server_is_said_and_the_next_channel_is_told(
     assert [each["delivered"] for each in told] == [False, True]
     warning = next(record.message for record in caplog.records if record.levelno == logging.WARNING)
     assert (
-        "a@contoso.com could not be told by mail (Export workers failed (USMF)): the server cannot be reached"
+        "a@contoso.com could not be notified by mail (Export workers failed (USMF)): the server cannot be reached"
         in warning
     )
     assert "check host and port of the connection" in warning

@@ -138,7 +138,7 @@ def test_the_run_keeps_who_was_told_and_who_was_not(told: Told) -> None:
 
 def test_a_channel_that_is_dead_is_one_sentence_without_its_address(told: Told) -> None:
     assert (
-        "nobody_listens could not be told by webhook (Export nightly failed): 127.0.0.1 cannot be reached"
+        "nobody_listens could not be notified by webhook (Export nightly failed): 127.0.0.1 cannot be reached"
         in told.output
     )
     assert "secret-hook" not in told.output

@@ -176,7 +176,7 @@ def test_a_taken_name_fails_before_anything_is_exported_and_nothing_is_overwritt
     assert story.files("Fixed") == ["talent_package.zip"]
 
 
-def test_an_unknown_data_project_is_a_verdict_that_costs_no_retries(story: Story) -> None:
+def test_an_unknown_data_project_is_permanent_that_costs_no_retries(story: Story) -> None:
     run = story.runs["unknown project"]
     assert run["state"] == "failed"
     assert run["tasks"]["trigger_export[-1]"] == "failed"

@@ -212,7 +212,7 @@ def test_a_delta_is_consumed_by_the_export_not_by_the_download(wire: Wire) -> No
 
 
 @pytest.mark.parametrize(
-    ("change", "verdict"),
+    ("change", "reason"),
     [
         ({"aud": "https://other.example"}, "wrong-audience"),
         ({"aud": "dmf/"}, "wrong-audience"),
@@ -223,9 +223,7 @@ def test_a_delta_is_consumed_by_the_export_not_by_the_download(wire: Wire) -> No
         ({"exp": 1}, "token-expired"),
     ],
 )
-def test_a_token_that_does_not_fit_ends_in_the_same_opaque_401(
-    wire: Wire, change: dict[str, Any], verdict: str
-) -> None:
+def test_a_token_that_does_not_fit_ends_in_the_same_opaque_401(wire: Wire, change: dict[str, Any], reason: str) -> None:
     now = wire.emulator.clock.timestamp()
     claims = {
         "aud": wire.info["dmf_resource"],
@@ -249,7 +247,7 @@ def test_a_token_that_does_not_fit_ends_in_the_same_opaque_401(
         "StackTrace": None,
         "ExceptionType": "System.InvalidOperationException",
     }
-    assert [record.verdict for record in wire.records(origin="dmf")] == [verdict]
+    assert [record.reason for record in wire.records(origin="dmf")] == [reason]
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer x.y.z", "Basic dTpw", "Bearer " + "A" * 200])

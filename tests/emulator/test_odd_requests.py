@@ -100,7 +100,7 @@ CONTENT_RANGES = [
 def check(wire: Wire, answer: requests.Response) -> None:
     assert answer.status_code < 500, answer.text
     assert b"Traceback" not in answer.content
-    assert not [record for record in wire.records() if record.verdict == "emulator-defect"]
+    assert not [record for record in wire.records() if record.reason == "emulator-defect"]
 
 
 def filled(template: str, chance: random.Random) -> str:

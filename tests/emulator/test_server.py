@@ -66,7 +66,7 @@ def test_malformed_requests_get_an_answer(wire: Wire, origin: str, request_bytes
     code = int(answer.split(b" ")[1])
     assert 400 <= code < 500
     assert status in {None, code}
-    assert wire.records(origin=origin) == [] or wire.records(origin=origin)[0].verdict != "emulator-defect"
+    assert wire.records(origin=origin) == [] or wire.records(origin=origin)[0].reason != "emulator-defect"
 
 
 def test_a_broken_chunk_ends_the_connection_with_400(wire: Wire) -> None:

@@ -51,7 +51,7 @@ def test_a_file_in_three_ranges(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "verdict"),
+    ("body", "status", "reason"),
     [
         ({"item": {CONFLICT: "replace"}}, 200, "ok"),
         ({"item": {CONFLICT: "replace", "name": "workers.zip"}}, 200, "ok"),
@@ -65,9 +65,9 @@ def test_a_file_in_three_ranges(wire: Wire) -> None:
         ({CONFLICT: "fail"}, 200, "ok"),
     ],
 )
-def test_what_a_session_may_ask_for(wire: Wire, body: dict[str, Any], status: int, verdict: str) -> None:
+def test_what_a_session_may_ask_for(wire: Wire, body: dict[str, Any], status: int, reason: str) -> None:
     assert wire.open_session(**body).status_code == status
-    assert wire.records(action="createUploadSession")[0].verdict == verdict
+    assert wire.records(action="createUploadSession")[0].reason == reason
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff"])

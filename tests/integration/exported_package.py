@@ -156,7 +156,7 @@ class ExportedPackage:
         self.dmf.run(actions.export_to_package(asked))
         self.execution_id = execution_id
 
-    def mint(self) -> SecretUrl:
+    def fresh_link(self) -> SecretUrl:
         self.links += 1
         url = self.dmf.run(actions.exported_package_url(self.execution_id))
         assert url is not None
@@ -164,20 +164,20 @@ class ExportedPackage:
 
     def package(self) -> bytes:
         """What is in the storage, read in one go by other means."""
-        url = self.mint().reveal()
+        url = self.fresh_link().reveal()
         self.links -= 1
         return requests.get(url, verify=self.info["ca_file"], timeout=10).content
 
     def source(self, **options: Any) -> PackageSource:
         return PackageSource(
             options.pop("source", self.blob),
-            options.pop("mint_url", self.mint),
+            options.pop("fresh_url", self.fresh_link),
             chunk_bytes=options.pop("chunk_bytes", CHUNK_BYTES),
             **options,
         )
 
     def pump(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> Transfer:
-        taken = {key: options.pop(key) for key in ("source", "mint_url", "chunk_bytes") if key in options}
+        taken = {key: options.pop(key) for key in ("source", "fresh_url", "chunk_bytes") if key in options}
         package = options.pop("package", None) or self.source(**taken)
         cancelled = options.pop("cancelled", lambda: False)
         package.stop = Asked(cancelled)

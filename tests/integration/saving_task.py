@@ -157,6 +157,6 @@ def run_files(*numbers: int) -> set[str]:
     }
 
 
-def told(entries: Sequence[Mapping[str, Any]]) -> str:
+def log_text(entries: Sequence[Mapping[str, Any]]) -> str:
     """What was written to the task's log."""
     return "\n".join(str(entry["event"]) for entry in entries)

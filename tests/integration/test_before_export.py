@@ -1,4 +1,4 @@
-"""What can be judged before an export is started is judged then: an incremental export that cannot be saved is lost."""
+"""What can be known before an export is started is checked then: an incremental export that cannot be saved is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that goes wrong between start and package: one export at the end, and the right verdict.
+"""Everything that goes wrong between start and package: one export at the end, and the right error.
 
 Time is the emulator's: a pause of ours moves its clock, so that hours pass at once. Tasks are retried as Airflow does.
 """
@@ -24,7 +24,7 @@ from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator,
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
 
-VERDICTS = (AirflowFailException, AirflowSkipException, AirflowSensorTimeout)
+OUTCOMES = (AirflowFailException, AirflowSkipException, AirflowSensorTimeout)
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ class Run:
         self.tries: dict[str, int] = {}
 
     def attempt(self, operator: BaseOperator) -> Any:
-        """Execute a task until it succeeds, is judged, or has no retries left."""
+        """Execute a task until it succeeds, fails for good, or has no retries left."""
         ti = self.context["ti"]
         ti.task_id = operator.task_id
         for try_number in range(1, ti.max_tries + 2):
             self.tries[operator.task_id] = ti.try_number = try_number
             try:
                 return run_to_end(operator, self.context)[0]
-            except VERDICTS:
+            except OUTCOMES:
                 raise
             except Exception:
                 if try_number > ti.max_tries:
@@ -160,7 +160,7 @@ def test_one_export_and_its_package_in_spite_of(
         ("dmf.F19", {"times": None, "match": {"action": "GetExecutionSummaryStatus"}, "after": 1}, "refused the token"),
     ],
 )
-def test_a_verdict_ends_the_wait_and_burns_no_retry(
+def test_a_permanent_error_ends_the_wait_and_burns_no_retry(
     emulator: Emulator, context: dict[str, Any], fault: str, options: dict[str, Any], sentence: str, deferrable: bool
 ) -> None:
     run = Run(context, deferrable=deferrable, short_export_seconds=0.0)
@@ -185,7 +185,7 @@ def test_a_verdict_ends_the_wait_and_burns_no_retry(
         ("dmf.F20", {}, "may not do this"),
     ],
 )
-def test_a_refused_start_is_a_verdict_and_leaves_no_export(
+def test_a_refused_start_is_permanent_and_leaves_no_export(
     emulator: Emulator, context: dict[str, Any], fault: str, options: dict[str, Any], sentence: str
 ) -> None:
     emulator.faults.add(fault, **options)
@@ -227,7 +227,7 @@ def test_a_refused_second_export_says_which_one_is_running(emulator: Emulator, c
     assert executions(emulator) == 1
 
 
-def test_an_id_said_to_be_in_use_is_a_verdict_if_it_is_not(emulator: Emulator, context: dict[str, Any]) -> None:
+def test_an_id_said_to_be_in_use_is_a_permanent_error_if_it_is_not(emulator: Emulator, context: dict[str, Any]) -> None:
     emulator.faults.add("dmf.F24", times=1)
     with pytest.raises(AirflowFailException, match="was refused"):
         Run(context).trigger()

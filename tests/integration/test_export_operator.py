@@ -58,7 +58,7 @@ def test_a_retry_adopts_and_a_clear_exports_anew(connections: Emulator, context:
         ({"definition_group_id": " "}, "argument `definition_group_id` must not be empty"),
     ],
 )
-def test_a_wrong_request_is_a_verdict_in_one_sentence(
+def test_a_wrong_request_is_permanent_in_one_sentence(
     connections: Emulator, context: dict[str, Any], changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises((AirflowFailException, ConfigurationError), match=sentence):
@@ -77,7 +77,7 @@ def test_a_wrong_request_is_a_verdict_in_one_sentence(
         ({"extra": {"verify": True}}, "certificate of .* is not trusted"),
     ],
 )
-def test_a_wrong_connection_is_a_verdict_in_one_sentence(
+def test_a_wrong_connection_is_permanent_in_one_sentence(
     emulator: Emulator, set_connection: Any, context: dict[str, Any], changes: dict[str, Any], sentence: str
 ) -> None:
     connection = environment_connection(emulator, **changes.pop("extra", {}))

@@ -172,7 +172,7 @@ def test_a_killed_worker_leaves_the_old_file_and_the_next_try_cleans_up(
     monkeypatch.setenv("EMULATOR_CA", str(exported.info["ca_file"]))
     folder, facts_file = f"file://{tmp_path}/exports", tmp_path / "facts.json"
     worker = multiprocessing.get_context("spawn").Process(
-        target=save_and_die, args=(exported.mint().reveal(), folder, str(facts_file))
+        target=save_and_die, args=(exported.fresh_link().reveal(), folder, str(facts_file))
     )
     worker.start()
     worker.join(60)

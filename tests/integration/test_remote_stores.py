@@ -143,7 +143,7 @@ BLOB = f"BlobEndpoint={NOWHERE}/acc;AccountName=acc;AccountKey="
     ],
     ids=["bucket", "endpoint", "profile", "option", "key", "connection string"],
 )
-def test_what_only_a_person_can_correct_is_a_verdict(
+def test_what_only_a_person_can_correct_is_permanent(
     exported: ExportedPackage,
     set_connection: SetConnection,
     url: str,

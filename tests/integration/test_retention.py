@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from structlog.testing import capture_logs
 from tests.integration.conftest import INSTANT
-from tests.integration.saving_task import UNPACKED, SavingTask, run_files, runs, told
+from tests.integration.saving_task import UNPACKED, SavingTask, log_text, run_files, runs
 
 from talent_dmf.api.errors import ConfigurationError
 
@@ -29,9 +29,9 @@ def test_a_changed_file_is_never_deleted(saving_task: SavingTask) -> None:
     saving_task.put("notes.txt", b"theirs")
     with capture_logs() as entries:
         (after,) = runs(saving_task, 1, keep_last=1)
-    assert "'run 1 Jobs.csv' is outdated and was not deleted: it has 14 bytes, and" in told(entries)
-    assert "1 files of the folder have no receipt; whatever their age, they are left alone." in told(entries)
-    assert "Deleted what is outdated: run 1.zip, " in told(entries)
+    assert "'run 1 Jobs.csv' is outdated and was not deleted: it has 14 bytes, and" in log_text(entries)
+    assert "1 files of the folder have no receipt; whatever their age, they are left alone." in log_text(entries)
+    assert "Deleted what is outdated: run 1.zip, " in log_text(entries)
     after.remove("notes.txt")
     assert after == {"run 1 Jobs.csv", "run 1.zip.receipt.json"} | run_files(2)
     assert (saving_task.path / "run 1 Jobs.csv").read_bytes() == b"edited by hand"
@@ -88,7 +88,7 @@ def test_an_old_export_that_is_saved_again_deletes_no_newer_one(saving_task: Sav
     saving_task.recall(first)
     with capture_logs() as entries:
         assert runs(saving_task, 1, keep_last=1) == [run_files(1, 3)]
-    assert "Deleted" not in told(entries)
+    assert "Deleted" not in log_text(entries)
 
 
 def test_a_file_that_was_there_before_is_not_ours_to_delete(saving_task: SavingTask) -> None:
@@ -157,8 +157,8 @@ def test_what_was_deleted_is_told_although_the_rest_was_not(places: Callable[[st
     saving_task.emulator.faults.add("drive.F1", retry_after=7000, times=None, after=2, match={"action": "deleteItem"})
     with capture_logs() as entries:
         runs(saving_task, 1, keep_last=1)
-    assert "What is outdated was not deleted completely; the next run tries again." in told(entries)
-    assert "Deleted what is outdated: run 1.zip, run 1 " in told(entries)
+    assert "What is outdated was not deleted completely; the next run tries again." in log_text(entries)
+    assert "Deleted what is outdated: run 1.zip, run 1 " in log_text(entries)
 
 
 def test_a_file_that_is_changed_while_it_is_being_judged_stays(places: Callable[[str], SavingTask]) -> None:
@@ -167,7 +167,7 @@ def test_a_file_that_is_changed_while_it_is_being_judged_stays(places: Callable[
     saving_task.emulator.faults.add("drive.F12", mode="changed", match={"action": "deleteItem"}, times=1)
     with capture_logs() as entries:
         runs(saving_task, 1, keep_last=1)
-    assert "run 1.zip' is outdated and was not deleted: it could not be deleted" in told(entries)
+    assert "run 1.zip' is outdated and was not deleted: it could not be deleted" in log_text(entries)
     assert all(record.has_header("if-match") for record in saving_task.emulator.recorder.requests(action="deleteItem"))
 
 
@@ -225,7 +225,7 @@ def test_a_state_store_that_does_not_answer_fails_nothing(saving_task: SavingTas
     with capture_logs() as entries:
         saving_task.save(file_name="p.zip")
     assert (saving_task.path / "p.zip").read_bytes() == saving_task.bytes
-    assert "could not be read: RuntimeError" in told(entries)
+    assert "could not be read: RuntimeError" in log_text(entries)
     del saving_task.context["task_state_store"]
     saving_task.save(file_name="q.zip")
     assert (saving_task.path / "q.zip").read_bytes() == saving_task.bytes

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.integration.conftest import INSTANT
 from tests.integration.exported_package import sha256
 from tests.integration.remote_stores import RemoteStore
-from tests.integration.saving_task import ALL_THREE, PROJECT, UNPACKED, SavingTask, run_files, told
+from tests.integration.saving_task import ALL_THREE, PROJECT, UNPACKED, SavingTask, log_text, run_files
 
 from talent_dmf.api.errors import ConfigurationError, DestinationError, TransferError, TransferMismatchError
 from talent_dmf.auth.tokens import tokens_for
@@ -123,7 +123,7 @@ def test_a_try_that_failed_in_the_middle_is_gone_on_with(
     assert len(saving_task.emulator.recorder.requests(action="createUploadSession")) == 2
 
 
-def test_other_content_under_a_name_is_a_verdict(saving_task: SavingTask) -> None:
+def test_other_content_under_a_name_is_permanent(saving_task: SavingTask) -> None:
     saving_task.put("Jobs.csv", b"theirs")
     with pytest.raises(AirflowFailException, match=r"Jobs\.csv.* exists"):
         saving_task.save(**ALL_THREE)
@@ -155,17 +155,17 @@ def test_a_package_that_is_another_one_by_now_is_checked_and_saved(saving_task: 
     saving_task.package = {**saving_task.package, "version": "100-other"}
     with capture_logs() as entries:
         saving_task.save(file_name="package.zip")
-    assert "it was checked again" in told(entries)
+    assert "it was checked again" in log_text(entries)
     assert (saving_task.path / "package.zip").read_bytes() == saving_task.bytes
 
 
 def test_what_is_told_and_kept_holds_no_secret(saving_task: SavingTask, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), capture_logs() as entries:
         saved = saving_task.save(**ALL_THREE, receipt=True)
-    assert "Saved 'package.zip': " in told(entries)
+    assert "Saved 'package.zip': " in log_text(entries)
     kept = json.dumps(saving_task.context["task_state_store"])
     receipt = (saving_task.path / "package.zip.receipt.json").read_text()
-    for text in (caplog.text, told(entries), json.dumps(saved), kept, receipt):
+    for text in (caplog.text, log_text(entries), json.dumps(saved), kept, receipt):
         assert not re.search(r"sig=(?!\*)[A-Za-z0-9%]{8}|tempauth=(?!\*)[A-Za-z0-9]{8}|Bearer [A-Za-z0-9]{8}", text)
         assert saving_task.emulator.settings.client_secret not in text
 

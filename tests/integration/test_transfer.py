@@ -74,7 +74,7 @@ def test_reads_what_the_package_holds_by_ranges(exported: ExportedPackage) -> No
         source = yield from probe(url)
         return (yield from read_package(source))
 
-    contents = run_with_link(exported.blob, exported.mint, protocol)
+    contents = run_with_link(exported.blob, exported.fresh_link, protocol)
     with zipfile.ZipFile(io.BytesIO(exported.package())) as archive:
         assert [entry.name for entry in contents.entries] == archive.namelist()
         sizes = {info.filename: info.file_size for info in archive.infolist()}
@@ -219,10 +219,10 @@ def test_without_a_store_a_session_is_cancelled(
     assert exported.saved("given up.zip") is None
 
 
-def test_a_verdict_cancels_the_session_and_forgets_it(exported: ExportedPackage) -> None:
+def test_a_permanent_error_cancels_the_session_and_forgets_it(exported: ExportedPackage) -> None:
     store = MemoryStore()
     with pytest.raises(PermissionDeniedError):
-        exported.pump("verdict.zip", session_store=store, progress=fail_at(2, PermissionDeniedError("no"))).run()
+        exported.pump("refused.zip", session_store=store, progress=fail_at(2, PermissionDeniedError("no"))).run()
     assert exported.open_sessions() == []
     assert store.kept == []
 
@@ -345,16 +345,16 @@ def test_a_fresh_link_to_another_package_never_makes_a_mixture() -> None:
         patient.export(second, "DEMF")
         links: list[str] = []
 
-        def mint() -> SecretUrl:
+        def fresh_link() -> SecretUrl:
             patient.execution_id = second if links else first
             links.append(patient.execution_id)
-            return patient.mint()
+            return patient.fresh_link()
 
         def expire(progress: Progress) -> None:
             if progress.done_bytes == 3 * CHUNK_BYTES and links == [first]:
                 slow.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
 
-        patient.pump("mixed.zip", progress=expire, mint_url=mint).run()
+        patient.pump("mixed.zip", progress=expire, fresh_url=fresh_link).run()
         assert patient.execution_id == second
         assert patient.saved("mixed.zip") == patient.package()
         patient.close()
@@ -366,16 +366,16 @@ def test_a_package_that_changes_in_the_middle(exported: ExportedPackage) -> None
     exported.export(second, "DEMF")
     links: list[str] = []
 
-    def mint() -> SecretUrl:
+    def fresh_link() -> SecretUrl:
         exported.execution_id = first if len(links) < 1 else second
         links.append(exported.execution_id)
-        return exported.mint()
+        return exported.fresh_link()
 
     def spoil(progress: Progress) -> None:
         if progress.done_bytes == 3 * CHUNK_BYTES and links == [first]:
             exported.emulator.clock.advance(SETTINGS.sas_lifetime_seconds + 1)
 
-    result = exported.pump("swapped.zip", progress=spoil, mint_url=mint).run()
+    result = exported.pump("swapped.zip", progress=spoil, fresh_url=fresh_link).run()
     assert exported.execution_id == second
     assert exported.saved("swapped.zip") == exported.package()
     assert result.quick_xor_hash == QuickXor(exported.package()).base64()
@@ -432,7 +432,7 @@ def test_what_is_logged_holds_no_secret(exported: ExportedPackage, caplog: pytes
         exported.pump("quiet.zip", session_store=store, progress=fail_at(2, KeyboardInterrupt)).run()
     exported.pump("quiet.zip", session_store=store, progress=ProgressLog(logging.getLogger("t"), 0.0)).run()
     assert "Saving in OneDrive: " in caplog.text
-    queries = [urlsplit(url).query for url in (exported.mint().reveal(), store.kept[0].upload_url)]
+    queries = [urlsplit(url).query for url in (exported.fresh_link().reveal(), store.kept[0].upload_url)]
     signature, token = parse_qs(queries[0])["sig"][0], parse_qs(queries[1])["tempauth"][0]
     assert not [secret for secret in (signature, quote(signature), token, "eyJ") if secret in caplog.text]
 

@@ -302,7 +302,7 @@ def look_inside(exported: ExportedPackage) -> PackageContents:
         source = yield from probe(url)
         return (yield from read_package(source))
 
-    return run_with_link(exported.blob, exported.mint, protocol)
+    return run_with_link(exported.blob, exported.fresh_link, protocol)
 
 
 @pytest.mark.parametrize("defect", ["truncated", "zip-slip", "missing-manifest"])

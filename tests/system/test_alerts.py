@@ -154,7 +154,7 @@ class TestAFailedTask:
         assert told["mail"]["target"] == "hr-integration@contoso.com"
         assert all(each["at"] for each in told.values())
         (sentence,) = [line for line in log.splitlines() if "could not be told" in line]
-        assert "nobody_listens could not be told by webhook" in sentence
+        assert "nobody_listens could not be notified by webhook" in sentence
         assert "cannot be reached" in sentence
 
     def test_tells_no_secret(self, alerted: Alerted, failed: tuple[str, dict[str, Any], str]) -> None:

@@ -116,7 +116,7 @@ def test_clearing_a_finished_run_exports_anew_and_keeps_the_old_file(stack: Loca
     assert_saved_is_exported(again)
 
 
-def test_a_verdict_fails_at_once_with_one_clear_sentence(stack: LocalStack) -> None:
+def test_a_permanent_error_fails_at_once_with_one_clear_sentence(stack: LocalStack) -> None:
     run = run_by_hand(stack, {"data_project": "Export Wrokers"})
     assert run.states["trigger_export"] == "failed"
     assert run.tasks["trigger_export"]["try_number"] == 1

@@ -149,7 +149,7 @@ def test_a_killed_upload_is_continued_by_the_retry(stack: LocalStack) -> None:
     assert len(upload.recorded("createUploadSession")) == 2
     ranges = upload.recorded("uploadRange")
     assert 0 <= sum(each["received_bytes"] for each in ranges) - SIZE_BYTES <= CHUNK_BYTES
-    accepted = [each["content_range"] for each in ranges if each["verdict"] == "ok"]
+    accepted = [each["content_range"] for each in ranges if each["reason"] == "ok"]
     assert len(accepted) == len(set(accepted)) == -(-SIZE_BYTES // CHUNK_BYTES)
     assert "where an earlier try stopped" in run.log("save_to_onedrive", try_number=2)
     assert upload.received() == []

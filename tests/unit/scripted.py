@@ -103,7 +103,7 @@ def play(
         played.result = stop.value
     except AssertionError:
         raise
-    except Exception as error:  # noqa: BLE001 - handed to the test, which judges it
+    except Exception as error:  # noqa: BLE001 - handed to the test, which looks at it
         played.error = error
     left = list(table)
     assert not (left and all_used), f"never asked for: {left}"

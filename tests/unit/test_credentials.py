@@ -366,7 +366,7 @@ def test_a_refusal_holds_for_a_while_so_that_nobody_is_locked_out(start):
     ],
     ids=str,
 )
-def test_trouble_is_no_verdict(start, response):
+def test_trouble_is_temporary(start, response):
     with pytest.raises(TransportError, match=r"token service|Entra ID") as caught:
         start(TokenService(response)).tokens().token()
     assert not caught.value.sent

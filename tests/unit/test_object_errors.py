@@ -1,4 +1,4 @@
-"""What the libraries of stores raise, in one sentence each: a verdict where only a person can help."""
+"""What the libraries of stores raise, in one sentence each: permanent where only a person can help."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def wrong_padding() -> Exception:
         (lambda: TypeError("Got unexpected keyword argument 'nonsense'"), "reach"),
     ],
 )
-def test_what_only_a_person_can_correct_is_a_verdict(make: Callable[[], Exception], action: str) -> None:
+def test_what_only_a_person_can_correct_is_permanent(make: Callable[[], Exception], action: str) -> None:
     error = sentence(make(), action)
     assert type(error) is ConfigurationError
     assert f"Could not {action} {URL}: the store's library cannot work with what it was given. Correct" in str(error)
@@ -76,7 +76,7 @@ def test_the_scheme_is_named_only_if_it_is_unknown(words: str) -> None:
         (ValueError("I/O operation on closed file"), "write"),
     ],
 )
-def test_weather_stays_weather(error: Exception, action: str) -> None:
+def test_temporary_errors_stay_temporary(error: Exception, action: str) -> None:
     assert isinstance(sentence(error, action), TransportError)
 
 
@@ -100,6 +100,6 @@ def test_a_secret_across_the_cut_is_not_shown(filler: int) -> None:
 
 
 @pytest.mark.parametrize("make", [ValueError, ImportError], ids=["value", "import"])
-def test_a_verdict_shows_no_secret_either(make: type[Exception]) -> None:
+def test_a_permanent_error_shows_no_secret_either(make: type[Exception]) -> None:
     error = sentence(make("No filesystem registered for https://host/x?sig=sUpErSeCrEt"), "reach")
     assert "sUpErSeCrEt" not in f"{error} {error.detail}"

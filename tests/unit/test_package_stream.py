@@ -66,9 +66,9 @@ class ServedPackage:
 
     def __init__(self, url: str, storage: Storage, driver: SyncDriver) -> None:
         self.url, self.storage = url, storage
-        self.source = PackageSource(driver, self.mint, chunk_bytes=CHUNK_BYTES)
+        self.source = PackageSource(driver, self.fresh_link, chunk_bytes=CHUNK_BYTES)
 
-    def mint(self) -> SecretUrl:
+    def fresh_link(self) -> SecretUrl:
         self.storage.links += 1
         return SecretUrl(f"{self.url}/package.zip?sig={self.storage.links}")
 

@@ -154,7 +154,7 @@ def the_emulator_is_a_stranger(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 def functions_and_dag_files_are_short(name: str, tree: ast.Module) -> Iterator[str]:
-    """R14: a module's size is judged by its number of jobs, a function's by its lines."""
+    """R14: a module's size is a matter of its number of jobs, a function's by its lines."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1

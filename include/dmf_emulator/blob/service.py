@@ -31,7 +31,7 @@ _MD5_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 def blob_error(
-    world: World, status: int, code: str, message: str, *, detail: str = "", head: bool = False, verdict: str = ""
+    world: World, status: int, code: str, message: str, *, detail: str = "", head: bool = False, reason: str = ""
 ) -> Response:
     """Return an error as Azure Storage spells it: XML, and the code in a header for HEAD.
 
@@ -46,16 +46,16 @@ def blob_error(
     ).encode()
     headers = {"Content-Type": "application/xml", "x-ms-error-code": code, "x-ms-request-id": request_id,
                "x-ms-version": _VERSION}  # fmt: skip
-    return Response(status, headers, b"" if head else body, verdict=verdict or code)
+    return Response(status, headers, b"" if head else body, reason=reason or code)
 
 
-def authentication_failed(world: World, detail: str, verdict: str, *, head: bool = False) -> Response:
+def authentication_failed(world: World, detail: str, reason: str, *, head: bool = False) -> Response:
     """Return error J: 403 for a link that is expired or not genuine."""
     return blob_error(
         world, 403, "AuthenticationFailed",
         "Server failed to authenticate the request. Make sure the value of Authorization header is formed "
         "correctly including the signature.",
-        detail=detail, head=head, verdict=verdict,
+        detail=detail, head=head, reason=reason,
     )  # fmt: skip
 
 
@@ -112,7 +112,7 @@ class BlobService:
                 blob_error(
                     world, 403, "AuthorizationPermissionMismatch",
                     "This request is not authorized to perform this operation using this permission.",
-                    verdict="not-permitted",
+                    reason="not-permitted",
                 )
             )  # fmt: skip
         ended = execution is not None and execution.status(world.clock.timestamp()) in {SUCCEEDED, PARTIALLY_SUCCEEDED}
@@ -143,11 +143,11 @@ class BlobService:
         request = exchange.request
         head, parameters = request.method == "HEAD", request.parameters
         if "sig" not in parameters and "authorization" not in request.headers:
-            # An anonymous request is not told that the blob exists.
+            # An anonymous request does not learn that the blob exists.
             raise Refusal(
                 blob_error(
                     self._world, 404, "ResourceNotFound", "The specified resource does not exist.", head=head,
-                    verdict="anonymous",
+                    reason="anonymous",
                 )
             )  # fmt: skip
         problem = self._world.blobs.signature_problem(name, parameters)
@@ -168,7 +168,7 @@ class BlobService:
                 "The condition specified using HTTP conditional header(s) is not met.", head=head,
             )
         )  # fmt: skip
-        unchanged = Refusal(Response(304, {"ETag": etag, "x-ms-error-code": "ConditionNotMet"}, verdict="not-modified"))
+        unchanged = Refusal(Response(304, {"ETag": etag, "x-ms-error-code": "ConditionNotMet"}, reason="not-modified"))
         if "if-match" in headers and not _etag_listed(headers["if-match"], etag):
             raise failed
         if headers.get("if-none-match", "").strip() == "*":

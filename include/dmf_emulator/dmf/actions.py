@@ -72,8 +72,8 @@ def export_to_package(world: World, exchange: Exchange, base_url: str) -> Respon
     known_companies = {each.upper() for each in world.settings.companies}
     company = company.upper() or world.settings.default_company
     if project.operation_type != "Export" or company not in known_companies:
-        verdict = "unknown-company" if company not in known_companies else "no-export-project"
-        return dmf_answers.export_failed(group, package_name, execution_id, re_execute, verdict)
+        reason = "unknown-company" if company not in known_companies else "no-export-project"
+        return dmf_answers.export_failed(group, package_name, execution_id, re_execute, reason)
     if _is_reused(world, execution_id, re_execute):
         return dmf_answers.export_failed(group, package_name, execution_id, re_execute, "reused-execution-id")
     plan = _planned(world, exchange, project)

@@ -20,9 +20,9 @@ def odata_headers() -> dict[str, str]:
     return {"OData-Version": "4.0", "ms-dyn-aid": str(uuid.uuid4())}
 
 
-def odata_response(status: int, value: object, verdict: str = "") -> Response:
+def odata_response(status: int, value: object, reason: str = "") -> Response:
     """Return an OData answer."""
-    return json_response(status, value, odata_headers(), content_type=ODATA_CONTENT_TYPE, verdict=verdict)
+    return json_response(status, value, odata_headers(), content_type=ODATA_CONTENT_TYPE, reason=reason)
 
 
 def action_value(base_url: str, value: object, edm_type: str = "Edm.String") -> Response:
@@ -36,20 +36,20 @@ def action_value(base_url: str, value: object, edm_type: str = "Edm.String") -> 
     return odata_response(200, {"@odata.context": f"{base_url}/data/$metadata#{edm_type}", "value": value})
 
 
-def action_error(action: str, message: str, verdict: str, status: int = 400) -> Response:
+def action_error(action: str, message: str, reason: str, status: int = 400) -> Response:
     """Return error A: an action that failed.
 
     :param message: what follows "Exception occurred while executing action …".
     """
     text = f"Exception occurred while executing action {action} on Entity DataManagementDefinitionGroup: {message}"
-    return odata_error(status, text, "System.InvalidOperationException", verdict)
+    return odata_error(status, text, "System.InvalidOperationException", reason)
 
 
-def odata_error(status: int, inner_message: str, inner_type: str, verdict: str) -> Response:
+def odata_error(status: int, inner_message: str, inner_type: str, reason: str) -> Response:
     """Return an OData error; the useful text is always `error.innererror.message`."""
     inner = {"message": inner_message, "type": inner_type, "stacktrace": _STACK}
     error = {"code": "", "message": "An error has occurred.", "innererror": inner}
-    return odata_response(status, {"error": error}, verdict)
+    return odata_response(status, {"error": error}, reason)
 
 
 def execution_not_found(action: str, execution_id: str) -> Response:
@@ -67,7 +67,7 @@ def project_missing(action: str, name: str) -> Response:
     return action_error(action, f"Data project {name} does not exist.", "project-missing")
 
 
-def export_failed(group: str, package: str, execution_id: str, re_execute: bool, verdict: str) -> Response:
+def export_failed(group: str, package: str, execution_id: str, re_execute: bool, reason: str) -> Response:
     """Return error B. "legal entity: true" is the server's own slip, as reported.
 
     Source: docs/wire/dmf-package-api.md#error-bodies.
@@ -76,7 +76,7 @@ def export_failed(group: str, package: str, execution_id: str, re_execute: bool,
         f"Export to package failed for definition group: {group}, package name: {package}, "
         f"execution id: {execution_id}, reExecute: {str(re_execute).lower()}, legal entity: true"
     )
-    return action_error("ExportToPackage", message, verdict)
+    return action_error("ExportToPackage", message, reason)
 
 
 def model_state_invalid() -> Response:
@@ -89,12 +89,12 @@ def model_state_invalid() -> Response:
     )
 
 
-def authentication_failed(verdict: str, authorization_uri: str) -> Response:
+def authentication_failed(reason: str, authorization_uri: str) -> Response:
     """Return error E. Every cause ends in the same opaque answer; the recorder knows the real one.
 
     Source: docs/wire/dmf-package-api.md#refused-by-the-environment.
 
-    :param verdict: the real cause.
+    :param reason: the real cause.
     :param authorization_uri: where a token can be had.
     """
     body = {
@@ -107,16 +107,16 @@ def authentication_failed(verdict: str, authorization_uri: str) -> Response:
         "P3P": 'CP="No P3P policy defined. Read the Microsoft privacy statement."',
         "ms-dyn-aid": str(uuid.uuid4()),
     }
-    return json_response(401, body, headers, content_type="application/json; charset=utf-8", verdict=verdict)
+    return json_response(401, body, headers, content_type="application/json; charset=utf-8", reason=reason)
 
 
-def forbidden(verdict: str) -> Response:
+def forbidden(reason: str) -> Response:
     """Return 403 for a user without rights; the body is inferred, nobody has published one."""
     return odata_error(
         403,
         "Access denied. The user is not authorized to access this data project.",
         "System.UnauthorizedAccessException",
-        verdict,
+        reason,
     )
 
 
@@ -133,13 +133,13 @@ def throttled(retry_after: str | None) -> Response:
         "utilization.",
     }
     headers = {} if retry_after is None else {"Retry-After": retry_after}
-    return json_response(429, {"error": error}, {**odata_headers(), **headers}, verdict="throttled")
+    return json_response(429, {"error": error}, {**odata_headers(), **headers}, reason="throttled")
 
 
 def gateway_error(status: int, reason: str) -> Response:
     """Return a gateway's own error page, HTML rather than JSON (docs/wire/dmf-package-api.md#error-bodies)."""
     body = GATEWAY_HTML.format(status=status, reason=reason).encode()
-    return Response(status, {"Content-Type": "text/html"}, body, verdict=f"gateway-{status}")
+    return Response(status, {"Content-Type": "text/html"}, body, reason=f"gateway-{status}")
 
 
 def not_found(path: str) -> Response:

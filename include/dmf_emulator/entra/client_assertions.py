@@ -74,7 +74,7 @@ class ClientCertificates:
 
 
 def _is_signed(assertion: str, key: rsa.RSAPublicKey) -> bool:
-    # Only the signature: what the claims say is judged apart, with Entra's own numbers.
+    # Only the signature: what the claims say is checked apart, with Entra's own numbers.
     unchecked = {f"verify_{claim}": False for claim in ("exp", "aud", "nbf", "iat", "iss", "sub", "jti")}
     try:
         jwt.decode(assertion, key, algorithms=["RS256", "PS256"], options=unchecked)  # type: ignore[arg-type]

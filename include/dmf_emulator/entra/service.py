@@ -57,13 +57,13 @@ class EntraService:
             # Discovery must name it (OpenID Connect); nobody can sign in there.
             exchange.action = "authorize"
             page = b"<html><body>notSupported: the emulator does not imitate signing in interactively.</body></html>"
-            return lambda: Response(501, {"Content-Type": "text/html"}, page, verdict="not-supported")
+            return lambda: Response(501, {"Content-Type": "text/html"}, page, reason="not-supported")
         if tail in {"oauth2/v2.0/token", "oauth2/token"}:
             exchange.action = "token"
             if method != "POST":
                 raise Refusal(self._error(400, "invalid_request", 900561, "The endpoint only accepts POST requests."))
             return lambda: self._token(exchange, segments[0], v2="v2.0" in tail)
-        raise Refusal(Response(404, {"Content-Type": "text/html"}, b"<html>404</html>", verdict="no-such-endpoint"))
+        raise Refusal(Response(404, {"Content-Type": "text/html"}, b"<html>404</html>", reason="no-such-endpoint"))
 
     def _discovery(self, tenant: str, *, v2: bool) -> Response:
         self._check_tenant(tenant)
@@ -306,4 +306,4 @@ class EntraService:
             "correlation_id": correlation_id,
             "error_uri": f"{self._world.urls['entra']}/error?code={number}",
         }
-        return json_response(status, body, verdict=f"AADSTS{number}")
+        return json_response(status, body, reason=f"AADSTS{number}")

@@ -27,7 +27,7 @@ def nested(world: World, exchange: Exchange, response: Response, parameters: Par
 def zero_id(world: World, exchange: Exchange, parameters: Parameters) -> Response:
     """Answer an id of zeroes."""
     response = dmf_answers.action_value(world.urls["dmf"], ZERO_ID)
-    response.verdict = "not-accepted"
+    response.reason = "not-accepted"
     return response
 
 
@@ -46,7 +46,7 @@ def project_missing(world: World, exchange: Exchange, parameters: Parameters) ->
     return dmf_answers.project_missing(exchange.action, exchange.definition_group_id)
 
 
-def export_failed(verdict: str, world: World, exchange: Exchange, parameters: Parameters) -> Response:
+def export_failed(reason: str, world: World, exchange: Exchange, parameters: Parameters) -> Response:
     """Answer error B."""
     payload = exchange.payload
     return dmf_answers.export_failed(
@@ -54,7 +54,7 @@ def export_failed(verdict: str, world: World, exchange: Exchange, parameters: Pa
         str(payload.get("packageName", "")),
         exchange.execution_id,
         payload.get("reExecute") is True,
-        verdict,
+        reason,
     )
 
 
@@ -139,7 +139,7 @@ def details_unavailable(world: World, exchange: Exchange, parameters: Parameters
         403: "Access denied",
     }
     body = {"Message": messages[status]} if status in messages else {}
-    return json_response(status, body, dmf_answers.odata_headers(), verdict="no-job-details")
+    return json_response(status, body, dmf_answers.odata_headers(), reason="no-job-details")
 
 
 def too_many_clauses(world: World, exchange: Exchange, parameters: Parameters) -> bool:
@@ -166,7 +166,7 @@ def query_too_long(world: World, exchange: Exchange, parameters: Parameters) -> 
 def length_limit(world: World, exchange: Exchange, parameters: Parameters) -> Response:
     """Answer 404.15 as IIS does: the page does not say so."""
     answer = dmf_answers.gateway_error(404, "Not Found")
-    answer.verdict = "query-too-long"
+    answer.reason = "query-too-long"
     return answer
 
 

@@ -224,7 +224,7 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
         {"answer": _answer(effects.modified, _BOTH, ("putContent", *_CREATE_AND_RANGES))},
     ),
     FaultDefinition(
-        "drive.F23", "locked-otherwise", "a locked file told by other statuses and codes than 423 resourceLocked",
+        "drive.F23", "locked-otherwise", "a locked file reported by other statuses and codes than 423 resourceLocked",
         "docs/wire/graph-onedrive.md#locked-files",
         {
             "answer": _answer(

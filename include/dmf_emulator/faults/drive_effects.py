@@ -58,7 +58,7 @@ def server_error(world: World, exchange: Exchange, parameters: Parameters) -> Re
 def stored_but_503(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
     """Let the range be stored, then say that it was not."""
     answer = unavailable(world, exchange, {"retry_after": 1})
-    answer.verdict = "stored, answered 503"
+    answer.reason = "stored, answered 503"
     return answer
 
 
@@ -192,7 +192,7 @@ def short(world: World, exchange: Exchange, response: Response, parameters: Para
             yield memoryview(piece)[:left]
             left -= len(piece)
 
-    return replace(response, stream=kept(), body=b"", length_bytes=length, verdict="short-body")
+    return replace(response, stream=kept(), body=b"", length_bytes=length, reason="short-body")
 
 
 def by_drive_id(world: World, exchange: Exchange, parameters: Parameters) -> bool:
@@ -266,5 +266,5 @@ def odd_next_link(world: World, exchange: Exchange, response: Response, paramete
 def infected(world: World, exchange: Exchange, parameters: Parameters) -> Response:
     """Refuse the content of a file in which malware was found."""
     return drive_error(
-        exchange.origin, 403, "malwareDetected", "Malware was detected in the requested resource.", verdict="malware"
+        exchange.origin, 403, "malwareDetected", "Malware was detected in the requested resource.", reason="malware"
     )

@@ -37,7 +37,7 @@ def http_date_in(seconds: float) -> str:
 def reset_instead(world: World, exchange: Exchange, response: Response, parameters: Parameters) -> Response:
     """Reset the connection although the service has done its work."""
     response.transport = replace(response.transport, reset=True)
-    response.verdict = f"{response.verdict or 'ok'}, answer lost"
+    response.reason = f"{response.reason or 'ok'}, answer lost"
     return response
 
 
@@ -74,7 +74,7 @@ def cut(world: World, exchange: Exchange, response: Response, parameters: Parame
     """Reset the connection in the middle of the body: fewer bytes than Content-Length says."""
     after_bytes = min(int(parameters["after_bytes"]), max(0, response.declared_length_bytes - 1))
     response.transport = replace(response.transport, cut_after_bytes=after_bytes)
-    response.verdict = "cut-short"
+    response.reason = "cut-short"
     return response
 
 
@@ -127,4 +127,4 @@ def redirect(world: World, exchange: Exchange, parameters: Parameters) -> Respon
     if not location:
         location = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize?client_id=signin"
     headers = {"Location": location, "Content-Type": "text/html"}
-    return Response(int(parameters["status"]), headers, b"<html>Object moved</html>", verdict="redirected")
+    return Response(int(parameters["status"]), headers, b"<html>Object moved</html>", reason="redirected")

@@ -41,9 +41,9 @@ def _odd_answer(world: World, exchange: Exchange, response: Response, parameters
     """Answer what no token service should, with the status that clients believe."""
     form = str(parameters["form"])
     if form in _BODIES:
-        return Response(200, {"Content-Type": "application/json"}, _BODIES[form], verdict="odd-token-answer")
+        return Response(200, {"Content-Type": "application/json"}, _BODIES[form], reason="odd-token-answer")
     if form in _REFUSALS:
-        return json_response(401, _REFUSALS[form], verdict="odd-token-answer")
+        return json_response(401, _REFUSALS[form], reason="odd-token-answer")
     if form == "expires-missing":
         return changed_json(response, expires_in=None)
     if form == "token-missing":

@@ -66,4 +66,4 @@ def quota_refused(world: World, exchange: Exchange, parameters: Parameters) -> R
         return None
     message, wait_seconds = excess
     headers = {**odata_headers(), "Retry-After": str(wait_seconds)}
-    return json_response(429, {"error": {"code": "429", "message": message}}, headers, verdict="over-quota")
+    return json_response(429, {"error": {"code": "429", "message": message}}, headers, reason="over-quota")

@@ -22,7 +22,7 @@ def drive_error(
     *,
     inner: str | tuple[str, ...] = (),
     headers: Mapping[str, str] | None = None,
-    verdict: str = "",
+    reason: str = "",
 ) -> Response:
     """Return an error in the shape of its origin.
 
@@ -40,7 +40,7 @@ def drive_error(
         innermost = {"code": inner_code, inner_key: innermost}
     body = {"error": {"code": code, "message": message, inner_key: innermost}}
     return json_response(
-        status, body, {**request_headers(origin, request_id), **(headers or {})}, verdict=verdict or code
+        status, body, {**request_headers(origin, request_id), **(headers or {})}, reason=reason or code
     )
 
 
@@ -76,11 +76,11 @@ def item_not_found(origin: str) -> Response:
     return drive_error(origin, 404, "itemNotFound", "The resource could not be found.")
 
 
-def session_not_found(verdict: str = "session-not-found") -> Response:
+def session_not_found(reason: str = "session-not-found") -> Response:
     """Return 404 for an upload session that is gone or already completed."""
     return drive_error(
         "sharepoint", 404, "itemNotFound", "The upload session was not found",
-        inner="uploadSessionNotFound", verdict=verdict,
+        inner="uploadSessionNotFound", reason=reason,
     )  # fmt: skip
 
 
@@ -89,9 +89,9 @@ def name_exists(origin: str, message: str = "The specified item name already exi
     return drive_error(origin, 409, "nameAlreadyExists", message)
 
 
-def invalid_request(origin: str, message: str, *, inner: str = "", verdict: str = "invalid-request") -> Response:
+def invalid_request(origin: str, message: str, *, inner: str = "", reason: str = "invalid-request") -> Response:
     """Return 400 for a request that cannot be understood."""
-    return drive_error(origin, 400, "invalidRequest", message, inner=inner or (), verdict=verdict)
+    return drive_error(origin, 400, "invalidRequest", message, inner=inner or (), reason=reason)
 
 
 def throttled(origin: str, retry_after: str | None) -> Response:
@@ -102,7 +102,7 @@ def throttled(origin: str, retry_after: str | None) -> Response:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return drive_error(
         origin, 429, "activityLimitReached", "The request has been throttled",
-        inner=("throttledRequest", "quota"), headers=headers, verdict="throttled",
+        inner=("throttledRequest", "quota"), headers=headers, reason="throttled",
     )  # fmt: skip
 
 
@@ -121,4 +121,4 @@ def not_supported(origin: str, what: str) -> Response:
 
     :param what: the part of the request, in words.
     """
-    return drive_error(origin, 501, "notSupported", f"The emulator does not imitate {what}.", verdict="not-supported")
+    return drive_error(origin, 501, "notSupported", f"The emulator does not imitate {what}.", reason="not-supported")

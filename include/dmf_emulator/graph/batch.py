@@ -29,18 +29,18 @@ def answer_batch(api: Service, exchange: Exchange) -> Response:
     body = json_object(exchange.request.content())
     requests = None if body is None else body.get("requests")
     if not isinstance(requests, list) or not 1 <= len(requests) <= _MAX_REQUESTS:
-        raise Refusal(invalid_request("graph", f"A batch has 1 to {_MAX_REQUESTS} requests.", verdict="bad-batch"))
+        raise Refusal(invalid_request("graph", f"A batch has 1 to {_MAX_REQUESTS} requests.", reason="bad-batch"))
     answers: dict[str, dict[str, Any]] = {}
     for part in requests:
         if not isinstance(part, dict) or not all(isinstance(part.get(key), str) for key in ("id", "method", "url")):
             raise Refusal(
-                invalid_request("graph", "A request of a batch needs id, method and url.", verdict="bad-batch")
+                invalid_request("graph", "A request of a batch needs id, method and url.", reason="bad-batch")
             )
         if part["id"] in answers:
-            raise Refusal(invalid_request("graph", f"The id {part['id']} is there twice.", verdict="bad-batch"))
+            raise Refusal(invalid_request("graph", f"The id {part['id']} is there twice.", reason="bad-batch"))
         before = part.get("dependsOn") or []
         if not isinstance(before, list):
-            raise Refusal(invalid_request("graph", "dependsOn is a list of ids.", verdict="bad-batch"))
+            raise Refusal(invalid_request("graph", "dependsOn is a list of ids.", reason="bad-batch"))
         failed = any(answers.get(each, {"status": 424})["status"] >= 400 for each in before)
         answers[part["id"]] = _failed_dependency(part["id"]) if failed else _answer(api, exchange, part)
     return json_response(200, {"responses": list(answers.values())})
@@ -86,5 +86,5 @@ def _content(body: object) -> bytes:
             return base64.b64decode(body, validate=True)
         except ValueError as error:
             message = "A body that is a text must be coded in base64."
-            raise Refusal(invalid_request("graph", message, verdict="bad-batch")) from error
+            raise Refusal(invalid_request("graph", message, reason="bad-batch")) from error
     return json.dumps(body).encode()

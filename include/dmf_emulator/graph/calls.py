@@ -141,7 +141,7 @@ class DriveCalls:
         item, expanded = self._item(drive), self._exchange.request.parameters.get("$expand", "")
         unchanged = self._exchange.request.headers.get("if-none-match", "").strip()
         if unchanged and unchanged in {etag(item), ctag(item)}:
-            return Response(304, {"ETag": etag(item)}, verdict="not-modified")
+            return Response(304, {"ETag": etag(item)}, reason="not-modified")
         body = self._shown(item)
         if expanded and expanded != "children":
             raise Refusal(not_supported(self._origin, f"$expand={expanded}"))
@@ -263,7 +263,7 @@ class DriveCalls:
         if item.is_folder:
             raise Refusal(invalid_request(self._origin, "A folder has no content."))
         if self._exchange.request.headers.get("if-none-match", "").strip() in {etag(item), ctag(item)}:
-            return Response(304, {"ETag": etag(item)}, verdict="not-modified")
+            return Response(304, {"ETag": etag(item)}, reason="not-modified")
         return Response(302, {"Location": download_url(self._world, item)})
 
     def _target(self, drive: Drive) -> tuple[Item, str]:

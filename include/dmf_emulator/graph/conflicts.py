@@ -35,10 +35,10 @@ def refuse_bad_name(
     """
     problem = name_problem(name, is_folder=is_folder, at_root=at_root)
     if problem is not None:
-        raise Refusal(invalid_request(origin, problem, inner="invalidPath", verdict="invalid-path"))
+        raise Refusal(invalid_request(origin, problem, inner="invalidPath", reason="invalid-path"))
     if len("/".join(path)) > MAX_PATH_CHARACTERS or len(name) > MAX_NAME_CHARACTERS:
         raise Refusal(
-            invalid_request(origin, "The specified path is too long.", inner="pathIsTooLong", verdict="path-too-long")
+            invalid_request(origin, "The specified path is too long.", inner="pathIsTooLong", reason="path-too-long")
         )
 
 

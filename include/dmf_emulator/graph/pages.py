@@ -61,4 +61,4 @@ def _read_token(origin: str, token: str) -> str:
     try:
         return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
-        raise Refusal(invalid_request(origin, "Invalid $skiptoken.", verdict="bad-skiptoken")) from error
+        raise Refusal(invalid_request(origin, "Invalid $skiptoken.", reason="bad-skiptoken")) from error

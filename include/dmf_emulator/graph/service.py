@@ -74,7 +74,7 @@ class DriveApi:
         address = None if match is None else parse_address(path)
         if address is None:
             raise Refusal(
-                invalid_request(self._origin, "Resource not found for the segment.", verdict="no-such-resource")
+                invalid_request(self._origin, "Resource not found for the segment.", reason="no-such-resource")
             )
         if isinstance(address, OwnerAddress):
             exchange.action = "listDrives" if address.lists_drives else f"get{address.owner.capitalize()}"
@@ -112,7 +112,7 @@ class DriveApi:
             return unauthenticated(world, self._origin, refused.reason)
         allowed = set(claims.get("roles", ())) | set(str(claims.get("scp", "")).split())
         if not allowed & _ROLES:
-            return drive_error(self._origin, 403, "accessDenied", "Access denied", verdict="no-permission")
+            return drive_error(self._origin, 403, "accessDenied", "Access denied", reason="no-permission")
         result: Response = act(claims)
         return result
 
@@ -209,7 +209,7 @@ class DriveApi:
             raise Refusal(
                 drive_error(
                     self._origin, 400, "BadRequest", "/me request is only valid with delegated authentication flow.",
-                    verdict="me-without-user",
+                    reason="me-without-user",
                 )
             )  # fmt: skip
         return user
@@ -228,5 +228,5 @@ def unauthenticated(world: World, origin: str, reason: str) -> Response:
     authority = f"{world.urls['entra']}/{world.settings.tenant_id}/oauth2/authorize"
     return drive_error(
         origin, 401, "InvalidAuthenticationToken" if origin == "graph" else "unauthenticated", message,
-        headers={"WWW-Authenticate": f'Bearer realm="", authorization_uri="{authority}"'}, verdict=reason,
+        headers={"WWW-Authenticate": f'Bearer realm="", authorization_uri="{authority}"'}, reason=reason,
     )  # fmt: skip

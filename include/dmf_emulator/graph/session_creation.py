@@ -74,7 +74,7 @@ def checked_times(origin: str, times: object) -> dict[str, str]:
         except ValueError:
             moment = None
         if moment is None:
-            raise Refusal(invalid_request(origin, f"The value of '{name}' is no date and time.", verdict="bad-time"))
+            raise Refusal(invalid_request(origin, f"The value of '{name}' is no date and time.", reason="bad-time"))
         checked[name] = str(value)
     return checked
 
@@ -98,12 +98,10 @@ def _behavior(world: World, origin: str, properties: dict[str, Any], name: str) 
     for refused in ("fileSize", "@odata.type"):
         # Business and SharePoint refuse both (docs/wire/graph-onedrive.md#opening-a-session).
         if refused in properties:
-            raise Refusal(
-                invalid_request(origin, f"The property '{refused}' is not supported.", verdict="bad-property")
-            )
+            raise Refusal(invalid_request(origin, f"The property '{refused}' is not supported.", reason="bad-property"))
     if _CONFLICT in keys and "fileSystemInfo" in keys and keys.index("fileSystemInfo") < keys.index(_CONFLICT):
         # An annotation must precede the members it stands for (docs/wire/graph-onedrive.md#opening-a-session).
-        raise Refusal(invalid_request(origin, "Annotations must come first in the item.", verdict="bad-property-order"))
+        raise Refusal(invalid_request(origin, "Annotations must come first in the item.", reason="bad-property-order"))
     if "name" in properties and str(properties["name"]).casefold() != name.casefold():
         raise Refusal(invalid_request(origin, "The name in the body is not the name in the address."))
     behavior = properties.get(_CONFLICT, world.settings.default_conflict_behavior)

@@ -82,7 +82,7 @@ class SharePointService:
             # That says nothing of the other calls, and rclone asks for the position with its token.
             raise Refusal(
                 drive_error(
-                    "sharepoint", 401, "unauthenticated", "Authentication failed", verdict="bearer-on-upload-url"
+                    "sharepoint", 401, "unauthenticated", "Authentication failed", reason="bearer-on-upload-url"
                 )
             )
         if session.refused_status or request.parameters.get("tempauth") != session.token:
@@ -177,7 +177,7 @@ class SharePointService:
             raise Refusal(item_not_found("sharepoint"))
         if world.drives.discard:
             refused_response = item_not_found("sharepoint")
-            refused_response.verdict = "content-discarded"
+            refused_response.reason = "content-discarded"
             raise Refusal(refused_response)
         return _file_response(item, request)
 
@@ -193,7 +193,7 @@ def _file_response(item: Item, request: Request) -> Response:
         "Accept-Ranges": "bytes",
     }
     if request.headers.get("if-none-match", "").strip() == etag(item):
-        return Response(304, headers, verdict="not-modified")
+        return Response(304, headers, reason="not-modified")
     size_bytes = item.size_bytes
     match = _RANGE.match(request.headers.get("range", ""))
     # A range of another version would be a mixture (RFC 9110, 13.1.5).
@@ -227,11 +227,11 @@ def token_refused(status: int) -> Response:
         headers = {"X-MSDAVEXT_Error": "917656; Access denied. Before opening files in this location, you must first "
                    "browse to the web site and select the option to login automatically."}  # fmt: skip
         return drive_error(
-            "sharepoint", 403, "accessDenied", "Access denied", headers=headers, verdict="tempauth-refused"
+            "sharepoint", 403, "accessDenied", "Access denied", headers=headers, reason="tempauth-refused"
         )
     return drive_error(
         "sharepoint", 401, "unauthenticated", "The access token has expired. It's valid for 24 hours.",
-        inner="expiredToken", verdict="tempauth-refused",
+        inner="expiredToken", reason="tempauth-refused",
     )  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def _receive(world: World, exchange: Exchange, session: UploadSession, wanted: R
                 if cut["mode"] == "partial":
                     session.digest, session.received_bytes = digest, accepted_bytes + taken
                 exchange.request.body.finished = True
-                raise Refusal(Response(0, transport=Transport(reset=True), verdict="reset-mid-range"))
+                raise Refusal(Response(0, transport=Transport(reset=True), reason="reset-mid-range"))
     finally:
         if file is not None:
             file.close()
@@ -280,24 +280,24 @@ def _checked(exchange: Exchange, session: UploadSession, wanted: Range | None) -
     if body.chunked:
         raise Refusal(
             invalid_request(
-                "sharepoint", "The size of the provided stream is not known. Cannot continue.", verdict="chunked"
+                "sharepoint", "The size of the provided stream is not known. Cannot continue.", reason="chunked"
             )
         )
     if wanted is None or wanted.last < wanted.first or wanted.last >= wanted.total:
         raise Refusal(
             invalid_request(
-                "sharepoint", "The Content-Range header is missing or malformed.", verdict="bad-content-range"
+                "sharepoint", "The Content-Range header is missing or malformed.", reason="bad-content-range"
             )
         )
     if wanted.length != body.length_bytes:
         message = "The Content-Range header length does not match the provided number of bytes."
-        raise Refusal(invalid_request("sharepoint", message, verdict="length-mismatch"))
+        raise Refusal(invalid_request("sharepoint", message, reason="length-mismatch"))
     if session.total_bytes is not None and session.total_bytes != wanted.total:
         message = (
             f"The current upload session is for {session.total_bytes} total bytes, but the current fragment "
             f"declares a total of {wanted.total}"
         )
-        raise Refusal(invalid_request("sharepoint", message, inner="fragmentLengthMismatch", verdict="total-mismatch"))
+        raise Refusal(invalid_request("sharepoint", message, inner="fragmentLengthMismatch", reason="total-mismatch"))
     if wanted.length >= MAX_RANGE_BYTES:
         raise Refusal(
             drive_error("sharepoint", 413, "invalidRequest", "The request is too large: send less than 60 MiB.")
@@ -307,5 +307,5 @@ def _checked(exchange: Exchange, session: UploadSession, wanted: Range | None) -
         message = "The uploaded fragment overlaps with data that has already been received."
         if inner == "fragmentOutOfOrder":
             message = "The uploaded fragment is not contiguous with the data that has been received."
-        raise Refusal(drive_error("sharepoint", 416, "invalidRange", message, inner=inner, verdict=inner))
+        raise Refusal(drive_error("sharepoint", 416, "invalidRange", message, inner=inner, reason=inner))
     return wanted

@@ -96,7 +96,7 @@ class Response:
     :param body: the body, when it is at hand.
     :param stream: the body in pieces, when it is not; `length_bytes` then says how long it is.
     :param length_bytes: the declared length, when it differs from that of `body`.
-    :param verdict: a word for the recorder on why the answer is what it is.
+    :param reason: a word for the recorder on why the answer is what it is.
     :param leaves: called once, when the answer begins to leave or never will.
     """
 
@@ -106,7 +106,7 @@ class Response:
     stream: Iterable[bytes | memoryview] | None = None
     length_bytes: int | None = None
     transport: Transport = Transport()
-    verdict: str = ""
+    reason: str = ""
     leaves: Callable[[], None] = _nothing
 
     @property
@@ -163,7 +163,7 @@ def json_response(
     headers: Mapping[str, str] | None = None,
     *,
     content_type: str = "application/json",
-    verdict: str = "",
+    reason: str = "",
 ) -> Response:
     """Return a response with a JSON body.
 
@@ -171,7 +171,7 @@ def json_response(
     :param headers: further headers.
     """
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(status, {"Content-Type": content_type, **(headers or {})}, body, verdict=verdict)
+    return Response(status, {"Content-Type": content_type, **(headers or {})}, body, reason=reason)
 
 
 def is_whole_number(text: str) -> bool:

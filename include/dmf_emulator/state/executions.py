@@ -17,7 +17,7 @@ from dmf_emulator.settings import Settings
 from dmf_emulator.state.projects import Project, ProjectEntity
 
 # The emulator's own copy of the wire's words (docs/wire/dmf-package-api.md#statuses): the client must not lend its own
-# to its judge.
+# to what checks it.
 UNKNOWN, NOT_RUN, EXECUTING = "Unknown", "NotRun", "Executing"
 SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED, CANCELED = "Succeeded", "PartiallySucceeded", "Failed", "Canceled"
 OUTCOMES = (SUCCEEDED, PARTIALLY_SUCCEEDED, FAILED, CANCELED, UNKNOWN)

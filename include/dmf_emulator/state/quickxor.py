@@ -1,6 +1,6 @@
 """QuickXorHash, the only content hash that OneDrive for Business reports.
 
-Written for the emulator alone: a client and its judge that share one implementation would share its mistakes.
+Written for the emulator alone: one implementation for both sides would hide the mistakes of both.
 """
 
 from __future__ import annotations

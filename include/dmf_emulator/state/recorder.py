@@ -49,7 +49,7 @@ class Record:
     :param received_bytes: bytes of the body that were read before the answer.
     :param declared_bytes: bytes of the body that the request announced; -1 for chunked coding.
     :param status: the answer's status; for a reset or withheld answer, the status the client did not see.
-    :param verdict: why the answer is what it is: `ok`, `refused`, or the service's own word.
+    :param reason: why the answer is what it is: `ok`, `refused`, or the service's own word.
     :param faults: names of the faults applied.
     """
 
@@ -61,7 +61,7 @@ class Record:
     path: str
     action: str
     status: int
-    verdict: str
+    reason: str
     header_names: tuple[str, ...]
     range: str
     content_range: str
@@ -150,7 +150,7 @@ class Recorder:
             path=masked_target(request.path, request.query),
             action=exchange.action,
             status=response.status,
-            verdict=response.verdict or ("ok" if response.status < 400 else "refused"),
+            reason=response.reason or ("ok" if response.status < 400 else "refused"),
             header_names=request.header_names,
             range=request.headers.get("x-ms-range") or request.headers.get("range", ""),
             content_range=request.headers.get("content-range", ""),

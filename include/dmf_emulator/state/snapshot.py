@@ -107,7 +107,7 @@ class Keeper:
             partial.write_text(json.dumps(take_snapshot(self._world)), encoding="utf-8")
             os.replace(partial, self._path)
         except OSError:
-            # The folder is gone or full: nobody can be told while requests are answered, and the next try may work.
+            # The folder is gone or full: nobody can be informed while requests are answered, and the next try may work.
             return
         self._written = changes
 

@@ -1,7 +1,7 @@
 """The one check of what a DAG author gives to an operator, a sensor or a trigger.
 
-A wrong type or word is told when the DAG is read, in one sentence that names the argument, instead of as a traceback in
-a task hours later, or never. What a template gives is checked again once it is rendered.
+A wrong type or word is reported when the DAG is read, in a sentence that names the argument, instead of as a traceback
+in a task hours later, or never. What a template gives is checked again once it is rendered.
 """
 
 from __future__ import annotations

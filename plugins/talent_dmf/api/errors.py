@@ -14,7 +14,7 @@
     ├── RequestRefusedError                 any other 4xx: we asked wrongly
     │   └── DataProjectNotFoundError
     ├── WaitTimeoutError                    our time limit passed; the export may still be running
-    ├── ExportError                         a verdict on the export; carries execution id and status
+    ├── ExportError                         how the export ended; carries execution id and status
     │   ├── ExportFailedError
     │   ├── ExportCanceledError
     │   ├── ExportPartiallySucceededError
@@ -32,9 +32,9 @@
         │   └── NameConflictError           the name is taken and the policy says fail
         ├── TransferMismatchError           what arrived is not what was sent                     retried
         │   └── ItemChangedError            somebody changed it after it had arrived
-        └── TransferStoppedError            the task was told to stop                             retried
+        └── TransferStoppedError            the task has to stop                                 retried
 
-"retried" means that a later attempt may succeed. Everything else is a verdict: the Airflow layer turns it into
+"retried" means that a later attempt may succeed. Everything else is a permanent error: the Airflow layer turns it into
 ``AirflowFailException`` so that no retry is burnt on it (R8). No message carries the query of a URL (R9).
 """
 
@@ -149,9 +149,9 @@ class WaitTimeoutError(TalentDmfError):
 
 
 class ExportError(TalentDmfError):
-    """A verdict on an export.
+    """An export that did not end well.
 
-    :param execution_id: the execution that was judged.
+    :param execution_id: the execution that it is about.
     :param status: its DMF status as the service spells it, if there was one.
     """
 
@@ -249,7 +249,7 @@ class ItemChangedError(TransferMismatchError):
 
 
 class TransferStoppedError(TransferError):
-    """The task was told to stop: by a person, whose word on the task's state stands anyway, or because its worker goes
+    """The task has to stop: by a person, whose word on the task's state stands anyway, or because its worker goes
     away, and then another try has to go on.
     """
 

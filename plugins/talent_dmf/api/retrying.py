@@ -17,7 +17,7 @@ from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
 from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, Request, Response, Sleep, Steps, T, now
 
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
-# are gateways and overload. 501 and 505 are no weather.
+# are gateways and overload. 501 and 505 do not pass by themselves.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
 # Answers that prove that the service did not begin to work on the request.
 NOT_STARTED_STATUS = frozenset({408, 425, 429})
@@ -34,7 +34,7 @@ class RetryPolicy:
         the error goes to the caller, whose task is then retried by Airflow.
     :param max_attempts: most tries of one request, whatever their pauses.
     :param max_unsent_attempts: most tries while no connection comes about: a host name may be wrong, and whoever
-        typed it should not wait for minutes to be told.
+        typed it should not wait for minutes to learn it.
     """
 
     base_seconds: float = 1.0
@@ -133,7 +133,7 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
     of which there is none: a :class:`TransportError`, or what makes a request impossible (no token, no trust).
 
     :param steps: the protocol.
-    :param policy: how patient; a protocol that asks for it is told.
+    :param policy: how patient; a protocol that asks for it gets it.
     :raises TransportError: no usable answer within the policy, or one that must not be repeated.
     """
     try:

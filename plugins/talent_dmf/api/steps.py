@@ -45,7 +45,7 @@ class Request:
     :param headers: additional headers.
     :param authorize: whether the bearer token goes along. Never for signed URLs: Graph answers 401 to an upload
         URL with one (docs/wire/graph-onedrive.md#session-address), and a token must not reach a host that it was not
-        minted for.
+        made for.
     :param refresh_token: whether a new token is fetched first, because the service refused the last one.
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
     :param once: whether it is not repeated whatever the answer, and no pause is made for it.

@@ -59,7 +59,7 @@ _MEANINGS: dict[int, str] = {
     53003: "a Conditional Access policy blocks the sign-in; exclude the application or sign in from an allowed network",
 }
 
-# Entra ID's own trouble, told as an OAuth error instead of a 5xx.
+# Entra ID's own trouble, reported as an OAuth error instead of a 5xx.
 _PASSING_ERRORS = frozenset({"temporarily_unavailable", "server_error"})
 _PASSING_CODES = frozenset({90033, 90055, 50196, 90006, 90024})
 

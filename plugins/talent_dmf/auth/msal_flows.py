@@ -48,7 +48,7 @@ def token_request(identity: Identity) -> TokenRequest:
 
 def _rules(identity: Identity) -> AddressRules | None:
     """Where the token service's addresses may lead: to itself, and if it is Microsoft's, to Microsoft's others. The
-    endpoint of a managed identity comes from the machine and is not judged."""
+    endpoint of a managed identity comes from the machine and is not checked."""
     if identity.auth_type == "managed_identity":
         return None
     known = tuple(WELL_KNOWN_AUTHORITY_HOSTS) if _is_microsofts(identity) else ()

@@ -1,7 +1,7 @@
 """What msal sends its requests with: a token service's answers are untrusted, and a secret goes to nobody else.
 
 msal follows what its HTTP client follows, posts to the endpoint that a discovery document names, and hands the numbers
-in an answer to ``int()``. So the client judges every address, follows no redirect, bounds every answer, and passes on
+in an answer to ``int()``. So the client checks every address, follows no redirect, bounds every answer, and passes on
 only what msal can read.
 """
 

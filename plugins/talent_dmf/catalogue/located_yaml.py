@@ -1,4 +1,4 @@
-"""YAML that remembers its lines, so that a mistake can be told with file and line."""
+"""YAML that remembers its lines, so that a mistake can be reported with file and line."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator, literal
 
-from talent_dmf.airflow_errors import verdicts
+from talent_dmf.airflow_errors import translated_errors
 from talent_dmf.api.choices import LONGEST_TIME_LIMIT
 from talent_dmf.api.dmf.execution_ids import check_legal_entity
 from talent_dmf.catalogue.destinations import destination_of
@@ -120,7 +120,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         execution_timeout=timedelta(minutes=20),
     )
-    # What can be judged about saving is judged before the export is spent.
+    # What can be known about saving is checked before the export is spent.
     save_package = trigger_export.before = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
     trigger_export >> wait_for_export >> get_package_url >> save_package
 
@@ -187,5 +187,5 @@ class LegalEntitiesOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Read them from the run's parameters, each once; to Dynamics 365 ``usmf`` is ``USMF``."""
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             return list(dict.fromkeys(check_legal_entity(str(code)) for code in context["params"]["legal_entities"]))

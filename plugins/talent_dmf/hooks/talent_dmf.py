@@ -118,11 +118,11 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         """
         first: list[SecretUrl] = [self.run(wait_for_link(execution_id, timeout_seconds))]
 
-        def mint() -> SecretUrl:
+        def fresh_link() -> SecretUrl:
             return first.pop() if first else self.fresh_package_url(execution_id)
 
         with self.blob_driver() as blob:
-            source, contents = run_with_link(blob, mint, _look_into)
+            source, contents = run_with_link(blob, fresh_link, _look_into)
         files = tuple(entity.file_name for entity in contents.entities)
         return reference_to(execution_id, source, files, contents.without_file)
 

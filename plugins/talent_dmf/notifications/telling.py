@@ -122,7 +122,7 @@ def _told(channel: Channel, alert: Alert, error: BaseException | None) -> dict[s
         log.info("Told %s by %s: %s.", target, name, alert.title)
     else:
         log.warning(
-            "%s could not be told by %s (%s): %s. The export itself is not touched by this.",
+            "%s could not be notified by %s (%s): %s. The export itself is not touched by this.",
             target,
             name,
             alert.title,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
 
-from talent_dmf.airflow_errors import verdicts
+from talent_dmf.airflow_errors import translated_errors
 from talent_dmf.api import arguments
 from talent_dmf.api.arguments import (
     Rule,
@@ -25,7 +25,7 @@ from talent_dmf.api.arguments import (
     optional,
     text,
 )
-from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, mint_execution_id
+from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, new_execution_id
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -60,7 +60,7 @@ class SavesLater(Protocol):
         """Fill in a template."""
 
     def check_before_export(self, context: Context, execution_id: str) -> None:
-        """Judge what can be judged before the export is spent."""
+        """Check what can be checked before the export is spent."""
 
 
 def _hook(conn_id: str) -> TalentDmfHook:
@@ -100,7 +100,7 @@ class Patience:
 class TalentDmfExportToPackageOperator(BaseOperator):
     """Starts an export of a data project with ``ExportToPackage``, exactly once.
 
-    The execution id is minted before the call, from DAG, run, map index, project, legal entity and generation. A retry
+    The execution id is made before the call, from DAG, run, map index, project, legal entity and generation. A retry
     asks for that id first and adopts what it finds; it never starts a second export. Clearing the task begins a new
     generation: that exports anew. An id whose execution has failed for good is replaced.
 
@@ -112,20 +112,20 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     :param definition_group_id: the data project's *name*.
     :param package_name: file name that the service gives the package.
     :param legal_entity_id: company code, such as ``USMF``.
-    :param execution_id: an id of your own; minted if ``None``.
+    :param execution_id: an id of your own; made if ``None``.
     :param re_execute: the API's ``reExecute``.
     :param busy: ``wait`` or ``fail`` while another execution of the project is running.
     :param busy_timeout: longest wait for other executions; as text, a number and a unit such as ``30 min``, so that it
         may be a template.
-    :param before: the operator that will save the package. What can be judged about it (names, destination, rights) is
-        judged before the export is started: an incremental export that cannot be saved is data lost.
+    :param before: the operator that will save the package. What can be known about it (names, destination, rights) is
+        checked before the export is started: an incremental export that cannot be saved is data lost.
     :param incremental: whether the data project exports changes only: then a backfill is refused, because its first
         run would take all changes.
     :param backfill: whether such a backfill is wanted all the same; as text, ``True``, so that it may be a template.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether a wait for another execution leaves the worker.
     :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365.
-    :raises AirflowFailException: a verdict: no such data project, no rights, no valid connection.
+    :raises AirflowFailException: a permanent error: no such data project, no rights, no valid connection.
     """
 
     template_fields: Sequence[str] = (
@@ -188,14 +188,14 @@ class TalentDmfExportToPackageOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Start the export, or find the one that an earlier try has started."""
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             return self._start(context, Patience(datetime.now(UTC) + as_duration(self.busy_timeout)))
 
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on after a wait for another execution."""
         from talent_dmf.api.dmf.models import ExecutionEvent
 
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             if not isinstance(event, dict) or not event.get("execution_id"):
                 raise ProtocolError(
                     f"The wait for another execution of data project {self.definition_group_id!r} was resumed without "
@@ -286,7 +286,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         # start_date tells this run from one of the same id in another or a reset Airflow; it changes only when a
         # finished run is cleared. max_tries changes only when the task itself is cleared (Airflow sets it to
         # try_number + retries), so retries share an id and a clear exports anew.
-        return mint_execution_id(
+        return new_execution_id(
             self.definition_group_id.strip(),
             self.legal_entity_id.strip().upper(),
             ti.dag_id,
@@ -374,7 +374,7 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
         """Find the package and look into it."""
         from talent_dmf.api.package.reference import missing_files
 
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             check_arguments(self, self.argument_rules)
             hook = _hook(self.talent_dmf_conn_id)
             push_job_page(context, hook, self.execution_id, self.log)

@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 def run_with_link(
-    driver: SyncDriver, mint_url: Callable[[], SecretUrl], protocol: Callable[[SecretUrl], Steps[T]]
+    driver: SyncDriver, fresh_url: Callable[[], SecretUrl], protocol: Callable[[SecretUrl], Steps[T]]
 ) -> T:
     """Run a protocol on a signed URL, once more with a fresh one if it has expired.
 
     :param driver: runs it.
-    :param mint_url: gives a fresh signed URL.
+    :param fresh_url: gives a fresh signed URL.
     :param protocol: what to do with a URL.
     :raises PackageLinkExpiredError: the storage does not accept a fresh one either.
     """
     try:
-        return driver.run(protocol(mint_url()))
+        return driver.run(protocol(fresh_url()))
     except PackageLinkExpiredError:
-        return driver.run(protocol(mint_url()))
+        return driver.run(protocol(fresh_url()))

@@ -75,7 +75,7 @@ class PackageSource:
     """A package in its storage, pinned to one content.
 
     :param driver: for the storage; used by nobody else meanwhile.
-    :param mint_url: gives a fresh signed URL of it, perhaps of another copy.
+    :param fresh_url: gives a fresh signed URL of it, perhaps of another copy.
     :param chunk_bytes: length of a chunk; three are kept in memory, four while a file is unpacked.
     :param stop: asked between chunks.
     :param check_entries: whether the checksums of everything in a package are checked while it passes as a whole, and
@@ -85,7 +85,7 @@ class PackageSource:
     def __init__(
         self,
         driver: SyncDriver,
-        mint_url: Callable[[], SecretUrl],
+        fresh_url: Callable[[], SecretUrl],
         *,
         chunk_bytes: int,
         stop: StopSignal | None = None,
@@ -93,7 +93,7 @@ class PackageSource:
     ) -> None:
         self.driver, self.chunk_bytes, self.check_entries = driver, chunk_bytes, check_entries
         self.stop = stop or StopSignal()
-        self._mint_url = mint_url
+        self._fresh_url = fresh_url
         self._pinned: Source | None = None
         self._contents: tuple[str, PackageContents] | None = None
 
@@ -105,10 +105,10 @@ class PackageSource:
     def begin_anew(self) -> Source:
         """Pin whatever copy a fresh link leads to, whether or not it is like the one that was read."""
         try:
-            self._pinned = run_with_link(self.driver, self._mint_url, pin)
+            self._pinned = run_with_link(self.driver, self._fresh_url, pin)
         except SourceChangedError:
             # Made anew between its length and its end: what is there now is looked at.
-            self._pinned = run_with_link(self.driver, self._mint_url, pin)
+            self._pinned = run_with_link(self.driver, self._fresh_url, pin)
         return self._pinned
 
     def renew(self) -> Source:

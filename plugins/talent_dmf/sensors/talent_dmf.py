@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
-from talent_dmf.airflow_errors import verdicts
+from talent_dmf.airflow_errors import translated_errors
 from talent_dmf.api.arguments import (
     CONN_ID,
     WEEK_SECONDS,
@@ -41,7 +41,7 @@ _UNSETTLED_KEY = "unsettled_since"
 
 
 class TalentDmfExecutionStatusSensor(BaseSensorOperator):
-    """Waits until an execution is finished, and judges it.
+    """Waits until an execution is finished, and fails if it did not end well.
 
     It asks first and defers afterwards: a short export ends on the worker, because a deferral costs about three
     seconds. ``timeout``, ``poke_interval``, ``soft_fail`` and ``retries`` mean the same whether it defers or not. On a
@@ -54,7 +54,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         ``30 min``, or a ``timedelta``.
     :param sla: after this time one warning is given (see :mod:`talent_dmf.notifications`), and the wait goes on.
     :param short_export_seconds: how long the worker itself waits before the task defers.
-    :param grace_seconds: how long "execution details were not found" and ``Unknown`` are borne.
+    :param grace_seconds: how long "execution details were not found" and ``Unknown`` are tolerated.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether to wait in the triggerer.
     :returns: XCom ``return_value``: ``execution_id``, ``status``, ``rows``, ``entities``.
@@ -124,7 +124,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         worker_until = (
             min(deadline, started + timedelta(seconds=self.short_export_seconds)) if self.deferrable else deadline
         )
-        with self._soft_failing(), verdicts(self.log, context):
+        with self._soft_failing(), translated_errors(self.log, context):
             hook = self._hook()
             push_job_page(context, hook, self.execution_id, self.log)
             result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
@@ -141,7 +141,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.models import WaitState
         from talent_dmf.api.dmf.waiting import Finished, Unsettled, observe
 
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             hook = self._hook()
             store = context["task_state_store"]
             moment = datetime.now(UTC)
@@ -162,7 +162,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled
 
         self._apply_time_limit(context)
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             seen = ExecutionEvent.from_json(event, self.execution_id)
             hook = self._hook()
             started = datetime.fromisoformat(seen.started_at)
@@ -186,7 +186,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             return self._judge(context, hook, result)
 
     def _apply_time_limit(self, context: Context) -> None:
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             check_arguments(self, self.argument_rules)
             # `timeout` is a number, which a template cannot be, and BaseSensorOperator reads it too.
             if self.time_limit is not None:
@@ -239,7 +239,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         )
 
     def _judge(self, context: Context, hook: TalentDmfHook, result: WatchResult) -> dict[str, Any]:
-        from talent_dmf.api.dmf.reporting import ExportReport, verdict
+        from talent_dmf.api.dmf.reporting import ExportReport, export_error
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime
 
         if isinstance(result, OutOfTime):
@@ -255,7 +255,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             report = hook.export_report(self.execution_id)
             for line in report.lines():
                 self.log.warning("%s", line)
-        error = verdict(self.execution_id, status, report, self.partial_success)
+        error = export_error(self.execution_id, status, report, self.partial_success)
         if error is not None:
             raise error
         self._judge_rows(report)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.sdk import BaseOperator
 
-from talent_dmf.airflow_errors import verdicts
+from talent_dmf.airflow_errors import translated_errors
 from talent_dmf.api.arguments import (
     CONN_ID,
     Rule,
@@ -148,7 +148,7 @@ class SavePackageOperator(BaseOperator):
         from talent_dmf.destinations.saving import save_files
         from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
-        with verdicts(self.log, context):
+        with translated_errors(self.log, context):
             retention = self._checked()
             reference = PackageReference.from_json(self.package)
             facts = self._facts(context, reference)
@@ -191,7 +191,7 @@ class SavePackageOperator(BaseOperator):
         return described
 
     def check_before_export(self, context: Context, execution_id: str) -> None:
-        """Judge what can be judged before the export is spent: values, names, destination, whether the name is free.
+        """Check what can be checked before the export is spent: values, names, destination, whether the name is free.
 
         :param context: the context of the task that is going to start the export.
         :param execution_id: the id under which it will.
@@ -209,7 +209,7 @@ class SavePackageOperator(BaseOperator):
                 )
 
     def check_names(self, context: Context, execution_id: str) -> None:
-        """Judge the values and the names, without asking anybody.
+        """Check the values and the names, without asking anybody.
 
         :param context: as in :meth:`check_before_export`.
         :param execution_id: the same.
@@ -233,7 +233,7 @@ class SavePackageOperator(BaseOperator):
             self.check_name(each)
 
     def check_name(self, name: str) -> None:
-        """Judge a file's name without asking anybody.
+        """Check a file's name without asking anybody.
 
         :param name: the name.
         :raises DestinationError: no file can have it there.

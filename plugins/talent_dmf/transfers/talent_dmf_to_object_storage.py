@@ -34,7 +34,7 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
         serves both.
     :param conn_id: connection to the store, if it needs one.
     :returns: XCom ``return_value``: ``url``, ``name``, ``size``, ``sha256``, and with ``unpack`` also ``files``.
-    :raises AirflowFailException: a verdict: name taken, no such bucket, no rights, package gone.
+    :raises AirflowFailException: a permanent error: name taken, no such bucket, no rights, package gone.
     """
 
     template_fields: Sequence[str] = (*SavePackageOperator.template_fields, "destination", "conn_id")

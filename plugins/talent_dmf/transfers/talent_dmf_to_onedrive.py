@@ -41,7 +41,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
     :param onedrive_conn_id: connection to Microsoft Graph.
     :returns: XCom ``return_value``: ``drive_item_id``, ``web_url``, ``name``, ``size``, ``quick_xor_hash``; with
         ``unpack`` also ``files``, and with ``instead`` the first five are those of the folder.
-    :raises AirflowFailException: a verdict: name taken, folder impossible, no rights, no quota, package gone.
+    :raises AirflowFailException: a permanent error: name taken, folder impossible, no rights, no quota, package gone.
     """
 
     template_fields: Sequence[str] = (
@@ -85,7 +85,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
     def check_name(self, name: str) -> None:
-        """Judge a file's name and path without asking anybody."""
+        """Check a file's name and path without asking anybody."""
         from talent_dmf.api.naming.drive_names import check_path
 
         check_path(self.folder or "", name)

@@ -104,7 +104,7 @@ REQUESTS_KINDS = FailureKinds(
 )
 
 
-class Grant:
+class BearerState:
     """The bearer tokens of one run: the last one that the service answered 401 to.
 
     Kept for each run, not for each driver: the runs that share a driver are refused one after the other, and the later
@@ -142,7 +142,7 @@ class Wire:
             log.warning("%s", text)
 
     def url(self, request: Request) -> str:
-        """The address to call. One that a service gave, an absolute one, is judged before anything goes there.
+        """The address to call. One that a service gave, an absolute one, is checked before anything goes there.
 
         :raises UntrustedAddressError: it may not be called.
         """

@@ -20,7 +20,7 @@ from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Effect, Note, Request, Response, Sleep, Steps
 from talent_dmf.transport.bodies import read_answer
-from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, Grant, Wire
+from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, BearerState, Wire
 from talent_dmf.transport.tls import TlsSession, TlsSettings
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class SyncDriver:
 
         :raises TalentDmfError: whatever the protocol raises.
         """
-        flow, grant = with_retries(steps, self._wire.policy), Grant()
+        flow, bearer = with_retries(steps, self._wire.policy), BearerState()
         try:
             effect: Effect = next(flow)
             while True:
                 try:
-                    outcome = self._perform(effect, grant)
+                    outcome = self._perform(effect, bearer)
                 except TalentDmfError as error:
                     effect = flow.throw(error)
                 else:
@@ -108,9 +108,9 @@ class SyncDriver:
         finally:
             flow.close()
 
-    def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
+    def _perform(self, effect: Effect, bearer: BearerState) -> Response | datetime | None:
         if isinstance(effect, Request):
-            return self._send(effect, grant)
+            return self._send(effect, bearer)
         if isinstance(effect, Note):
             self._wire.say_once(effect.text)
             return None
@@ -122,11 +122,11 @@ class SyncDriver:
             return None
         return self._clock()
 
-    def _send(self, request: Request, grant: Grant) -> Response:
+    def _send(self, request: Request, bearer: BearerState) -> Response:
         url, call_id = self._wire.url(request), str(uuid.uuid4())
         token = None
         if self._token is not None and request.authorize:
-            token = self._token.token(refused=grant.refused if request.refresh_token else None)
+            token = self._token.token(refused=bearer.refused if request.refresh_token else None)
         began = time.monotonic()
         before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
@@ -144,7 +144,7 @@ class SyncDriver:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._wire.failure(request, url, error, call_id, before) from None
         if response.status == 401:
-            grant.refused = token
+            bearer.refused = token
         return self._wire.answered(request, response, url, began)
 
     def close(self) -> None:
@@ -208,12 +208,12 @@ class AsyncDriver:
 
         :raises TalentDmfError: whatever the protocol raises.
         """
-        flow, grant = with_retries(steps, self._wire.policy), Grant()
+        flow, bearer = with_retries(steps, self._wire.policy), BearerState()
         try:
             effect: Effect = next(flow)
             while True:
                 try:
-                    outcome = await self._perform(effect, grant)
+                    outcome = await self._perform(effect, bearer)
                 except TalentDmfError as error:
                     effect = flow.throw(error)
                 else:
@@ -224,9 +224,9 @@ class AsyncDriver:
         finally:
             flow.close()
 
-    async def _perform(self, effect: Effect, grant: Grant) -> Response | datetime | None:
+    async def _perform(self, effect: Effect, bearer: BearerState) -> Response | datetime | None:
         if isinstance(effect, Request):
-            return await self._send(effect, grant)
+            return await self._send(effect, bearer)
         if isinstance(effect, Note):
             self._wire.say_once(effect.text)
             return None
@@ -237,17 +237,17 @@ class AsyncDriver:
             return None
         return self._clock()
 
-    async def _bearer(self, request: Request, grant: Grant) -> str | None:
+    async def _token_for(self, request: Request, bearer: BearerState) -> str | None:
         if self._token is None or not request.authorize:
             return None
         token = None if request.refresh_token else self._token.cached_token()
         if token is None:
-            token = await asyncio.to_thread(self._token.token, grant.refused if request.refresh_token else None)
+            token = await asyncio.to_thread(self._token.token, bearer.refused if request.refresh_token else None)
         return token
 
-    async def _send(self, request: Request, grant: Grant) -> Response:
+    async def _send(self, request: Request, bearer: BearerState) -> Response:
         url, call_id = self._wire.url(request), str(uuid.uuid4())
-        token = await self._bearer(request, grant)
+        token = await self._token_for(request, bearer)
         began = time.monotonic()
         before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
@@ -260,7 +260,7 @@ class AsyncDriver:
         except client.failures as error:
             raise self._wire.failure(request, url, error, call_id, before, client.kinds) from None
         if response.status == 401:
-            grant.refused = token
+            bearer.refused = token
         return self._wire.answered(request, response, url, began)
 
     async def aclose(self) -> None:

@@ -33,7 +33,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
     :param sla_at: when to say once that it takes too long, ISO 8601 with offset, or ``None``.
     :param unsettled_since: since when the service has not known how the export stands, ISO 8601, or ``None``.
     :param poke_interval_seconds: longest pause between two polls.
-    :param grace_seconds: how long an unknown status is borne.
+    :param grace_seconds: how long an unknown status is tolerated.
     """
 
     argument_rules: ClassVar[Mapping[str, Rule]] = {

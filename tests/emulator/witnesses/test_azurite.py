@@ -63,7 +63,7 @@ def driver(twins: Twins) -> SyncDriver:
     """Our transport; it must not wait, because nothing that is tested here is worth another try."""
 
     def sleep(seconds: float) -> None:
-        raise AssertionError(f"waited {seconds} s for a verdict that will not change")
+        raise AssertionError(f"waited {seconds} s for a reason that will not change")
 
     return SyncDriver(tls=TlsSettings(verify=str(twins.wire.emulator.ca_file)), sleep=sleep)
 

@@ -260,7 +260,7 @@ def test_an_unknown_tenant(wire: Wire) -> None:
     elsewhere = f"{wire.info['entra_url']}/00000000-0000-4000-8000-000000000000"
     with pytest.raises(ValueError, match="Unable to get authority configuration"):
         confidential(wire, authority=elsewhere)
-    assert [record.verdict for record in wire.records(action="openid-configuration")] == ["AADSTS90002"]
+    assert [record.reason for record in wire.records(action="openid-configuration")] == ["AADSTS90002"]
 
 
 def test_a_new_token_once_the_old_one_has_expired(start: Start) -> None:

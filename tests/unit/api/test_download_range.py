@@ -63,7 +63,7 @@ def read(start: int, stop: int, answers: Iterable[Response]) -> tuple[Played[Non
             effect = flow.send(given)
     except StopIteration:
         pass
-    except Exception as error:  # noqa: BLE001 - handed to the test, which judges it
+    except Exception as error:  # noqa: BLE001 - handed to the test, which looks at it
         played.error = error
     assert not table
     return played, buffer

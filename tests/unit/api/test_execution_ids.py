@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, mint_execution_id, successor
+from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, new_execution_id, successor
 from talent_dmf.api.errors import ConfigurationError
 
 
 def test_the_same_undertaking_has_the_same_id_and_no_other_one_has():
-    first = mint_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 0)
-    assert first == mint_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 0)
+    first = new_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 0)
+    assert first == new_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 0)
     others = [
-        mint_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 1),
-        mint_execution_id("Export Workers", "USMF", "dag", "run-2", -1, 0),
-        mint_execution_id("Export Workers", "DEMF", "dag", "run-1", -1, 0),
-        mint_execution_id("Export-Workers", "USMF", "dag", "run-1", -1, 0),
-        mint_execution_id("Export Workers", "USMF", "dag", "run-", "1-1", 0),
+        new_execution_id("Export Workers", "USMF", "dag", "run-1", -1, 1),
+        new_execution_id("Export Workers", "USMF", "dag", "run-2", -1, 0),
+        new_execution_id("Export Workers", "DEMF", "dag", "run-1", -1, 0),
+        new_execution_id("Export-Workers", "USMF", "dag", "run-1", -1, 0),
+        new_execution_id("Export Workers", "USMF", "dag", "run-", "1-1", 0),
     ]
     assert len({first, *others}) == 6
     assert first.startswith("airflow-Export-Workers-USMF-")
@@ -26,9 +26,9 @@ def test_the_same_undertaking_has_the_same_id_and_no_other_one_has():
 
 @given(st.text(), st.text(max_size=30), st.lists(st.text()))
 def test_ids_are_short_and_plain(project, company, facts):
-    minted = successor(mint_execution_id(project, company, *facts), 5)
-    assert len(minted) <= MAX_LENGTH
-    assert re.fullmatch(r"[A-Za-z0-9-]+", minted)
+    made = successor(new_execution_id(project, company, *facts), 5)
+    assert len(made) <= MAX_LENGTH
+    assert re.fullmatch(r"[A-Za-z0-9-]+", made)
 
 
 @pytest.mark.parametrize(("raw", "code"), [("usmf", "USMF"), (" dat ", "DAT"), ("1", "1")])

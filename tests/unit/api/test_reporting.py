@@ -5,7 +5,7 @@ from tests.unit.scripted import answer, odata_error, play, rows, value
 
 from talent_dmf.api import errors
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow
-from talent_dmf.api.dmf.reporting import ExportReport, export_report, grouped_messages, verdict
+from talent_dmf.api.dmf.reporting import ExportReport, export_error, export_report, grouped_messages
 from talent_dmf.api.dmf.status import DmfExecutionStatus as Status
 
 PAGE = "https://env.operations.dynamics.com/?mi=DMFExecution&cmp=USMF"
@@ -78,7 +78,7 @@ def test_a_long_list_of_messages_is_cut():
 
 
 REPORT = ExportReport(errors=(message("Worker 'Ann' bad"),), page_url=PAGE)
-VERDICTS = [
+OUTCOMES = [
     (Status.SUCCEEDED, "fail", None, ""),
     (Status.PARTIALLY_SUCCEEDED, "accept", None, ""),
     (Status.PARTIALLY_SUCCEEDED, "fail", errors.ExportPartiallySucceededError, "only in part.*partial_success: accept"),
@@ -89,9 +89,9 @@ VERDICTS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "policy", "kind", "words"), VERDICTS)
-def test_verdicts(status, policy, kind, words):
-    error = verdict("e-1", status, REPORT, policy)
+@pytest.mark.parametrize(("status", "policy", "kind", "words"), OUTCOMES)
+def test_what_each_end_becomes(status, policy, kind, words):
+    error = export_error("e-1", status, REPORT, policy)
     if kind is None:
         assert error is None
         return
@@ -102,5 +102,5 @@ def test_verdicts(status, policy, kind, words):
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.CANCELED, Status.UNKNOWN, Status.PARTIALLY_SUCCEEDED, None])
-def test_a_verdict_without_explanation_tells_where_to_look(status):
-    assert "See Data management > Job history." in str(verdict("e-1", status, ExportReport(), "fail"))
+def test_an_error_without_explanation_tells_where_to_look(status):
+    assert "See Data management > Job history." in str(export_error("e-1", status, ExportReport(), "fail"))

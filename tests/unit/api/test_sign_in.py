@@ -98,7 +98,7 @@ def test_a_correlation_id_is_kept_for_support():
         *({"error": "x", "error_codes": codes} for codes in (90033, "90033", ["90033"])),
     ],
 )
-def test_passing_trouble_of_entra_id_is_no_verdict(answer):
+def test_passing_trouble_of_entra_id_is_temporary(answer):
     error = explain_refusal(answer, **WHO)
     assert isinstance(error, TransportError)
     assert not error.sent

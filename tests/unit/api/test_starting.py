@@ -54,7 +54,7 @@ def test_a_replacement_is_adopted_too():
     assert played.result == StartedExport("e-1-2", adopted=True)
 
 
-def test_failures_without_end_are_a_verdict():
+def test_failures_without_end_are_permanent():
     played = play(start_export(REQUEST, POLICY), [value("Failed")] * MAX_EXECUTIONS)
     assert type(played.error) is errors.ExportFailedError
     assert (played.error.execution_id, played.error.status) == ("e-1-5", "Failed")

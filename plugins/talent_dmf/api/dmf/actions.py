@@ -22,7 +22,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Request, Response, Steps, informing, send
 
 _SET = "data/DataManagementDefinitionGroups"
-# Bounds of what is told of a bad end; the first messages tell as much as all.
+# Bounds of what is said of a bad end; the first messages say as much as all.
 _MAX_MESSAGES_CHARACTERS = 4 * 1024 * 1024
 _MAX_MESSAGES = 20_000
 _MAX_PIECE = 8_000

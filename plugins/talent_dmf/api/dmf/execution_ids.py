@@ -1,4 +1,4 @@
-"""Execution ids: minted by us before the call, the same for every retry of the same undertaking.
+"""Execution ids: made by us before the call, the same for every retry of the same undertaking.
 
 DMF lets the caller choose ``executionId`` (Recurring-Integrations-Scheduler does, ``Job.Export/Export.cs``); the
 documentation asks for the free text ``""`` or an id. An id of our own makes the call repeatable: a lost answer is
@@ -18,7 +18,7 @@ MAX_LENGTH = 80
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9]+")
 
 
-def mint_execution_id(definition_group_id: str, legal_entity_id: str, *undertaking: object) -> str:
+def new_execution_id(definition_group_id: str, legal_entity_id: str, *undertaking: object) -> str:
     """The id of an export, readable in Dynamics 365 and always the same for the same undertaking.
 
     :param definition_group_id: name of the data project.
@@ -34,7 +34,7 @@ def mint_execution_id(definition_group_id: str, legal_entity_id: str, *undertaki
 def successor(execution_id: str, number: int) -> str:
     """The id that replaces one whose execution has failed for good.
 
-    :param execution_id: the id minted first.
+    :param execution_id: the id made first.
     :param number: 2 for the second execution, and so on.
     """
     return f"{execution_id}-{number}"

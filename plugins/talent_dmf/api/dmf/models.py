@@ -18,7 +18,7 @@ class ExportRequest:
         (docs/wire/dmf-package-api.md#the-data-project-is-named).
     :param package_name: file name that the service gives the package.
     :param legal_entity_id: company code such as ``USMF``; one export is of one company.
-    :param execution_id: id minted by us before the call, so that a lost answer loses nothing.
+    :param execution_id: id made by us before the call, so that a lost answer loses nothing.
     :param re_execute: the API's ``reExecute``.
     """
 

@@ -81,7 +81,7 @@ def grouped_messages(errors: Sequence[ExecutionErrorRow]) -> list[tuple[str, int
 
 
 def export_report(execution_id: str) -> Steps[ExportReport]:
-    """Ask everything that explains an execution. What cannot be asked becomes a gap, never an error: the verdict
+    """Ask everything that explains an execution. What cannot be asked becomes a gap, never an error: the end
     must not be lost because its explanation could not be had. Nor is it held up: after a question to which the service
     was silent for the whole of the retry budget, no other one is asked.
 
@@ -110,7 +110,7 @@ def export_report(execution_id: str) -> Steps[ExportReport]:
     return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps), request_ids)
 
 
-def verdict(
+def export_error(
     execution_id: str, status: DmfExecutionStatus | None, report: ExportReport, partial_success: PartialSuccess
 ) -> ExportError | None:
     """The error that a final status means, or ``None`` if the export counts as a success. It carries the report's lines

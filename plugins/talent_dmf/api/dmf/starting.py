@@ -1,7 +1,7 @@
 """Starting an export exactly once.
 
 No answer, a broken connection or a gateway's error after ``ExportToPackage`` does not tell whether the export runs
-(docs/wire/dmf-package-api.md#starting-may-take-long: it does). So the id is minted before the call, the service is
+(docs/wire/dmf-package-api.md#starting-may-take-long: it does). So the id is made before the call, the service is
 asked for it before any call, and after a lost answer it is looked for before anybody calls again.
 
 Two executions of one data project at a time disturb each other (docs/wire/dmf-package-api.md#one-at-a-time). Those that

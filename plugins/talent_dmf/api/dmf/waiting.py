@@ -26,7 +26,7 @@ class WaitPolicy:
     :param first_interval_seconds: shortest pause between two polls.
     :param patience: pause as a share of the time waited so far, so that an export is noticed late by at most this
         share of its own duration.
-    :param grace_seconds: how long "execution details were not found" and ``Unknown`` are borne without a break.
+    :param grace_seconds: how long "execution details were not found" and ``Unknown`` are tolerated without a break.
     """
 
     poke_interval_seconds: float = 60.0
@@ -72,7 +72,7 @@ class OutOfTime:
     state: WaitState
 
 
-# A wait is told when the status changes, and now and then: not at each poll.
+# A wait is logged when the status changes, and now and then: not at each poll.
 SAID_EVERY_MINUTES = 5
 
 Decision: TypeAlias = Wait | Finished | Unsettled

@@ -107,7 +107,7 @@ def write_receipt(
         "task_id": series.task_id,
         **facts,
         "files": [{**_described(file), "entity": file.entity or None, "found": file.found} for file in files],
-        # Exports of one second are told apart.
+        # Exports of one second are distinguished.
         "saved_at": saved_at.isoformat(timespec="milliseconds"),
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

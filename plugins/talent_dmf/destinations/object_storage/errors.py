@@ -60,7 +60,7 @@ def store_errors(action: str, url: str, *, replace: bool = False) -> Iterator[No
     :param action: what is tried, in words.
     :param url: what it is tried with; without credentials.
     :param replace: whether a name may be taken, so that this is not what is wrong.
-    :raises TalentDmfError: the sentence. A verdict if trying again cannot help.
+    :raises TalentDmfError: the sentence; permanent if trying again cannot help.
     """
     try:
         yield

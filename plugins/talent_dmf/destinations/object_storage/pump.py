@@ -65,7 +65,7 @@ class ObjectStoragePump:
     :param package: where they come from.
     :param folder: where they go.
     :param facts: what earlier tries left.
-    :param progress: is told after each chunk, in the caller's thread.
+    :param progress: called after each chunk, in the caller's thread.
     :param clock: monotonic seconds.
     :raises ConfigurationError: the package comes in chunks of no length.
     """

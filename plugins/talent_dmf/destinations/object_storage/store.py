@@ -99,7 +99,7 @@ class ObjectFolder:
     def mark(self, name: str) -> str | None:
         """What changes whenever somebody writes a file anew, or ``None`` if it does not exist.
 
-        Each store tells something else of a file: an entity tag, a generation, a time. Whatever is told counts.
+        Each store tells something else of a file: an entity tag, a generation, a time. Whatever it says counts.
         """
         info = self._info(name)
         if info is None:

@@ -239,7 +239,7 @@ class _StagingWriter(_DirectWriter):
 def _give_up(file: Any) -> None:
     """Let go of a file of an object store without committing it; what was staged expires there by itself."""
     try:
-        # S3 and Google can be told to forget at once; for the others this does nothing.
+        # S3 and Google can be asked to forget at once; for the others this does nothing.
         file.discard()
     except Exception as error:  # noqa: BLE001 - a store's library raises whatever it likes
         log.warning(

@@ -502,7 +502,7 @@ class ResumableUpload:
 
     def _clear_away(self, item: DriveItem) -> Steps[None]:
         """Leave no data under a name that nobody will look for, if the service lets us."""
-        # What went wrong before is what has to be told.
+        # What went wrong before is what has to be said.
         with suppress(TalentDmfError):
             yield from delete_patiently(self.drive_id, item, (yield from patience()))
 
