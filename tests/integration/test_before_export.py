@@ -51,7 +51,7 @@ def exports_made(emulator: Emulator) -> int:
         ({"folder": "../../x"}, "folder name '..'"),
         ({"folder": "CON"}, "this name is reserved"),
         ({"folder": "a/ b"}, "begins or ends with a space"),
-        ({"folder": "/".join(["d" * 100] * 4)}, "characters and OneDrive accepts at most 400"),
+        ({"folder": "/".join(["d" * 100] * 4)}, "characters, and OneDrive accepts at most 393"),
         ({"file_name": "x" * 500}, "has 500 characters"),
         ({"file_name": "{wrong}.zip"}, "unknown placeholder {wrong}"),
         ({"file_name": "{project.zip"}, "unbalanced braces"),

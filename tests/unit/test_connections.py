@@ -48,6 +48,13 @@ def drive(host: str | None = None, **extra: Any) -> DriveSettings:
         (f"https://{HOST}/data/", None),
         (f"https://{HOST}/data", None),
         (f"https://{HOST}/data/DataManagementDefinitionGroups", None),
+        (f"https://{HOST}/data/DataManagementDefinitionGroups?$top=1", None),
+        (f"https://{HOST}/?cmp=USMF&mi=DefaultDashboard", None),
+        (f"https://{HOST}?cmp=USMF", None),
+        (f"{HOST}/?cmp=USMF&mi=DefaultDashboard&a=b/c", None),
+        (f"https://{HOST}/default.htm?cmp=dat", None),
+        (f"https://{HOST}/#x", None),
+        (f"https://{HOST}/?", None),
     ],
 )
 def test_an_address_means_the_same_however_it_is_written(host, port):
@@ -86,7 +93,7 @@ def test_addresses(host, port, base_url, scope):
     [
         *(
             f"https://{HOST}{tail}"
-            for tail in ("/?cmp=USMF&mi=DefaultDashboard", "/#x", "?", ":abc", ".", ":0", ":99999")
+            for tail in (":abc", ".", ":0", ":99999", "@evil.example/?x", "\\@evil.example?x", ":443@evil.example#x")
         ),
         *(
             "https://",
@@ -105,6 +112,32 @@ def test_what_is_no_address_is_one_sentence(host):
     with pytest.raises(ConfigurationError, match="host") as caught:
         environment(host)
     assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "https://contoso.crm4.dynamics.com/main.aspx?appid=1",
+        "contoso.crm.dynamics.com",
+        "https://contoso.api.crm4.dynamics.com",
+        "https://lcs.dynamics.com/v2/ProjectOverview/1",
+        "https://admin.powerplatform.microsoft.com/environments/1",
+        "https://make.powerapps.com/",
+        "https://login.microsoftonline.com/t",
+    ],
+)
+def test_a_neighbouring_product_is_one_sentence(host):
+    with pytest.raises(ConfigurationError, match=r"Write the address .* https://contoso\.operations\.dynamics\.com"):
+        environment(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["https://contoso.sharepoint.com/sites/hr", "contoso-my.sharepoint.com", "https://onedrive.live.com/?id=root"],
+)
+def test_a_drive_is_not_the_host_of_graph(host):
+    with pytest.raises(ConfigurationError, match=r"extra `user` .* or `site`"):
+        drive(host)
 
 
 @pytest.mark.parametrize("host", [None, "", "  ", "/"])

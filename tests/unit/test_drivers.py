@@ -20,11 +20,13 @@ from talent_dmf.api.addresses import AddressRules, host_pattern
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
+    ProtocolError,
     TalentDmfError,
     ThrottledError,
     TransportError,
     UntrustedAddressError,
 )
+from talent_dmf.api.graph.drive import DriveTarget, list_children, resolve_drive
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import READ_CLOCK, Request, Response, Sleep, Steps, send
 from talent_dmf.transport.drivers import USER_AGENT, AsyncDriver, SyncDriver, utcnow
@@ -290,6 +292,24 @@ def test_a_host_of_the_connection_is_called(runner, server_tls):
         url = f"{server.url}/p.zip?sig=1"
         runner.run(send(Request("GET", url, operation="read", authorize=False)), addresses=rules)
     assert [request.path for request in server.received] == ["/p.zip?sig=1"]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        lambda: list_children("b!1", "Exports"),
+        lambda: resolve_drive(DriveTarget(site="contoso.sharepoint.com,1,2", library="HR")),
+    ],
+    ids=["children", "libraries"],
+)
+def test_the_next_page_of_a_list_on_another_host_gets_no_token(runner, steps):
+    """Of SharePoint itself, for which the token is not made: microsoftgraph/msgraph-sdk-dotnet#2316."""
+    with serve([]) as elsewhere:
+        following = f"{elsewhere.url}/_api/v2.0/drives/b!1/items/1/children?$skiptoken=x"
+        page = {"value": [{"id": "1", "name": "Documents"}], "@odata.nextLink": following}
+        with serve([answer(json=page)]) as graph, pytest.raises(ProtocolError, match=r"does not belong|another list"):
+            runner.run(steps(), f"{graph.url}/v1.0", token=Tokens())
+    assert elsewhere.received == []
 
 
 def test_a_token_goes_along_to_an_absolute_address_of_the_same_host(runner):

@@ -9,7 +9,7 @@ from airflow.sdk import Param
 
 from talent_dmf.api.choices import LONGEST_TIME_LIMIT, SHORTEST_TIME_LIMIT, ConflictBehavior
 from talent_dmf.api.dmf.execution_ids import COMPANY_CODE
-from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS, MAX_PATH_CHARACTERS
+from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS, MAX_SESSION_PATH_CHARACTERS
 from talent_dmf.api.naming.file_names import MAX_NAME_CHARACTERS, OF_ONE_COMPANY, PLACEHOLDERS
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
@@ -120,7 +120,7 @@ def _destination(spec: ExportSpec) -> dict[str, Param]:
             value,
             # The UI sends null for a field that was emptied.
             type=["null", "string"],
-            maxLength=MAX_PATH_CHARACTERS,
+            maxLength=MAX_SESSION_PATH_CHARACTERS,
             pattern=f"^{_free_of(field.forbidden)}$",
             title=field.title,
             description=f"{field.description} Not allowed: {' '.join(field.forbidden)}",

@@ -34,6 +34,17 @@ _NATIONAL_GRAPHS = frozenset(
     {"graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn", "graph.microsoft.de"}
 )
 _MAX_LITERAL_CHARACTERS = 10_000
+# Dataverse, which has the same environment under another address; Lifecycle Services; the admin centers; signing in.
+_NOT_THE_ENVIRONMENT = re.compile(
+    r"^(?:https?://)?((?:[a-z0-9.-]+\.(?:api\.)?crm[0-9]*\.(?:dynamics\.com|dynamics\.cn|appsplatform\.us|microsoftdynamics\.us)"
+    r"|lcs\.dynamics\.com|[a-z0-9.-]+\.powerplatform\.microsoft\.com|[a-z0-9.-]+\.powerapps\.com"
+    r"|login\.microsoftonline\.[a-z]+|graph\.microsoft\.[a-z]+))(?=[/:?#]|$)"
+)
+_DRIVE_HOST = re.compile(
+    r"^(?:https?://)?(?:[a-z0-9.-]+\.sharepoint(?:-mil)?\.[a-z]+|onedrive\.live\.com|1drv\.ms)(?=[/:?#]|$)"
+)
+# What follows the address of the environment in a browser: /?cmp=USMF&mi=DefaultDashboard, /default.htm.
+_PAGE = re.compile(r"(?:/default\.html?)?/?(?:\?[^#]*)?(?:#.*)?$", re.I | re.S)
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,9 @@ def environment_settings(connection: Connection) -> EnvironmentSettings:
     :raises ConfigurationError: something is missing or cannot work; the sentence names the field.
     """
     fields = ConnectionFields(connection)
-    base_url = fields.root(connection.host or "", "host (environment URL)", connection.port)
+    host = _without_page(connection.host or "")
+    fields.check_product(host)
+    base_url = fields.root(host, "host (environment URL)", connection.port)
     # The path /data is ours to add; people copy it from a browser, with what follows.
     base_url = re.sub(r"/data(?:/.*)?$", "", base_url)
     resource = fields.text("resource") or expected_resource(base_url)
@@ -125,6 +138,7 @@ def drive_settings(connection: Connection) -> DriveSettings:
     if base_url:
         base_url = fields.root(base_url, "extra `base_url`", None)
     elif connection.host:
+        fields.check_graph(connection.host)
         base_url = fields.root(connection.host, "host", connection.port)
     else:
         base_url = GRAPH_URL
@@ -221,6 +235,34 @@ class ConnectionFields:
         netloc = host if address.port == usual else f"{host}:{address.port}"
         return f"{address.scheme}://{netloc}{address.path.rstrip('/')}"
 
+    def check_product(self, words: str) -> None:
+        """Check that the host is not that of a neighbouring product: people copy what the admin centers show them.
+
+        :param words: the connection's host.
+        :raises ConfigurationError: it is.
+        """
+        named = _NOT_THE_ENVIRONMENT.search(words.strip().lower())
+        if named:
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r}: the host {named[1]!r} is not that of finance and operations apps. "
+                "Write the address that their pages have in the browser, such as "
+                "https://contoso.operations.dynamics.com; the Power Platform admin center calls it the finance and "
+                "operations URL."
+            )
+
+    def check_graph(self, words: str) -> None:
+        """Check that the host is not that of a drive: it is Microsoft Graph's.
+
+        :param words: the connection's host.
+        :raises ConfigurationError: it is.
+        """
+        if _DRIVE_HOST.search(words.strip().lower()):
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r}: the host must be that of Microsoft Graph, or empty for "
+                "https://graph.microsoft.com. Name the drive by the extra `user` (name@contoso.com) or `site` "
+                "(contoso.sharepoint.com:/sites/name)."
+            )
+
     def trusted_hosts(self) -> tuple[str, ...]:
         """The extra ``trusted_hosts``: a list, or a text with commas or blanks.
 
@@ -305,6 +347,13 @@ class ConnectionFields:
             return checked_proxies(raw)
         except ConfigurationError as error:
             raise ConfigurationError(f"Connection {self._conn_id!r}: extra `proxies`: {error.message}") from None
+
+
+def _without_page(words: str) -> str:
+    """The address of an environment without the page of it that a browser shows."""
+    words = words.strip()
+    # What is before the page is checked like every address; a fragment or a query hides no other host in it.
+    return _PAGE.sub("", words, count=1) if words.isprintable() else words
 
 
 def _object(text: str) -> Any:

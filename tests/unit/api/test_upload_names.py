@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
-from tests.unit.api.drive_model import DriveModel, StoredFile
+from tests.unit.api.drive_model import DriveModel, OpenSession, StoredFile
 from tests.unit.api.uploads import (
     DATA,
     HASH,
@@ -29,6 +31,7 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
+    DestinationError,
     NameConflictError,
     ProtocolError,
     UploadSessionLostError,
@@ -36,6 +39,8 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.api.graph.upload.session import Completed
 from talent_dmf.api.graph.upload.upload import ResumableUpload, candidates, name_beside, take_name
+from talent_dmf.api.naming.drive_names import check_path
+from talent_dmf.api.steps import Request, Response
 
 WITHOUT_SUFFIX = UploadTarget("A", "workers", "rename")
 LIKE_IT = listing("Workers", "workers 1", "workers 1 2", "workers.zip", "my workers")
@@ -282,3 +287,46 @@ def test_a_folder_full_of_numbered_names_is_a_conflict_that_says_what_to_do() ->
     played = play(steps, [NAME_TAKEN, listed])
     assert type(played.error) is NameConflictError
     assert "Clean the folder up" in str(played.error)
+
+
+_DEEP = "/".join(["d" * 40] * 5)
+
+
+def _in_a_deep_folder(characters: int) -> UploadTarget:
+    return UploadTarget(_DEEP, "n" * (characters - len(_DEEP) - 5) + ".zip")
+
+
+class CountingModel(DriveModel):
+    """A service that counts the seven characters of its temporary name: microsoftgraph/msgraph-sdk-dotnet#2018."""
+
+    def _create(self, request: Request, path: str) -> Response:
+        if len(path) > 393:
+            inner = {"code": "invalidRequest", "innerError": {"code": "pathIsTooLong"}}
+            return answer(400, json={"error": inner})
+        return super()._create(request, path)
+
+
+@pytest.mark.parametrize("characters", [375, 380, 385, 390, 393])
+def test_a_blocked_name_of_a_long_path_is_passed_round_within_the_length(characters: int) -> None:
+    """The name beside has to be as short as a session needs; pnp/pnpjs#1174 has long names of few characters."""
+    target = _in_a_deep_folder(characters)
+    assert len(target.path) == characters
+    model = CountingModel(sessions={"stale": OpenSession(target.path, "replace")})
+    upload = ResumableUpload("d", target, len(DATA), unique="0a1b2c3d")
+    assert model.run(upload.begin()) == 0
+    assert upload.session_target != target
+    assert len(upload.session_target.path) <= 393
+
+
+def test_a_path_that_a_session_cannot_have_is_refused_before_anything_is_asked() -> None:
+    for characters, refused in ((393, False), (394, True), (400, True)):
+        target = _in_a_deep_folder(characters)
+        with pytest.raises(DestinationError, match="at most 393") if refused else nullcontext():
+            check_path(target.folder, target.name)
+
+
+def test_a_path_that_the_service_refuses_all_the_same_is_a_matter_of_the_path() -> None:
+    upload = ResumableUpload("d", _in_a_deep_folder(394), len(DATA), unique="0a1b2c3d")
+    with pytest.raises(DestinationError, match="does not accept this name or path") as caught:
+        CountingModel().run(upload.begin())
+    assert not caught.value.retryable

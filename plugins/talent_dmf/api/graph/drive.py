@@ -24,6 +24,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
+from talent_dmf.api.graph.pasted_addresses import check_no_address, site_address
 from talent_dmf.api.naming.drive_names import folder_segments
 from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.retrying import patience
@@ -42,7 +43,8 @@ class DriveTarget:
 
     :param drive_id: id of a drive, ``b!…``.
     :param user: user principal name or object id; means the user's OneDrive.
-    :param site: SharePoint site: its id, ``hostname:/sites/name``, or a hostname for the root site.
+    :param site: SharePoint site: its id, ``hostname:/sites/name``, a hostname for the root site, or the address of one
+        of its pages, as the browser shows it.
     :param group: object id of a Microsoft 365 group or team.
     :param library: name of a document library of the site or group, if not the default one.
     """
@@ -54,6 +56,8 @@ class DriveTarget:
     library: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("drive_id", "user", "site", "group", "library"):
+            object.__setattr__(self, name, (getattr(self, name) or "").strip() or None)
         given = [name for name in ("drive_id", "user", "site", "group") if getattr(self, name)]
         if len(given) != 1:
             raise ConfigurationError(
@@ -62,6 +66,10 @@ class DriveTarget:
             )
         if self.library and given[0] not in {"site", "group"}:
             raise ConfigurationError("A library can be chosen for a site or a group only: name the site, not a drive.")
+        if self.site:
+            object.__setattr__(self, "site", site_address(self.site, self.library))
+        else:
+            check_no_address(given[0], getattr(self, given[0]))
 
     def __str__(self) -> str:
         name = next(name for name in ("drive_id", "user", "site", "group") if getattr(self, name))

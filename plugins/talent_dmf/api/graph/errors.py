@@ -42,13 +42,17 @@ class Refusal(Enum):
         "no OneDrive is there: it is made when the user signs in to it for the first time, and needs a licence. Or the "
         "user does not exist, or the application cannot see the drive. Check the name, the licence and the permission"
     )
+    NO_SITE = (
+        "there is no such site, or the application cannot see it. Write it as contoso.sharepoint.com:/sites/name, with "
+        "the host of your own tenant, and give the application access"
+    )
     NOT_ALLOWED = (
         "the application may not do that. Grant it the application permission Files.ReadWrite.All, or Sites.Selected "
         "with the role write on this site, with admin consent"
     )
     NOT_SIGNED_IN = (
-        "Microsoft Graph refused the token. Check tenant, client id and secret of the connection, and that its scope "
-        "is that of its Graph, such as https://graph.microsoft.com/.default"
+        "Microsoft Graph refused the token. Check tenant, client id and secret of the connection, and that its extra "
+        "`scopes`, if it has one, is that of the Graph in its host, followed by /.default"
     )
     MALWARE = "the service found malware in it. Look at the file with your security team before anybody opens it"
     NOT_GRAPH = (
@@ -72,6 +76,7 @@ _KINDS: dict[Refusal, type[TalentDmfError]] = {
 # innermost to the outermost; where a code is known with a status, that row stands before the one without. Codes:
 # learn.microsoft.com "Microsoft Graph error responses and resource types" and docs/wire/graph-onedrive.md#errors.
 _ANY_OF_FIND = "find the drive of"
+_FIND_SITE = "find the site"
 _BY_CODE: tuple[tuple[str, int | None, str | None, Refusal], ...] = (
     *((code, None, None, Refusal.LOCKED) for code in ("resourcelocked", "lockmismatch", "lockownermismatch")),
     ("accessdenied", 423, None, Refusal.LOCKED),
@@ -112,6 +117,7 @@ _BY_CODE: tuple[tuple[str, int | None, str | None, Refusal], ...] = (
             ("unknownerror", None),
         )
     ),
+    *((code, None, _FIND_SITE, Refusal.NO_SITE) for code in ("itemnotfound", "resourcenotfound", "invalidrequest")),
     *((code, None, None, Refusal.MISSING) for code in ("itemnotfound", "resourcenotfound")),
     *(
         (code, None, None, Refusal.NOT_ALLOWED)
@@ -188,6 +194,8 @@ def meaning(operation: str, response: Response) -> Refusal:
                 return refusal
     if operation == _ANY_OF_FIND and response.status == 404:
         return Refusal.NO_DRIVE
+    if operation == _FIND_SITE and response.status in {400, 404}:
+        return Refusal.NO_SITE
     if operation == "delete" and response.status in {409, 412}:
         return Refusal.OTHER_VERSION
     return _BY_STATUS.get(response.status, Refusal.WRONG)

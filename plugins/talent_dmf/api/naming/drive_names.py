@@ -69,10 +69,11 @@ def check_path(folder: str, name: str) -> None:
         check_name(segment, folder=True, at_root=depth == 0)
     check_name(name, at_root=not segments)
     path = "/".join([*segments, name])
-    if len(path) > MAX_PATH_CHARACTERS:
+    if len(path) > MAX_SESSION_PATH_CHARACTERS:
         raise DestinationError(
-            f"The path {path[:60]!r}… has {len(path)} characters and OneDrive accepts at most "
-            f"{MAX_PATH_CHARACTERS}. Shorten the folder or the name."
+            f"The path {path[:60]!r}… has {len(path)} characters, and OneDrive accepts at most "
+            f"{MAX_SESSION_PATH_CHARACTERS} of an upload: of its {MAX_PATH_CHARACTERS} it needs some itself meanwhile. "
+            "Shorten the folder or the name."
         )
 
 
