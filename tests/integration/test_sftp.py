@@ -26,6 +26,7 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
+from talent_dmf.destinations.object_storage import store
 from talent_dmf.destinations.object_storage.store import open_folder
 from talent_dmf.destinations.object_storage.writers import save_text
 
@@ -114,6 +115,15 @@ def test_a_package_is_saved_verified_and_found_again(saving: Saving) -> None:
     assert set(saving.folder.names()) == {"p.zip"}
     assert set(seen) == {False}, "nothing is visible before it is complete"
     assert stored.url == f"sftp://{saving.folder.path}/p.zip"
+    assert saving.save("p.zip").already_there
+
+
+def test_a_file_is_read_back_in_pieces(saving: Saving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system of the provider answers with all of a file, whatever piece it is asked for."""
+    monkeypatch.setattr(store, "_READ_BYTES", CHUNK_BYTES)
+    saving.save("p.zip")
+    pieces = [len(piece) for piece in saving.folder.pieces("p.zip")]
+    assert pieces == [*[CHUNK_BYTES] * 5, 4321]
     assert saving.save("p.zip").already_there
 
 
