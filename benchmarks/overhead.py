@@ -54,6 +54,14 @@ VARIANTS = (
     Variant("instant", "export done at once: no time of its own to hide in", 0.0, False, 1.0),
     Variant("brisk", "10 s export, scheduler that idles 0.1 s only", 10.0, False, 0.1),
 )
+# An export of the emulator's project, without a timetable.
+SPEC = {
+    "description": "All workers of one company.",
+    "data_project": "Export Workers",
+    "legal_entities": "USMF",
+    "package_name": "talent_package.zip",
+    "folder": "Exports/Workers",
+}
 
 
 @contextmanager
@@ -65,9 +73,7 @@ def dags_folder() -> Iterator[Path]:
         exports.mkdir(parents=True)
         shutil.copy(PROJECT / "dags" / "talent_exports.py", dags)
         shutil.copy(Path(__file__).with_name("noop_dag.py"), dags)
-        spec = yaml.safe_load((PROJECT / "include" / "exports" / "workers.yaml").read_text(encoding="utf-8"))
-        spec.pop("schedule", None)
-        (exports / "workers.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+        (exports / "workers.yaml").write_text(yaml.safe_dump(SPEC), encoding="utf-8")
         yield dags
 
 

@@ -77,16 +77,34 @@ class Emulator:
         hosts = {origin: self._host_name(origin, public_host) for origin in ORIGINS}
         if self.listens_to_others and not self.admin_token:
             self.admin_token = secrets.token_urlsafe(24)
-        names = ("localhost", "127.0.0.1", "::1", public_host, *hosts.values())
-        authority = self._authority(tuple(dict.fromkeys(names)), data_dir)
-        urls: dict[str, str] = {}
-        directory = Directory(settings)
-        snapshot = read_snapshot(data_dir) if settings.data_dir is not None else {}
+        names = tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", public_host, *hosts.values())))
+        authority = self._authority(names, data_dir)
         (data_dir / CA_FILE).write_bytes(authority.ca_pem)
+        world = self._new_world(data_dir)
+        guard = Guard(self.admin_token, {*names, settings.host})
+        try:
+            self._bind(world, guard, hosts, authority)
+        except EmulatorError:
+            self.stop()
+            raise
+        world.tokens.issuer = f"{world.urls['entra']}/{settings.tenant_id}/"
+        self._world = world
+        if settings.data_dir is not None:
+            self._keeper = Keeper(world, data_dir)
+            self._keeper.start()
+        for listener in self._listeners.values():
+            listener.start()
+        return self
+
+    def _new_world(self, data_dir: Path) -> World:
+        # What the services share: as the last start left it, with the scenario's projects on top.
+        settings = self.settings
+        snapshot = read_snapshot(data_dir) if settings.data_dir is not None else {}
+        directory = Directory(settings)
         world = World(
             settings=settings,
             data_dir=data_dir,
-            urls=urls,
+            urls={},
             clock=self.clock,
             recorder=self.recorder,
             faults=self.faults,
@@ -107,37 +125,29 @@ class Emulator:
         offset_seconds = snapshot.get("clock_offset_seconds", 0.0)
         if offset_seconds > 1 and (self._scenario is None or self._scenario.clock is None):
             self.clock.advance(offset_seconds)
+        return world
+
+    def _bind(self, world: World, guard: Guard, hosts: Mapping[str, str], authority: Authority) -> None:
+        settings = self.settings
         services: Mapping[str, Service] = {
             "entra": EntraService(world),
             "dmf": DmfService(world),
             "blob": BlobService(world),
             "graph": DriveApi(world, "graph", r"/(?:v1\.0|beta)/"),
             "sharepoint": SharePointService(world),
-            "admin": AdminService(world, self.faults, Guard(self.admin_token, {*names, settings.host})),
+            "admin": AdminService(world, self.faults, guard),
         }
-        try:
-            for origin in ORIGINS:
-                # The admin page is for a person's browser, which does not know the authority.
-                context = authority.server_context if settings.tls and origin != "admin" else None
-                dispatcher = Dispatcher(origin, services[origin], world, self.faults)
-                pace = settings.pacing.get(origin, Pace())
-                port = settings.ports.get(origin, 0)
-                bound = hosts[origin] if settings.host_names == "addresses" else settings.host
-                listener = Listener(origin, dispatcher.answer, pace, bound, port, context)
-                self._listeners[origin] = listener
-                shown_host = f"[{hosts[origin]}]" if ":" in hosts[origin] else hosts[origin]
-                urls[origin] = f"{'https' if context else 'http'}://{shown_host}:{listener.port}"
-        except EmulatorError:
-            self.stop()
-            raise
-        world.tokens.issuer = f"{urls['entra']}/{settings.tenant_id}/"
-        self._world = world
-        if settings.data_dir is not None:
-            self._keeper = Keeper(world, data_dir)
-            self._keeper.start()
-        for listener in self._listeners.values():
-            listener.start()
-        return self
+        for origin in ORIGINS:
+            # The admin page is for a person's browser, which does not know the authority.
+            context = authority.server_context if settings.tls and origin != "admin" else None
+            dispatcher = Dispatcher(origin, services[origin], world, self.faults)
+            pace = settings.pacing.get(origin, Pace())
+            port = settings.ports.get(origin, 0)
+            bound = hosts[origin] if settings.host_names == "addresses" else settings.host
+            listener = Listener(origin, dispatcher.answer, pace, bound, port, context)
+            self._listeners[origin] = listener
+            shown_host = f"[{hosts[origin]}]" if ":" in hosts[origin] else hosts[origin]
+            world.urls[origin] = f"{'https' if context else 'http'}://{shown_host}:{listener.port}"
 
     def stop(self) -> None:
         """Close all sockets, join all threads and remove the temporary folder."""

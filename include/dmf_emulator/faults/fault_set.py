@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -28,7 +29,7 @@ class FaultSet:
         self._seed = seed
         self._lock = threading.Lock()
         self._rules: tuple[FaultRule, ...] = ()
-        self._next_id = 1
+        self._numbers = itertools.count(1)
         self._world: World | None = None
 
     def attach(self, world: World) -> None:
@@ -63,38 +64,24 @@ class FaultSet:
         """
         definition = self.find(name)
         mode_name = definition.default_mode if mode is None else str(mode)
-        if mode_name not in definition.modes:
-            raise EmulatorError(
-                f"fault {definition.name} has no mode {mode_name!r}: choose among {', '.join(definition.modes)}"
-            )
-        chosen = definition.modes[mode_name]
-        if isinstance(times, str):
-            if times != "default":
-                raise EmulatorError(f"fault {definition.name}: times must be a whole number, not {times!r}")
+        chosen = _mode(definition, mode_name)
+        if times == "default":
             times = chosen.times
-        checked = {"times": times, "after": after}
-        for what, number in checked.items():
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-                raise EmulatorError(f"fault {definition.name}: {what} must be a whole number, not {number!r}")
-        if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
-            raise EmulatorError(f"fault {definition.name}: probability must be between 0 and 1, not {probability!r}")
-        if str(per) not in SCOPES:
-            raise EmulatorError(f"fault {definition.name}: per must be one of {', '.join(SCOPES)}, not {per!r}")
-        rule_arguments: dict[str, Any] = {
-            "definition": definition,
-            "mode_name": mode_name,
-            "match": _match(definition.name, match or {}),
-            "parameters": _parameters(definition.name, chosen, parameters),
-            "times": times,
-            "after": after,
-            "request_index": _indexes(definition.name, request_index),
-            "probability": float(probability),
-            "per": per,
-            "seed": self._seed,
-        }
+        _check_chance(definition.name, probability, per)
+        rule = FaultRule(
+            rule_id=next(self._numbers),
+            definition=definition,
+            mode_name=mode_name,
+            match=_match(definition.name, match or {}),
+            parameters=_parameters(definition.name, chosen, parameters),
+            times=None if times is None else _whole_number(definition.name, "times", times),
+            after=_whole_number(definition.name, "after", after),
+            request_index=_indexes(definition.name, request_index),
+            probability=float(probability),
+            per=per,
+            seed=self._seed,
+        )
         with self._lock:
-            rule = FaultRule(rule_id=self._next_id, **rule_arguments)
-            self._next_id += 1
             self._rules += (rule,)
         return rule
 
@@ -187,6 +174,25 @@ class FaultSet:
                 and rule.fires(exchange)
             ):
                 yield rule
+
+
+def _mode(definition: FaultDefinition, name: str) -> Mode:
+    if name not in definition.modes:
+        raise EmulatorError(f"fault {definition.name} has no mode {name!r}: choose among {', '.join(definition.modes)}")
+    return definition.modes[name]
+
+
+def _whole_number(fault: str, what: str, number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise EmulatorError(f"fault {fault}: {what} must be a whole number, not {number!r}")
+    return number
+
+
+def _check_chance(fault: str, probability: object, per: object) -> None:
+    if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 <= probability <= 1:
+        raise EmulatorError(f"fault {fault}: probability must be between 0 and 1, not {probability!r}")
+    if str(per) not in SCOPES:
+        raise EmulatorError(f"fault {fault}: per must be one of {', '.join(SCOPES)}, not {per!r}")
 
 
 def _match(fault: str, values: Mapping[str, Any]) -> FaultMatch:
