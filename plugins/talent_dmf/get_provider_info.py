@@ -90,8 +90,8 @@ _CONFIGURATION: dict[str, Any] = {
     "options": {
         "share_tokens": {
             "description": (
-                "Whether the tasks of one user on one machine share their tokens, sealed, in a folder that only this "
-                "user can read, instead of signing in anew in each task."
+                "Whether the tasks of one user on one machine share their tokens, encrypted, in a folder that only "
+                "this user can read, instead of signing in anew in each task."
             ),
             "version_added": "0.1.0",
             "type": "boolean",

@@ -41,9 +41,9 @@ from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import probe
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
-from talent_dmf.auth.sealing import Sealer
+from talent_dmf.auth.encryption import Encryption
 from talent_dmf.destinations.onedrive.pump import PackagePump
-from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
+from talent_dmf.destinations.onedrive.session_store import EncryptedSessionStore
 from talent_dmf.destinations.progress import Progress, ProgressLog
 from talent_dmf.destinations.saving import save_files
 from talent_dmf.destinations.task_state import TaskState
@@ -382,7 +382,7 @@ def test_a_package_that_changes_in_the_middle(exported: ExportedPackage) -> None
     assert exported.open_sessions() == []
 
 
-def test_sealed_state_survives_in_a_text(exported: ExportedPackage) -> None:
+def test_encrypted_state_survives_in_a_text(exported: ExportedPackage) -> None:
     writes: list[str] = []
 
     class Texts(dict[str, str]):
@@ -392,8 +392,8 @@ def test_sealed_state_survives_in_a_text(exported: ExportedPackage) -> None:
 
     state = TaskState(Texts(), "x", logging.getLogger("t"))
 
-    def store(secret: str, context: str = "onedrive_default/save") -> SealedSessionStore:
-        return SealedSessionStore(state, "", Sealer(secret, context))
+    def store(secret: str, context: str = "onedrive_default/save") -> EncryptedSessionStore:
+        return EncryptedSessionStore(state, "", Encryption(secret, context))
 
     with pytest.raises(KeyboardInterrupt):
         exported.pump("sealed.zip", session_store=store("s3cret"), progress=fail_at(4, KeyboardInterrupt)).run()
@@ -408,7 +408,7 @@ def test_sealed_state_survives_in_a_text(exported: ExportedPackage) -> None:
 
 def test_a_tampered_state_starts_anew(exported: ExportedPackage) -> None:
     state = TaskState(StateStore({"x": "gAAAAA" + "A" * 80}), "x", logging.getLogger("t"))
-    store = SealedSessionStore(state, "", Sealer("s3cret", "x"))
+    store = EncryptedSessionStore(state, "", Encryption("s3cret", "x"))
     assert store.load() is None
     assert exported.pump("tampered.zip", session_store=store).run().resumed_from_bytes == 0
 
@@ -441,8 +441,8 @@ def test_what_is_logged_holds_no_secret(exported: ExportedPackage, caplog: pytes
 WORKER = """
 import json, sys
 from pathlib import Path
-from talent_dmf.auth.sealing import Sealer
-from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
+from talent_dmf.auth.encryption import Encryption
+from talent_dmf.destinations.onedrive.session_store import EncryptedSessionStore
 from talent_dmf.destinations.task_state import TaskState
 from tests.integration.exported_package import ExportedPackage, StandIn
 
@@ -454,7 +454,7 @@ class Files:
     get = staticmethod(lambda key: state.read_text() if state.exists() else None)
     set = staticmethod(lambda key, text: state.write_text(text))
 
-store = SealedSessionStore(TaskState(Files(), "x", None), "", Sealer("s3cret", "c"))
+store = EncryptedSessionStore(TaskState(Files(), "x", None), "", Encryption("s3cret", "c"))
 result = exported.pump("killed -9.zip", session_store=store).run()
 print(json.dumps([result.resumed_from_bytes, result.bytes_sent]))
 """

@@ -460,13 +460,13 @@ def test_nothing_secret_is_printed(caplog, start):
     ],
 )
 def test_what_keys_are_derived_from(facts, secret):
-    assert Identity(SCOPE, auth_type="managed_identity", **facts).sealing_secret == secret
+    assert Identity(SCOPE, auth_type="managed_identity", **facts).encryption_secret == secret
 
 
 def test_keys_can_be_derived_from_a_certificate_file(tmp_path):
     path = tmp_path / "app.pem"
     path.write_text("PEM")
-    assert Identity(SCOPE, auth_type="managed_identity", certificate_path=str(path)).sealing_secret == "PEM"
+    assert Identity(SCOPE, auth_type="managed_identity", certificate_path=str(path)).encryption_secret == "PEM"
 
 
 def test_there_is_one_source_for_an_identity(monkeypatch):

@@ -93,9 +93,9 @@ def test_what_somebody_else_wrote_is_not_there(tmp_path, content):
 @pytest.mark.parametrize(
     "content", ["", "null", "[]", "{}", '{"token": 5, "valid_until": 9e9}', '{"token": "t"}', "[" * 5000]
 )
-def test_a_sealed_text_that_makes_no_sense_is_not_there(tmp_path, content):
+def test_a_encrypted_text_that_makes_no_sense_is_not_there(tmp_path, content):
     kept = cache(tmp_path)
-    kept._path.write_text(kept._sealer.seal(content))
+    kept._path.write_text(kept._encryption.encrypt(content))
     assert kept.load() is None
 
 

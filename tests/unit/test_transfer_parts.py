@@ -1,4 +1,4 @@
-"""The parts of the transfer that need no network: sealing, hashes while bytes pass, progress in words."""
+"""The parts of the transfer that need no network: encryption, hashes while bytes pass, progress in words."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from talent_dmf.api.graph.upload.upload import UploadRecord
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Response
-from talent_dmf.auth.sealing import Sealer
-from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
+from talent_dmf.auth.encryption import Encryption
+from talent_dmf.destinations.onedrive.session_store import EncryptedSessionStore
 from talent_dmf.destinations.progress import Progress, ProgressLog, format_seconds
 from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.reader import Digests, PackageContent, Reader
@@ -36,9 +36,9 @@ class Slot:
     def __init__(self) -> None:
         self.text: str | None = None
 
-    def store(self, secret: str | bytes, context: str = "c") -> SealedSessionStore:
+    def store(self, secret: str | bytes, context: str = "c") -> EncryptedSessionStore:
         self.state = TaskState(self, "x", logging.getLogger("t"))
-        return SealedSessionStore(self.state, "", Sealer(secret, context))
+        return EncryptedSessionStore(self.state, "", Encryption(secret, context))
 
     def save(self, secret: str, record: UploadRecord) -> None:
         self.store(secret).save(record)
@@ -51,7 +51,7 @@ class Slot:
         self.text = text
 
 
-def test_what_is_sealed_opens_with_the_same_secret_only() -> None:
+def test_what_is_encrypted_opens_with_the_same_secret_only() -> None:
     slot = Slot()
     assert slot.store("s").load() is None
     slot.save("s", RECORD)
@@ -104,13 +104,13 @@ def test_what_has_to_be_kept_is_kept_last() -> None:
 
 def test_a_place_in_the_middle_of_an_upload_is_saved_beside_and_its_end_is_not() -> None:
     store = HeldStore()
-    sealed = SealedSessionStore(TaskState(store, "x", logging.getLogger("t")), "", Sealer("s", "c"))
-    sealed.save(RECORD)
+    encrypted = EncryptedSessionStore(TaskState(store, "x", logging.getLogger("t")), "", Encryption("s", "c"))
+    encrypted.save(RECORD)
     assert store.kept == []
     store.let_in.set()
-    sealed.save(dataclasses.replace(RECORD, item_id="i"))
-    assert Sealer("s", "c").open(store.kept[-1][1]) is not None
-    assert '"i"' in (Sealer("s", "c").open(store.kept[-1][1]) or "")
+    encrypted.save(dataclasses.replace(RECORD, item_id="i"))
+    assert Encryption("s", "c").decrypt(store.kept[-1][1]) is not None
+    assert '"i"' in (Encryption("s", "c").decrypt(store.kept[-1][1]) or "")
 
 
 @pytest.mark.parametrize("text", ["", "no token", "gAAAAABm", "ü"])
@@ -121,21 +121,21 @@ def test_whatever_else_lies_there_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "null", "no json", json.dumps({**RECORD.to_json(), "version": 99})])
-def test_a_seal_of_another_release_is_none(content: str) -> None:
+def test_an_encryption_of_another_release_is_none(content: str) -> None:
     slot = Slot()
-    slot.text = Sealer("s", "c").seal(content)
+    slot.text = Encryption("s", "c").encrypt(content)
     assert slot.store("s").load() is None
 
 
 @pytest.mark.parametrize("secret", ["", b""])
-def test_no_secret_no_seal(secret: str | bytes) -> None:
+def test_no_secret_no_encryption(secret: str | bytes) -> None:
     with pytest.raises(ConfigurationError, match="secret of its own"):
-        Sealer(secret, "c")
+        Encryption(secret, "c")
 
 
-def test_the_same_text_is_sealed_differently_each_time() -> None:
-    sealer = Sealer("s", "c")
-    assert sealer.seal("x") != sealer.seal("x")
+def test_the_same_text_is_encrypted_differently_each_time() -> None:
+    encryption = Encryption("s", "c")
+    assert encryption.encrypt("x") != encryption.encrypt("x")
 
 
 DATA = bytes(range(256)) * 4
@@ -200,7 +200,7 @@ def test_a_line_when_it_is_due() -> None:
     assert [line.rpartition("(")[2].partition(" ")[0] for line in lines] == ["52", "60"]
 
 
-def test_a_seal_that_does_not_open_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_decrypted_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     slot = Slot()
     slot.save("s", RECORD)
     with caplog.at_level(logging.INFO):

@@ -92,7 +92,7 @@ class Identity:
             )
 
     @property
-    def sealing_secret(self) -> str:
+    def encryption_secret(self) -> str:
         """A secret of the connection's own, to derive keys from; ``""`` for an identity without any."""
         return self.client_secret or self.password or self.certificate_text
 

@@ -1,7 +1,7 @@
 """Tokens that the tasks of one worker share, so that not every task signs in anew.
 
 Each task is a process that starts from nothing, and signing in costs two requests. A token is kept in a file that only
-its user can read (0600, in a folder of 0700), sealed under a key derived from the connection's secret, under a name
+its user can read (0600, in a folder of 0700), encrypted under a key derived from the connection's secret, under a name
 that belongs to one identity: who signs in, where, for what, with which secret. Whoever does not know the secret can
 neither read the file nor put a token there. An identity without a secret of its own (managed and workload identity) is
 not kept, and neither is a person's password made into a key.
@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from talent_dmf.api.parsing import read_json
+from talent_dmf.auth.encryption import Encryption
 from talent_dmf.auth.identity import Identity
-from talent_dmf.auth.sealing import Sealer
 
 log = logging.getLogger(__name__)
 _MAX_FILE_BYTES = 256 * 1024
@@ -60,7 +60,7 @@ class TokenCache:
 
     def __init__(self, folder: Path, identity: Identity, clock: Callable[[], float] = time.time) -> None:
         self._path = folder / f"{identity.cache_key}{_SUFFIX}"
-        self._sealer = Sealer(identity.sealing_secret, identity.cache_key, "token cache")
+        self._encryption = Encryption(identity.encryption_secret, identity.cache_key, "token cache")
         self._clock = clock
 
     @classmethod
@@ -78,10 +78,10 @@ class TokenCache:
         """A token, and for how many seconds it is valid; ``None`` if there is none, or none any more."""
         try:
             with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
-                sealed = file.read(_MAX_FILE_BYTES)
+                encrypted = file.read(_MAX_FILE_BYTES)
         except (OSError, UnicodeError):
             return None
-        text = self._sealer.open(sealed)
+        text = self._encryption.decrypt(encrypted)
         try:
             kept = read_json(text or "")
             token, left = kept["token"], float(kept["valid_until"]) - self._clock()
@@ -95,7 +95,7 @@ class TokenCache:
         :param token: it.
         :param seconds: for how long it is valid.
         """
-        content = self._sealer.seal(json.dumps({"token": token, "valid_until": self._clock() + seconds}))
+        content = self._encryption.encrypt(json.dumps({"token": token, "valid_until": self._clock() + seconds}))
         try:
             # Readable by its user alone from its first byte, and whole whenever anybody looks.
             handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".", suffix=_SUFFIX)

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class TaskState:
-    """The texts and facts of one task, under a name of their own; nothing in them is secret, or they are sealed.
+    """The texts and facts of one task, under a name of their own; nothing in them is secret, or they are encrypted.
 
     :param store: Airflow's ``task_state_store``, or ``None`` where there is none.
     :param name: what is kept.

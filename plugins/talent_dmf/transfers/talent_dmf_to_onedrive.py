@@ -117,14 +117,14 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
             state.settle(_SETTLE_SECONDS)
 
     def _session_store(self, context: Context, graph: OneDriveHook, state: TaskState, slot: str) -> SessionStore | None:
-        from talent_dmf.auth.sealing import Sealer
-        from talent_dmf.destinations.onedrive.session_store import SealedSessionStore
+        from talent_dmf.auth.encryption import Encryption
+        from talent_dmf.destinations.onedrive.session_store import EncryptedSessionStore
 
-        secret = graph.settings.identity.sealing_secret
+        secret = graph.settings.identity.encryption_secret
         if not secret:
             self.log.info("The connection has no secret of its own: a retry of this task uploads from the beginning.")
             return None
         if context.get("task_state_store") is None:
             return None
-        sealer = Sealer(secret, f"{self.onedrive_conn_id}/{self.dag_id}/{self.task_id}")
-        return SealedSessionStore(state, slot, sealer)
+        encryption = Encryption(secret, f"{self.onedrive_conn_id}/{self.dag_id}/{self.task_id}")
+        return EncryptedSessionStore(state, slot, encryption)

@@ -90,7 +90,7 @@ _RECORD_VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class UploadRecord:
-    """An upload that was begun or completed. It holds the upload URL, a secret: keep it sealed only.
+    """An upload that was begun or completed. It holds the upload URL, a secret: keep it encrypted only.
 
     :param drive_id: the drive.
     :param folder: folder of the destination.
@@ -158,7 +158,7 @@ class UploadRecord:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain JSON, to be sealed."""
+        """The record as plain JSON, to be encrypted."""
         return {**asdict(self), "hash_state": list(self.hash_state), "version": _RECORD_VERSION}
 
     @classmethod

@@ -1,7 +1,7 @@
-"""Secrets at rest, sealed so that only the connection's own secret opens them.
+"""Secrets at rest, encrypted so that only the connection's own secret opens them.
 
 Encrypted and authenticated (Fernet: AES-128-CBC, HMAC-SHA256) under a key derived from the connection's secret
-(HKDF-SHA256, RFC 5869). Whoever rotates that secret loses what was sealed, and nothing else.
+(HKDF-SHA256, RFC 5869). Whoever rotates that secret loses what was encrypted, and nothing else.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from talent_dmf.api.errors import ConfigurationError
 
 
-class Sealer:
-    """Seals texts under a key derived from a secret.
+class Encryption:
+    """Encrypts texts under a key derived from a secret.
 
     :param secret: the connection's secret: client secret, private key or password.
-    :param context: what the seal is for, e.g. connection and task; a seal does not open under another.
-    :param purpose: what kind of thing is sealed.
+    :param context: what it is for, e.g. connection and task; nothing is decrypted under another.
+    :param purpose: what kind of thing is encrypted.
     :raises ConfigurationError: the secret is empty.
     """
 
@@ -28,20 +28,20 @@ class Sealer:
         material = secret.encode() if isinstance(secret, str) else secret
         if not material:
             raise ConfigurationError(
-                "An upload can be resumed by a later try only if the connection has a secret of its own to seal the "
+                "An upload can be resumed by a later try only if the connection has a secret of its own to encrypt the "
                 "session with; this one has none."
             )
         info = f"talent_dmf {purpose} 1\0{context}".encode()
         derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=info)
         self._fernet = Fernet(base64.urlsafe_b64encode(derived.derive(material)))
 
-    def seal(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         """The text, unreadable."""
         return self._fernet.encrypt(text.encode()).decode("ascii")
 
-    def open(self, sealed: str) -> str | None:
-        """The text again, or ``None`` if the seal was made with another secret, for another context, or tampered."""
+    def decrypt(self, encrypted: str) -> str | None:
+        """The text again, or ``None`` if it was encrypted with another secret, for another context, or tampered."""
         try:
-            return self._fernet.decrypt(sealed.encode()).decode()
+            return self._fernet.decrypt(encrypted.encode()).decode()
         except (InvalidToken, UnicodeError):
             return None
