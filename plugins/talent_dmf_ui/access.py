@@ -7,7 +7,7 @@ manager is asked directly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -50,28 +50,33 @@ class Rights:
         """Whether the user may read assets, whose events say what was saved."""
         return self._manager.is_authorized_asset(method="GET", user=self._user)
 
-    def among(self, dag_ids: Iterable[str], entity: DagAccessEntity) -> set[str]:
-        """Those of some readable DAGs of which the user may read a part as well.
+    def among(self, dag_ids: Collection[str], entities: Sequence[DagAccessEntity]) -> dict[DagAccessEntity, set[str]]:
+        """Those of some readable DAGs of which the user may read some parts as well, by part.
 
         :param dag_ids: ids of readable DAGs.
-        :param entity: the part.
+        :param entities: the parts.
         """
-        wanted = sorted(dag_ids)
-        if not wanted:
-            return set()
+        details = [self._details(dag_id) for dag_id in sorted(dag_ids)]
         # One question for all: an auth manager may have to ask a server of its own.
-        if self._manager.batch_is_authorized_dag(
-            [{"method": "GET", "access_entity": entity, "details": self._details(dag_id)} for dag_id in wanted],
-            user=self._user,
-        ):
-            return set(wanted)
+        if self._may_read(details, entities):
+            return {entity: set(dag_ids) for entity in entities}
+        return {entity: self._of_part(details, entity) for entity in entities}
+
+    def _of_part(self, details: Sequence[DagDetails], entity: DagAccessEntity) -> set[str]:
+        if self._may_read(details, [entity]):
+            return {each.id for each in details if each.id}
         return {
-            dag_id
-            for dag_id in wanted
-            if self._manager.is_authorized_dag(
-                method="GET", access_entity=entity, details=self._details(dag_id), user=self._user
-            )
+            each.id
+            for each in details
+            if each.id
+            and self._manager.is_authorized_dag(method="GET", access_entity=entity, details=each, user=self._user)
         }
+
+    def _may_read(self, details: Sequence[DagDetails], entities: Sequence[DagAccessEntity]) -> bool:
+        return self._manager.batch_is_authorized_dag(
+            [{"method": "GET", "access_entity": entity, "details": each} for entity in entities for each in details],
+            user=self._user,
+        )
 
     def _details(self, dag_id: str) -> DagDetails:
         if not self._multi_team:

@@ -5,12 +5,14 @@ Whatever a user may not read is left out here, before a query is made for it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from talent_dmf_ui import access, queries, records, states
+from talent_dmf_ui.memory import Memory
 from talent_dmf_ui.queries import Export, Promise, Run, Step, Task
 from talent_dmf_ui.states import Arrival, Arrivals, Assessment
 
@@ -29,6 +31,11 @@ _MARGIN = 0.1
 _XCOMS = ("notified", "job_page_url")
 _STARTS, _WAITS = "trigger_export", "wait_for_export"
 _SAVES = ("save_to_onedrive", "save_to_storage")
+
+
+# What an export's packages come to, and what the page is sent of one with which nothing is the matter.
+_arrivals: Memory[str, Arrivals] = Memory(2 * queries.MOST_EXPORTS)
+_calm: Memory[tuple[str, tuple[bool, ...]], str] = Memory(2 * queries.MOST_EXPORTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,27 @@ class Permitted:
         :param rights: of the user.
         :param dag_ids: the exports that the user may read.
         """
-        xcoms = rights.among(dag_ids, access.XCOMS)
+        parts = rights.among(dag_ids, (access.RUNS, access.TASKS, access.XCOMS, access.LOGS))
         return cls(
-            runs=rights.among(dag_ids, access.RUNS),
-            files=set(dag_ids) if rights.may_read_assets() else xcoms,
-            tasks=rights.among(dag_ids, access.TASKS),
-            xcoms=xcoms,
-            logs=rights.among(dag_ids, access.LOGS),
+            runs=parts[access.RUNS],
+            files=set(dag_ids) if rights.may_read_assets() else parts[access.XCOMS],
+            tasks=parts[access.TASKS],
+            xcoms=parts[access.XCOMS],
+            logs=parts[access.LOGS],
         )
+
+    def of(self, dag_id: str) -> dict[str, bool]:
+        """What of one export.
+
+        :param dag_id: the export.
+        """
+        return {
+            "runs": dag_id in self.runs,
+            "files": dag_id in self.files,
+            "tasks": dag_id in self.tasks,
+            "xcoms": dag_id in self.xcoms,
+            "logs": dag_id in self.logs,
+        }
 
 
 @dataclass(slots=True)
@@ -77,9 +97,16 @@ class Facts:
     xcoms: dict[int, dict[str, dict[int, str]]] = field(default_factory=dict)
     companies: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
+    def more_than_runs(self, run_id: int) -> bool:
+        """Whether anything was read about a run beside itself and its packages.
 
-def overview(session: Session, rights: Rights, now: datetime) -> dict[str, Any]:
-    """All exports that a user may read.
+        :param run_id: ``dag_run.id``.
+        """
+        return any(run_id in read for read in (self.promises, self.tasks, self.notes, self.xcoms, self.companies))
+
+
+def overview(session: Session, rights: Rights, now: datetime) -> str:
+    """All exports that a user may read, in JSON.
 
     :param session: database session.
     :param rights: of the user.
@@ -92,15 +119,31 @@ def overview(session: Session, rights: Rights, now: datetime) -> dict[str, Any]:
     facts = Facts(runs=queries.recent_runs(session, permitted.runs, now))
     _read_saved(session, facts, [export for export in exports if export.dag_id in permitted.files], now)
     assessed = _assess_all(session, facts, exports, permitted, now)
-    return {
-        "now": _iso(now),
-        "complete": complete,
-        "exports": [_summary(export, assessed[export.dag_id], facts, permitted) for export in exports],
-    }
+    lines = _summaries(exports, assessed, facts, permitted)
+    return f'{{"complete":{_json(complete)},"exports":[{",".join(lines)}]}}'
 
 
-def one(session: Session, rights: Rights, dag_id: str, now: datetime) -> dict[str, Any] | None:
-    """One export with its history; ``None`` if there is no such export for this user.
+def _summaries(
+    exports: Sequence[Export], assessed: Mapping[str, Assessment], facts: Facts, permitted: Permitted
+) -> list[str]:
+    known = {export.dag_id: export for export in exports}
+
+    def written(dag_id: str) -> str:
+        return _json(_summary(known[dag_id], assessed[dag_id], facts, permitted))
+
+    calm: dict[tuple[str, tuple[bool, ...]], object] = {}
+    for dag_id, export in known.items():
+        run = assessed[dag_id].run
+        if run is None or not facts.more_than_runs(run.id):
+            made_of = (export, assessed[dag_id], facts.runs.get(dag_id), facts.saved.get(dag_id))
+            calm[dag_id, tuple(permitted.of(dag_id).values())] = made_of
+    texts = _calm.recall(calm, lambda changed: {name: written(name[0]) for name in changed})
+    by_dag = {dag_id: text for (dag_id, _), text in texts.items()}
+    return [by_dag.get(dag_id) or written(dag_id) for dag_id in known]
+
+
+def one(session: Session, rights: Rights, dag_id: str, now: datetime) -> str | None:
+    """One export with its history, in JSON; ``None`` if there is no such export for this user.
 
     :param session: database session.
     :param rights: of the user.
@@ -131,8 +174,7 @@ def one(session: Session, rights: Rights, dag_id: str, now: datetime) -> dict[st
     steps = queries.steps(session, dag_id, [run.run_id for run in runs]) if permitted.tasks else {}
     saved = facts.saved.get(dag_id, Arrivals())
     arrival = saved.last(runs)
-    return {
-        "now": _iso(now),
+    document = {
         "export": _summary(export, assessed, facts, permitted),
         "stale": export.stale,
         "runs": [_run_line(export, run, steps.get(run.run_id, {}), assessed, facts, permitted) for run in runs],
@@ -141,20 +183,25 @@ def one(session: Session, rights: Rights, dag_id: str, now: datetime) -> dict[st
         "entities": _entities(arrival),
         "companies": _companies(export, company_run, facts) if company_run else [],
     }
+    return _json(document)
 
 
 def _read_saved(
     session: Session, facts: Facts, exports: Sequence[Export], now: datetime, *, runs: int = queries.RUNS_IN_OVERVIEW
 ) -> None:
     companies = {export.dag_id: len(export.parameters.companies) for export in exports}
-    for dag_id, events in queries.recent_events(session, companies, now, runs=runs).items():
-        facts.saved[dag_id] = states.arrivals(events)
+    events = queries.recent_events(session, companies, now, runs=runs)
+    facts.saved |= _arrivals.recall(
+        events, lambda changed: {dag_id: states.arrivals(events[dag_id]) for dag_id in changed}
+    )
 
 
 def _assess_all(
     session: Session, facts: Facts, exports: Sequence[Export], permitted: Permitted, now: datetime
 ) -> dict[str, Assessment]:
-    active = {run.id for runs in facts.runs.values() for run in runs if run.state in {"running", "queued"}}
+    active = {
+        run.id: dag_id for dag_id, runs in facts.runs.items() for run in runs if run.state in {"running", "queued"}
+    }
     facts.promises = queries.promises(session, active, now) if active else {}
     # A run that succeeded and saved nothing either had nothing to save or has left no record: its tasks say which.
     readable = permitted.files & permitted.tasks
@@ -178,12 +225,10 @@ def _assess_all(
         allowed = [run_id for dag_id, run_id in trouble if dag_id in permitted.tasks]
         facts.tasks |= queries.tasks(session, allowed)
         facts.companies |= queries.companies_of(session, allowed)
-    linked = [run_id for dag_id, run_id in trouble if dag_id in permitted.xcoms] + [
-        run_id for run_id in active if run_id not in {failed for _, failed in trouble}
-    ]
-    allowed_runs = {run.id for dag_id in permitted.xcoms for run in facts.runs.get(dag_id, ())}
-    if linked:
-        facts.xcoms |= queries.xcoms(session, allowed_runs.intersection(linked), _XCOMS)
+    linked = {run_id: dag_id for dag_id, run_id in trouble} | active
+    allowed = [run_id for run_id, dag_id in linked.items() if dag_id in permitted.xcoms]
+    if allowed:
+        facts.xcoms |= queries.xcoms(session, allowed, _XCOMS)
     return assessed
 
 
@@ -191,7 +236,8 @@ def _assess(export: Export, facts: Facts, permitted: Permitted, now: datetime) -
     if export.dag_id not in permitted.runs:
         return Assessment(states.HIDDEN)
     runs = facts.runs.get(export.dag_id, [])
-    promise = next((facts.promises[run.id] for run in runs if run.id in facts.promises), None)
+    promised = (facts.promises[run.id] for run in runs if run.id in facts.promises) if facts.promises else ()
+    promise = next(iter(promised), None)
     ended = next((run for run in runs if run.state in {"success", "failed"}), None)
     tasks = facts.tasks.get(ended.id, []) if ended is not None else []
     waits = [task for task in tasks if task.step == _WAITS]
@@ -222,23 +268,20 @@ def _summary(export: Export, assessed: Assessment, facts: Facts, permitted: Perm
         "state": assessed.state,
         "not_started": assessed.not_started,
         "retrying": assessed.retrying,
-        "permitted": {
-            "runs": dag_id in permitted.runs,
-            "files": dag_id in permitted.files,
-            "tasks": dag_id in permitted.tasks,
-            "xcoms": dag_id in permitted.xcoms,
-            "logs": dag_id in permitted.logs,
-        },
+        "permitted": permitted.of(dag_id),
         "run": _deciding_run(export, assessed, facts, permitted),
         "arrived": _arrived(export, saved, runs),
         "usual_seconds": states.usual([r.seconds for r in runs if r.state == "success" and r.seconds is not None]),
         "last_seconds": next((run.seconds for run in runs if run.seconds is not None), None),
-        # Short, because there are many: what came of the run, when it was due, how long it took.
-        "runs": [
-            [_result(run, saved, assessed), run.due, run.seconds] for run in reversed(runs[: queries.RUNS_IN_OVERVIEW])
-        ],
+        "runs": [_bar(run, saved, assessed) for run in reversed(runs[: queries.RUNS_IN_OVERVIEW])],
         "last_run_id": runs[0].run_id if runs else None,
     }
+
+
+def _bar(run: Run, saved: Arrivals, assessed: Assessment) -> list[Any]:
+    """Short, because there are many: what came of the run, the second when it was due, how many seconds it took."""
+    due = int(queries.moment(run.due).timestamp()) if run.due else None
+    return [_result(run, saved, assessed), due, None if run.seconds is None else round(run.seconds)]
 
 
 def _deciding_run(export: Export, assessed: Assessment, facts: Facts, permitted: Permitted) -> dict[str, Any] | None:
@@ -502,6 +545,10 @@ def _between(begin: datetime | None, end: datetime | None) -> float | None:
     if begin is None or end is None or end < begin:
         return None
     return (end - begin) / timedelta(seconds=1)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _iso(moment: datetime | None) -> str | None:

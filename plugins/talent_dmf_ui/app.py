@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import secrets
 import time
@@ -70,28 +69,28 @@ def _file(name: str) -> Response:
     return FileResponse(path, media_type=_KINDS[path.suffix], headers=headers)
 
 
-def _answer(request: Request, read: Callable[[Any, datetime], dict[str, Any] | None]) -> Response:
+def _answer(request: Request, read: Callable[[Any, datetime], str | None]) -> Response:
     started = time.perf_counter()
     try:
         with create_session(scoped=False) as session:
-            document = read(session, datetime.now(UTC))
+            now = datetime.now(UTC)
+            text = read(session, now)
     except Exception as error:
         number = secrets.token_hex(4)
         log.exception("The Exports page: request %s failed: %s", number, type(error).__name__)
         return JSONResponse({"detail": "The exports could not be read.", "request": number}, status_code=500)
-    if document is None:
+    if text is None:
         # The same for an export that is not there, one that may not be read, and a DAG that is none.
         return JSONResponse({"detail": "There is no such export, or you may not read it."}, status_code=404)
-    now = document.pop("now")
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+    body = text.encode()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {
         "Cache-Control": "private, no-cache",
         "ETag": tag,
         "Server-Timing": f"app;dur={(time.perf_counter() - started) * 1000:.1f}",
         "X-Content-Type-Options": "nosniff",
-        "X-Exports-Now": now,
+        "X-Exports-Now": now.isoformat(),
     }
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(text, media_type="application/json", headers=headers)
+    return Response(body, media_type="application/json", headers=headers)

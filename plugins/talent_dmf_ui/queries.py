@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +28,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import Text, and_, case, cast, func, select
 
 from talent_dmf_ui import records
+from talent_dmf_ui.memory import Memory
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -39,12 +40,15 @@ RUNS_IN_HISTORY = 60
 MOST_EXPORTS = 5000
 _MOST_ROWS = 20_000
 _MOST_COMPANIES = 20
+# So many ids are named in a query: a list of a thousand costs the database more than their rows do.
+_FEW = 100
 # A daily export has its 14 runs in it; what runs less often is read without a limit of time.
 _RECENT = timedelta(days=15)
 _FAILED = ("failed", "upstream_failed")
 
 _dag, _run, _ti = DagModel.__table__.c, DagRun.__table__.c, TaskInstance.__table__.c
 _serialized, _event, _deadline = SerializedDagModel.__table__.c, AssetEvent.__table__.c, Deadline.__table__.c
+_outlet = TaskOutletAssetReference.__table__.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +135,11 @@ class Promise:
     told: tuple[records.Told, ...] | None
 
 
-# By DAG: the hash of the serialized DAG, and what was read from it. By event: what it says; an event never changes.
-_parameters: dict[str, tuple[str, records.Parameters]] = {}
-_packages: dict[int, records.Package] = {}
-_MOST_CACHED = 50_000
+# Larger than what one look needs, so that people who may read different exports do not displace each other's.
+_MOST_KEPT = 2 * MOST_EXPORTS
+_exports: Memory[str, Export] = Memory(_MOST_KEPT)
+_runs: Memory[str, list[Run]] = Memory(_MOST_KEPT)
+_events: Memory[tuple[int, int], list[Event]] = Memory(_MOST_KEPT)
 
 
 def exports(session: Session, dag_ids: Collection[str], *, with_stale: bool = False) -> list[Export]:
@@ -151,41 +156,62 @@ def exports(session: Session, dag_ids: Collection[str], *, with_stale: bool = Fa
         _dag.is_stale,
         _dag.timetable_summary,
         _dag.timetable_description,
-        _dag.next_dagrun_create_after,
+        cast(_dag.next_dagrun_create_after, Text),
         cast(_dag.deadline, Text),
     ).join(DagTag, and_(DagTag.dag_id == _dag.dag_id, DagTag.name == TAG))
     if not with_stale:
         chosen = chosen.where(_dag.is_stale.is_(False))
-    if len(dag_ids) <= 100:
+    if len(dag_ids) <= _FEW:
         chosen = chosen.where(_dag.dag_id.in_(sorted(dag_ids)))
-    rows = [row for row in session.execute(chosen.order_by(_dag.dag_id)) if row[0] in dag_ids][: MOST_EXPORTS + 1]
+    rows = [tuple(row) for row in session.execute(chosen.order_by(_dag.dag_id)).all() if row[0] in dag_ids]
+    rows = rows[: MOST_EXPORTS + 1]
     ids = [row[0] for row in rows]
     tags = _tags(session, ids)
-    parameters = _read_parameters(session, ids)
-    return [
-        Export(
+    hashes = _hashes(session, ids)
+    known = _exports.recall(
+        {row[0]: (row, tags.get(row[0]), hashes.get(row[0])) for row in rows},
+        lambda unread: _made_exports([row for row in rows if row[0] in set(unread)], tags, session),
+    )
+    return [known[dag_id] for dag_id in ids]
+
+
+def _made_exports(
+    rows: list[tuple[Any, ...]], tags: Mapping[str, frozenset[str]], session: Session
+) -> dict[str, Export]:
+    parameters = _read_parameters(session, [row[0] for row in rows])
+    return {
+        row[0]: Export(
             dag_id=row[0],
             description=records.text_of(row[1], longest=1000),
             paused=bool(row[2]),
             stale=bool(row[3]),
             cron=row[4],
             cron_in_words=row[5],
-            next_run=row[6],
+            next_run=moment(iso(row[6]) or "") if row[6] else None,
             promised_seconds=_promise(row[7]),
-            tags=tuple(sorted(tags[row[0]])),
+            tags=tuple(sorted(tags.get(row[0], ()))),
             parameters=parameters.get(row[0], records.Parameters()),
         )
         for row in rows
-    ]
+    }
 
 
-def _tags(session: Session, dag_ids: list[str]) -> defaultdict[str, set[str]]:
+def _those(column: Any, dag_ids: Collection[str]) -> Any:
+    """Some exports; of many, all are read and others left out afterwards."""
+    return column.in_(sorted(dag_ids)) if len(dag_ids) <= _FEW else column.in_(_all_exports())
+
+
+def _all_exports() -> Any:
+    return select(DagTag.dag_id).where(DagTag.name == TAG)
+
+
+def _tags(session: Session, dag_ids: Collection[str]) -> dict[str, frozenset[str]]:
     tags: defaultdict[str, set[str]] = defaultdict(set)
     for dag_id, name in session.execute(
-        select(DagTag.dag_id, DagTag.name).where(DagTag.dag_id.in_(dag_ids), DagTag.name != TAG)
-    ):
+        select(DagTag.dag_id, DagTag.name).where(_those(DagTag.dag_id, dag_ids), DagTag.name != TAG)
+    ).all():
         tags[dag_id].add(name)
-    return tags
+    return {dag_id: frozenset(names) for dag_id, names in tags.items()}
 
 
 def _promise(text: object) -> float | None:
@@ -194,39 +220,36 @@ def _promise(text: object) -> float | None:
     return records.count(first.get("interval")) if isinstance(first, dict) else None
 
 
-def _read_parameters(session: Session, dag_ids: list[str]) -> dict[str, records.Parameters]:
+def _newest_versions(chosen: Any, dag_ids: Collection[str]) -> Any:
     newest = (
         select(DagVersion.dag_id, func.max(DagVersion.version_number).label("version_number"))
-        .where(DagVersion.dag_id.in_(dag_ids))
+        .where(_those(DagVersion.dag_id, dag_ids))
         .group_by(DagVersion.dag_id)
         .subquery()
     )
-    current = (
-        select(_serialized.dag_id, _serialized.dag_hash, _serialized.id)
-        .join(DagVersion, DagVersion.id == _serialized.dag_version_id)
-        .join(
-            newest,
-            and_(newest.c.dag_id == DagVersion.dag_id, newest.c.version_number == DagVersion.version_number),
-        )
+    return chosen.join(DagVersion, DagVersion.id == _serialized.dag_version_id).join(
+        newest, and_(newest.c.dag_id == DagVersion.dag_id, newest.c.version_number == DagVersion.version_number)
     )
-    hashes = {dag_id: (dag_hash, row_id) for dag_id, dag_hash, row_id in session.execute(current)}
-    unread = [row_id for dag_id, (dag_hash, row_id) in hashes.items() if _parameters.get(dag_id, ("",))[0] != dag_hash]
-    if len(_parameters) + len(unread) > _MOST_CACHED:
-        _parameters.clear()
-    for part in _parts(unread):
-        for dag_id, dag_hash, params, timetable, compressed in session.execute(
-            select(
-                _serialized.dag_id,
-                _serialized.dag_hash,
-                _serialized.data[("dag", "params")],
-                _serialized.data[("dag", "timetable")],
-                _serialized.data_compressed,
-            ).where(_serialized.id.in_(part))
-        ):
-            if params is None and compressed is not None:
-                params, timetable = _decompressed(compressed)
-            _parameters[dag_id] = (dag_hash, records.parameters(params, timetable))
-    return {dag_id: _parameters[dag_id][1] for dag_id in hashes if dag_id in _parameters}
+
+
+def _hashes(session: Session, dag_ids: Collection[str]) -> dict[str, str]:
+    current = _newest_versions(select(_serialized.dag_id, _serialized.dag_hash), dag_ids)
+    return {row[0]: row[1] for row in session.execute(current).all()}
+
+
+def _read_parameters(session: Session, dag_ids: list[str]) -> dict[str, records.Parameters]:
+    current = select(
+        _serialized.dag_id,
+        _serialized.data[("dag", "params")],
+        _serialized.data[("dag", "timetable")],
+        _serialized.data_compressed,
+    )
+    found = {}
+    for dag_id, params, timetable, compressed in session.execute(_newest_versions(current, dag_ids)):
+        if params is None and compressed is not None:
+            params, timetable = _decompressed(compressed)
+        found[dag_id] = records.parameters(params, timetable)
+    return found
 
 
 def _decompressed(compressed: bytes) -> tuple[Any, Any]:
@@ -239,18 +262,66 @@ def _decompressed(compressed: bytes) -> tuple[Any, Any]:
 
 
 def recent_runs(session: Session, dag_ids: Collection[str], now: datetime) -> dict[str, list[Run]]:
-    """The newest runs of each DAG, newest first.
+    """The newest runs of each DAG, newest first; nothing for a DAG that has none.
 
     :param session: database session.
     :param dag_ids: the DAGs.
     :param now: the present.
     """
+
+    def read(changed: list[str]) -> dict[str, list[Run]]:
+        since = now - _RECENT
+        found = _newest_runs(session, changed, _run.run_after >= since)
+        fewer = [dag_id for dag_id in changed if len(found[dag_id]) < RUNS_IN_OVERVIEW]
+        for dag_id, runs in _newest_runs(session, fewer, _run.run_after < since).items():
+            found[dag_id] = [*found[dag_id], *runs][:RUNS_IN_OVERVIEW]
+        return found
+
+    return _runs.recall(_marks_of_runs(session, dag_ids, now), read)
+
+
+def _marks_of_runs(session: Session, dag_ids: Collection[str], now: datetime) -> dict[str, object]:
+    # A run that changes changes the last time of change. Should that be of a transaction which another one has
+    # overtaken, then how many are under way or have failed.
+    columns = (
+        func.count(),
+        func.sum(_run.id),
+        cast(func.max(_run.updated_at), Text),
+        func.sum(case((_run.state.in_(("queued", "running")), 1), else_=0)),
+        func.sum(case((_run.state == "failed", 1), else_=0)),
+    )
+    enough = dict.fromkeys(dag_ids, RUNS_IN_OVERVIEW)
+    return _marks(session, _run.dag_id, _all_exports(), columns, _run.run_after, enough, now)
+
+
+def _marks(
+    session: Session,
+    group: Any,
+    every_group: Any,
+    columns: tuple[Any, ...],
+    time: Any,
+    enough: Mapping[Any, int],
+    now: datetime,
+) -> dict[Any, object]:
+    """For each group of rows a value that is another one as soon as the rows are others.
+
+    :param every_group: query for all groups that there are.
+    :param columns: what makes the value; the first of them counts the rows.
+    :param enough: groups, and so many rows that older ones than recent ones need not be looked at.
+    """
     since = now - _RECENT
-    found = _newest_runs(session, dag_ids, _run.run_after >= since)
-    fewer = [dag_id for dag_id in dag_ids if len(found[dag_id]) < RUNS_IN_OVERVIEW]
-    for dag_id, runs in _newest_runs(session, fewer, _run.run_after < since).items():
-        found[dag_id] = [*found[dag_id], *runs][:RUNS_IN_OVERVIEW]
-    return found
+
+    def counted(wanted: Collection[Any], when: Any) -> dict[Any, tuple[Any, ...]]:
+        others = enough.keys() - set(wanted)
+        named = group.in_(sorted(wanted))
+        if len(wanted) > _FEW >= len(others):
+            named = and_(group.in_(every_group), group.not_in(sorted(others)))
+        chosen = select(group, *columns).where(named, when).group_by(group)
+        return {row[0]: tuple(row[1:]) for row in session.execute(chosen).all()}
+
+    recent = counted(enough, time >= since)
+    older = counted([name for name, most in enough.items() if recent.get(name, (0,))[0] < most], time < since)
+    return {name: (recent.get(name), older.get(name)) for name in enough if name in recent or name in older}
 
 
 def _newest_runs(session: Session, dag_ids: Collection[str], when: Any) -> defaultdict[str, list[Run]]:
@@ -260,7 +331,7 @@ def _newest_runs(session: Session, dag_ids: Collection[str], when: Any) -> defau
     found: defaultdict[str, list[Run]] = defaultdict(list)
     for row in session.execute(
         select(*columns).where(ranked.c.newest <= RUNS_IN_OVERVIEW).order_by(ranked.c.dag_id, ranked.c.newest)
-    ):
+    ).all():
         found[row[1]].append(_as_run(row))
     return found
 
@@ -324,25 +395,44 @@ def recent_events(
     by_dag: defaultdict[str, list[Event]] = defaultdict(list)
     if not companies:
         return by_dag
-    outlets = select(TaskOutletAssetReference.asset_id, TaskOutletAssetReference.dag_id)
-    rows = session.execute(outlets.where(TaskOutletAssetReference.dag_id.in_(sorted(companies)))).all()
-    assets = {row.asset_id: row.dag_id for row in rows}
-    groups: defaultdict[int, list[int]] = defaultdict(list)
-    for asset_id, dag_id in assets.items():
-        groups[runs * min(max(companies[dag_id], 1), _MOST_COMPANIES)].append(asset_id)
-    for limit, asset_ids in groups.items():
-        since = now - _RECENT
-        found = _newest_events(session, asset_ids, limit, _event.timestamp >= since)
-        fewer = [asset_id for asset_id in asset_ids if len(found[asset_id]) < limit]
-        for asset_id, older in _newest_events(session, fewer, limit, _event.timestamp < since).items():
-            found[asset_id] = [*found[asset_id], *older][:limit]
-        _read_packages(session, [event[0] for events in found.values() for event in events])
-        for asset_id, events in found.items():
-            by_dag[assets[asset_id]] += [
-                Event(run_id, -1 if map_index is None else map_index, at, _packages[event_id])
-                for event_id, run_id, map_index, at in events
-            ]
+    outlets = select(_outlet.asset_id, _outlet.dag_id).where(_those(_outlet.dag_id, companies))
+    assets = {asset_id: dag_id for asset_id, dag_id in session.execute(outlets).all() if dag_id in companies}
+    limits = {asset_id: runs * min(max(companies[dag_id], 1), _MOST_COMPANIES) for asset_id, dag_id in assets.items()}
+
+    def read(changed: list[tuple[int, int]]) -> dict[tuple[int, int], list[Event]]:
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for asset_id, limit in changed:
+            groups[limit].append(asset_id)
+        return {
+            (asset_id, limit): events
+            for limit, asset_ids in groups.items()
+            for asset_id, events in _read_events(session, asset_ids, limit, now).items()
+        }
+
+    # An event never changes.
+    columns = (func.count(), func.sum(_event.id))
+    every_asset = select(_outlet.asset_id).where(_outlet.dag_id.in_(_all_exports()))
+    marks = _marks(session, _event.asset_id, every_asset, columns, _event.timestamp, limits, now)
+    known = _events.recall({(asset_id, limits[asset_id]): mark for asset_id, mark in marks.items()}, read)
+    for (asset_id, _), events in known.items():
+        by_dag[assets[asset_id]] += events
     return by_dag
+
+
+def _read_events(session: Session, asset_ids: list[int], limit: int, now: datetime) -> dict[int, list[Event]]:
+    since = now - _RECENT
+    found = _newest_events(session, asset_ids, limit, _event.timestamp >= since)
+    fewer = [asset_id for asset_id in asset_ids if len(found[asset_id]) < limit]
+    for asset_id, older in _newest_events(session, fewer, limit, _event.timestamp < since).items():
+        found[asset_id] = [*found[asset_id], *older][:limit]
+    packages = _read_packages(session, [event[0] for events in found.values() for event in events])
+    return {
+        asset_id: [
+            Event(run_id, -1 if map_index is None else map_index, at, packages.get(event_id, records.Package()))
+            for event_id, run_id, map_index, at in events
+        ]
+        for asset_id, events in found.items()
+    }
 
 
 def _newest_events(
@@ -362,19 +452,17 @@ def _newest_events(
     found: defaultdict[int, list[tuple[int, str | None, int | None, datetime]]] = defaultdict(list)
     for event_id, asset_id, run_id, map_index, at in session.execute(
         select(*columns).where(ranked.c.newest <= limit).order_by(ranked.c.asset_id, ranked.c.newest)
-    ):
+    ).all():
         found[asset_id].append((event_id, run_id, map_index, moment(iso(at) or "")))
     return found
 
 
-def _read_packages(session: Session, event_ids: list[int]) -> None:
-    unread = [event_id for event_id in event_ids if event_id not in _packages]
-    if len(_packages) + len(unread) > max(_MOST_CACHED, len(event_ids)):
-        _packages.clear()
-        unread = event_ids
-    for part in _parts(unread):
+def _read_packages(session: Session, event_ids: list[int]) -> dict[int, records.Package]:
+    found = {}
+    for part in _parts(event_ids):
         for event_id, extra in session.execute(select(_event.id, cast(_event.extra, Text)).where(_event.id.in_(part))):
-            _packages[event_id] = records.package(extra)
+            found[event_id] = records.package(extra)
+    return found
 
 
 def tasks(session: Session, run_ids: Iterable[int]) -> dict[int, list[Task]]:
@@ -482,7 +570,7 @@ def companies_of(session: Session, run_ids: Iterable[int]) -> dict[int, tuple[st
     return found
 
 
-def promises(session: Session, run_ids: Collection[int], now: datetime) -> dict[int, Promise]:
+def promises(session: Session, run_ids: Container[int], now: datetime) -> dict[int, Promise]:
     """The deadlines of some runs, as far as the runs are recent; a run that succeeded in time has none any more.
 
     :param session: database session.

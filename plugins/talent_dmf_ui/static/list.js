@@ -222,9 +222,9 @@ function strip(item) {
   const runs = item.runs.slice(-14);
   const longest = Math.max(1, ...runs.map(([, , seconds]) => seconds ?? 0));
   const counts = {};
-  const bars = runs.map(([result, at, seconds], index) => {
+  const bars = runs.map(([result, due, seconds], index) => {
     counts[result] = (counts[result] ?? 0) + 1;
-    return bar((14 - runs.length + index) * 10, result, seconds ? 6 + (15 * seconds) / longest : 8, at, seconds);
+    return bar((14 - runs.length + index) * 10, result, seconds ? 6 + (15 * seconds) / longest : 8, due * 1000, seconds);
   });
   const gaps = Array.from({ length: 14 - runs.length }, (_, index) => s("rect", { x: index * 10, y: 25, width: 7, height: 1, class: "x-gap" }));
   const text = runs.length ? `Last ${runs.length} runs: ${Object.entries(counts).map(([result, count]) => `${count} ${RESULTS[result] ?? result}`).join(", ")}` : "No runs";
