@@ -17,6 +17,8 @@ from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.get_provider_info import get_provider_info
 
 ADD_AN_EXPORT = REPOSITORY / "docs" / "how-to" / "add-an-export.md"
+ARCHITECTURE = REPOSITORY / "docs" / "architecture.md"
+PACKAGE = REPOSITORY / "plugins" / "talent_dmf"
 RUN_BOOK = REPOSITORY / "docs" / "how-to" / "run-book.md"
 
 
@@ -110,3 +112,26 @@ def test_the_run_book_quotes_what_the_code_says(cell: str) -> None:
             if words and words not in {"The conn_id", "isn't defined"}:
                 found = words in sentences_of_the_code()
                 assert found, words
+
+
+def definitions(path: Path) -> set[str]:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)}
+
+
+def test_what_the_comparison_names_is_there() -> None:
+    text = ARCHITECTURE.read_text().partition("## Beside the providers")[2]
+    named = re.findall(r"`(\w+)` in `([\w/]+\.py)`", text)
+    assert len(named) > 12
+    for name, file in named:
+        (path,) = [path for path in (REPOSITORY / file, PACKAGE / file) if path.is_file()]
+        assert name in definitions(path), f"{file} does not define {name}"
+
+
+def test_the_comparison_names_the_largest_module() -> None:
+    (lines, file) = re.findall(r"\| largest module.*\| (\d+): .* in `(\S+)`", ARCHITECTURE.read_text())[0]
+    lengths = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    longest = max(lengths, key=lambda path: lengths[path])
+    assert longest == PACKAGE / file
+    # A round figure is enough for a reader.
+    assert abs(lengths[longest] - int(lines)) <= 25
