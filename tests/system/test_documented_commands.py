@@ -34,7 +34,7 @@ def test_it_does_what_the_page_says(stack: LocalStack, block: Block) -> None:
         assert DAG_ID in done.stdout + text
 
 
-def test_the_connections_of_the_readme_can_be_added(stack: LocalStack) -> None:
+def test_the_documented_connections_can_be_added(stack: LocalStack) -> None:
     (block,) = [each for each in blocks() if each.text.startswith("airflow connections add talent_dmf_default")]
     names = {"talent_dmf_default": "documented_dmf", "onedrive_default": "documented_drive"}
     text = block.text
