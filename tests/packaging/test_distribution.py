@@ -16,6 +16,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+from tests.documented import WHEEL_TESTS, blocks_run_by
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -120,8 +121,16 @@ def installed(
     root = tmp_path_factory.mktemp("installed")
     run(BIN / "uv", "venv", "--no-python-downloads", "--python", sys.executable, root / "venv")
     install = [BIN / "uv", "pip", "install", "--python", root / "venv", "--no-deps"]
-    run(*install, "-r", PROJECT / request.param, env=os.environ)
-    run(*install, built.wheel)
+    run(*install, "-r", PROJECT / request.param, "pip", env=os.environ)
+    # As the page says it; the wheel stands for the index.
+    (block,) = blocks_run_by(WHEEL_TESTS)
+    nowhere_else = {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(built.wheel.parent),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    in_it = {"PATH": f"{root / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    run("bash", "-euo", "pipefail", "-c", block.runnable, env={**os.environ, **in_it, **nowhere_else})
     environment = {"PATH": os.environ["PATH"], "HOME": str(root), "AIRFLOW_HOME": str(root)}
     yield Installed(root / "venv" / "bin", {**environment, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"})
     shutil.rmtree(root)

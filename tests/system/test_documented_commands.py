@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 
 import pytest
-from tests.documented import Block, blocks
+from tests.documented import SYSTEM_TESTS, Block, blocks_run_by
 
 from local_stack import LocalStack
 from local_stack.stack import DAG_ID
 
 from .conftest import PROJECT
 
-# The third asks the environment of a real company; the first changes what the other tests use.
-ELSEWHERE = ("airflow connections add", "contoso.operations.dynamics.com/data")
-HERE = [b for b in blocks() if b.kind in {"airflow", "curl"} and not any(each in b.text for each in ELSEWHERE)]
+BLOCKS = blocks_run_by(SYSTEM_TESTS)
+# They would change what the other tests use.
+CONNECTIONS = [block for block in BLOCKS if block.text.startswith("airflow connections add")]
 
 
-@pytest.mark.parametrize("block", HERE, ids=str)
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block not in CONNECTIONS], ids=str)
 def test_it_does_what_the_page_says(stack: LocalStack, block: Block) -> None:
     if "backfill" in block.text and stack.site.database_url.startswith("sqlite"):
         pytest.skip("SQLite refuses a backfill of several days while the scheduler writes: install PostgreSQL")
@@ -34,16 +35,15 @@ def test_it_does_what_the_page_says(stack: LocalStack, block: Block) -> None:
         assert DAG_ID in done.stdout + text
 
 
-def test_the_documented_connections_can_be_added(stack: LocalStack) -> None:
-    (block,) = [each for each in blocks() if each.text.startswith("airflow connections add talent_dmf_default")]
-    names = {"talent_dmf_default": "documented_dmf", "onedrive_default": "documented_drive"}
-    text = block.text
-    for name, other in names.items():
-        text = text.replace(name, other)
-    environment = {**stack.environment, "CLIENT_SECRET": "not-a-secret"}
+@pytest.mark.parametrize("block", CONNECTIONS, ids=str)
+def test_the_connection_can_be_added(stack: LocalStack, block: Block) -> None:
+    added = re.findall(r"^airflow connections add (\w+)", block.text, re.MULTILINE)
+    assert added
+    text = re.sub(r"^(airflow connections add) ", r"\1 documented_", block.text, flags=re.MULTILINE)
+    environment = {**stack.environment, "CLIENT_SECRET": "not-a-secret", "TEAMS_WEBHOOK": "https://teams.example/a"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for conn_id in names.values():
-        assert stack.airflow.call("GET", f"/connections/{conn_id}")["connection_id"] == conn_id
+    for name in added:
+        assert stack.airflow.call("GET", f"/connections/documented_{name}")["connection_id"] == f"documented_{name}"
