@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from airflow.sdk import DAG
 from tests.examples import DOCUMENTS, REPOSITORY, blocks
 
@@ -40,6 +41,21 @@ def test_every_make_target_exists(document: Path) -> None:
     text = document.read_text()
     named = re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
     assert set(named) <= targets
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    docs = REPOSITORY / "docs"
+    pages = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
+    nav = yaml.safe_load((REPOSITORY / "mkdocs.yml").read_text())["nav"]
+    made = {f"{name}.md" for name in ("index", "changelog")}
+
+    def named(entry: object) -> Iterator[str]:
+        if isinstance(entry, str):
+            yield entry
+        for each in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+            yield from named(each)
+
+    assert {name for name in named(nav) if not name.startswith("reference/")} - made == pages
 
 
 def test_the_example_dag_of_the_readme_is_one_and_short() -> None:
