@@ -37,8 +37,8 @@ test: $(STAMP) ## Run all tests (minutes)
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster and not browser"
 	@$(BIN)/pytest -q -m system
 
-test-unit: $(STAMP) ## Run the unit tests (seconds)
-	@$(BIN)/pytest -q tests/unit
+test-unit: $(STAMP) ## Run the unit tests (20 seconds)
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
 
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system

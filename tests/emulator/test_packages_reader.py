@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties import more_examples
 
 from dmf_emulator.packages import EntitySpec, Package, PackageSpec, build_package
 from dmf_emulator.packages.crc import crc32_combine, crc32_repeat
@@ -74,7 +75,7 @@ def whole(package: Package) -> bytes:
     return b"".join(package.read(0, package.size))
 
 
-@settings(max_examples=200, deadline=None)
+@more_examples(5)
 @given(offset=st.integers(0, SIZE + 10), length=st.integers(0, SIZE + 10))
 def test_any_range_is_the_slice_of_the_whole(package: Package, whole: bytes, offset: int, length: int) -> None:
     assert b"".join(package.read(offset, length)) == whole[offset : offset + length]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 from tests.unit.authority import Authority
 
@@ -29,12 +31,22 @@ FOLLOWED = (
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _machine_of_no_settings(foreign_bundle: Path) -> Iterator[None]:
+    """An environment that names no proxy, no CA bundle and no managed identity, and a public that is one CA: to read
+    the 140 of certifi takes longer than most tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in FOLLOWED:
+            patch.delenv(name, raising=False)
+            patch.delenv(name.lower(), raising=False)
+        patch.setattr(certifi, "where", lambda: str(foreign_bundle))
+        yield
+
+
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that names no proxy, no CA bundle and no managed identity."""
-    for name in FOLLOWED:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    """An environment that names no proxy, no CA bundle and no managed identity, to set some of them."""
     return monkeypatch
 
 

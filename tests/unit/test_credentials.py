@@ -39,6 +39,7 @@ from talent_dmf.transport.tls import TlsSettings
 pytestmark = [
     pytest.mark.usefixtures("clean_environment"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:msal"),
+    pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long"),
 ]
 SCOPE = "https://env.operations.dynamics.com/.default"
 SECRET = "S3cr3tS3cr3t"
@@ -109,7 +110,8 @@ def test_a_secret_with_signs_arrives_as_it_is(start):
 
 @pytest.fixture(scope="session")
 def rsa_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    """A key as short as possible: whoever loads it looks whether its factors are primes."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - it guards nothing
 
 
 @pytest.mark.parametrize("order", ["key first", "certificate first", "foreign certificate first"])
@@ -138,8 +140,7 @@ def test_a_certificate(start, rsa_key, tmp_path, order, given):
     assert base64.urlsafe_b64decode(header["x5t"] + "==") in {own, own.hex().encode()}
 
 
-def wrong_pems() -> dict[str, str]:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def wrong_pems(key: rsa.RSAPrivateKey) -> dict[str, str]:
     curve = ec.generate_private_key(ec.SECP256R1())
     return {
         "nothing": "nothing",
@@ -152,9 +153,9 @@ def wrong_pems() -> dict[str, str]:
     }
 
 
-def test_a_certificate_that_cannot_work_is_named(start):
+def test_a_certificate_that_cannot_work_is_named(start, rsa_key):
     sign_in = start(TokenService())
-    for text in wrong_pems().values():
+    for text in wrong_pems(rsa_key).values():
         with pytest.raises(ConfigurationError, match="connection's certificate") as caught:
             sign_in.tokens(auth_type="certificate", certificate_data=text).token()
         assert "PRIVATE KEY-----\n" not in f"{caught.value}"

@@ -270,12 +270,12 @@ def test_a_reading_that_is_cancelled_leaves_no_thread(serve_package: Callable[[b
 def test_memory_does_not_grow_with_the_file(serve_package: Callable[[bytes], ServedPackage]) -> None:
     memory = io.BytesIO()
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as made, made.open("big.csv", "w") as file:
-        for _ in range(40):
+        for _ in range(10):
             file.write(b"the same row again and again\r\n" * 20_000)
     (info,) = made.infolist()
     at = serve_package(memory.getvalue())
     at.source.chunk_bytes = 64_000
-    assert info.file_size == 24_000_000
+    assert info.file_size == 6_000_000
     tracemalloc.start()
     try:
         at.source.digests(at.entry(info))

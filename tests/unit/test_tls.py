@@ -130,6 +130,12 @@ def test_a_folder_of_certificates_is_a_bundle(tmp_path):
     assert TlsSettings(verify=str(tmp_path)).ssl_context().verify_mode is ssl.CERT_REQUIRED
 
 
+def test_the_public_certificates_are_those_of_certifi(foreign_bundle):
+    (public,) = TlsSettings(verify=True).ssl_context().get_ca_certs()
+    assert public["subject"] == ((("commonName", foreign_bundle.stem),),)
+    assert TlsSettings().ssl_context().get_ca_certs() == [public]
+
+
 def test_an_empty_setting_is_no_setting():
     assert TlsSettings(verify="").resolved_verify() is True
 

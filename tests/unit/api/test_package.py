@@ -230,15 +230,15 @@ def test_refused_with_one_clear_sentence(data: bytes, words: str) -> None:
 
 
 def manifest_bomb(method: int, promised_bytes: int) -> bytes:
-    """A small package whose manifest unpacks to 50 MB, and is said to have only so many bytes."""
+    """A small package whose manifest unpacks to 10 MB, and is said to have only so many bytes."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("Workers.xlsx", b"x")
         archive.writestr("PackageHeader.xml", utf16(HEADER))
-        archive.writestr("Manifest.xml", utf16(ONE) + bytes(50_000_000), compress_type=method)
+        archive.writestr("Manifest.xml", utf16(ONE) + bytes(10_000_000), compress_type=method)
     data = bytearray(made.getvalue())
     at = data.rfind(b"Manifest.xml") - 46
-    assert int.from_bytes(data[at + 24 : at + 28], "little") > 50_000_000
+    assert int.from_bytes(data[at + 24 : at + 28], "little") > 10_000_000
     data[at + 24 : at + 28] = promised_bytes.to_bytes(4, "little")
     return bytes(data)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from talent_dmf.api.graph.quickxor import QuickXor
 
 
+@cache
 def by_definition(data: bytes) -> str:
     """The algorithm as Microsoft words it: one byte after the other into a register of 160 bits."""
     bits = [0] * 160

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import unquote
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.properties import more_examples
 from tests.unit.scripted import START, answer, not_found, odata_error, rows, value
 
 from talent_dmf.api.dmf.actions import ZERO_GUID
@@ -158,7 +159,7 @@ WORDS = st.sampled_from(["Execution ID already exists", "Export to package faile
 TURNS = st.lists(st.sampled_from(["stays", "stays", "Failed", "Canceled", "Succeeded"]), min_size=1, max_size=7)
 
 
-@settings(max_examples=200, deadline=None)
+@more_examples(5)
 @given(FAULTS, WINDOWS, TURNS, st.booleans(), st.booleans(), WORDS)
 @example(["stray 400", "stray 400", "none", "none", "none"], [], ["stays"], False, True, "Execution ID already exists")
 def test_never_two_executions_of_one_undertaking(faults, windows, turns, refuses_known_ids, somebody_else, words):
@@ -176,7 +177,6 @@ def test_never_two_executions_of_one_undertaking(faults, windows, turns, refuses
     assert len(ours) == len(set(ours)) <= MAX_EXECUTIONS
 
 
-@settings(max_examples=50, deadline=None)
 @given(FAULTS, WINDOWS, st.booleans())
 def test_once_the_trouble_is_over_there_is_exactly_one(faults, windows, refuses_known_ids):
     service = Service(faults, windows, refuses_known_ids)
