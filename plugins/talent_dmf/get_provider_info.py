@@ -85,6 +85,19 @@ _CONNECTION_FIELDS: dict[str, Any] = {
 }
 
 
+def _mode(what: str, default: str) -> dict[str, Any]:
+    return {
+        "description": (
+            f"Mode of the {what} that exports save on a disk or an SFTP server, in octal: only the worker's user may "
+            "read them, unless this says otherwise."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": None,
+        "default": default,
+    }
+
+
 _CONFIGURATION: dict[str, Any] = {
     "description": "Exports from Dynamics 365 through the DMF package REST API.",
     "options": {
@@ -97,7 +110,9 @@ _CONFIGURATION: dict[str, Any] = {
             "type": "boolean",
             "example": None,
             "default": "True",
-        }
+        },
+        "file_mode": _mode("files", "600"),
+        "folder_mode": _mode("folders that are made for them", "700"),
     },
 }
 

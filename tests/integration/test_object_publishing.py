@@ -30,7 +30,7 @@ class KilledError(BaseException):
 def moving(exported: ExportedPackage, **options: Any) -> tuple[Saving, MovingFileSystem]:
     """A folder in a store that moves by copying, in which nothing breaks yet."""
     store = MovingFileSystem(**options)
-    return Saving(exported, ObjectFolder(store, "/exports", "sftp")), store
+    return Saving(exported, ObjectFolder(store, "/exports", "smb")), store
 
 
 def staging(exported: ExportedPackage, **options: Any) -> tuple[Saving, StagingFileSystem]:
@@ -133,7 +133,7 @@ def test_a_name_that_has_neither_file_is_told_and_left(
     save_text(saving.folder, "p.zip.1234.old", "old")
     take_back(saving.folder, Move("p.zip", "p.zip.1234.partial", before=3, sha256="of another"))
     assert sorted(saving.folder.names()) == ["p.zip", "p.zip.1234.old"]
-    assert "What it was is kept as sftp:///exports/p.zip.1234.old" in caplog.text
+    assert "What it was is kept as smb:///exports/p.zip.1234.old" in caplog.text
 
 
 @pytest.mark.parametrize("damage", [1, 2])

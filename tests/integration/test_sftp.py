@@ -27,6 +27,7 @@ from talent_dmf.api.errors import (
     TransportError,
 )
 from talent_dmf.destinations.object_storage import store
+from talent_dmf.destinations.object_storage.leftovers import ABANDONED, owner_of, remove_leftovers
 from talent_dmf.destinations.object_storage.store import open_folder
 from talent_dmf.destinations.object_storage.writers import save_text
 
@@ -116,6 +117,29 @@ def test_a_package_is_saved_verified_and_found_again(saving: Saving) -> None:
     assert set(seen) == {False}, "nothing is visible before it is complete"
     assert stored.url == f"sftp://{saving.folder.path}/p.zip"
     assert saving.save("p.zip").already_there
+
+
+def test_modes_on_the_server(exported: ExportedPackage, server: SftpServer, set_connection: SetConnection) -> None:
+    set_connection("modes", server.connection())
+    place = f"{uuid.uuid4().hex}/2026"
+    Saving(exported, open_folder(f"sftp://{server.folder}/{place}", "modes")).save("p.zip")
+    modes = [(server.folder / each).stat().st_mode & 0o777 for each in (f"{place}/p.zip", place, Path(place).parent)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+def test_a_later_run_removes_what_a_killed_one_left(
+    exported: ExportedPackage, server: SftpServer, set_connection: SetConnection
+) -> None:
+    set_connection("leftovers", server.connection())
+    owner, place = owner_of("dag", "save"), uuid.uuid4().hex
+    folder = open_folder(f"sftp://{server.folder}/{place}", "leftovers", owner=owner)
+    folder.ensure()
+    for number, hours in enumerate((1, ABANDONED.total_seconds() / 3600 + 1)):
+        path = server.folder / place / f"p.zip.{owner}-0000000{number}.partial"
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    remove_leftovers(folder)
+    assert set(folder.names()) == {f"p.zip.{owner}-00000000.partial"}
 
 
 def test_a_file_is_read_back_in_pieces(saving: Saving, monkeypatch: pytest.MonkeyPatch) -> None:

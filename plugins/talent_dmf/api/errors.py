@@ -29,6 +29,7 @@
         ├── SourceChangedError              the blob changed while it was read                    retried
         ├── UploadSessionLostError          the session is gone and the file is not there         retried
         ├── DestinationError                folder, drive, name or quota cannot take the file
+        │   ├── DestinationFullError        there is no room for it
         │   └── NameConflictError           the name is taken and the policy says fail
         ├── TransferMismatchError           what arrived is not what was sent                     retried
         │   └── ItemChangedError            somebody changed it after it had arrived
@@ -230,6 +231,10 @@ class UploadSessionLostError(TransferError):
 
 class DestinationError(TransferError):
     """The folder, drive, name or quota cannot take the file."""
+
+
+class DestinationFullError(DestinationError):
+    """There is no room for the file."""
 
 
 class NameConflictError(DestinationError):

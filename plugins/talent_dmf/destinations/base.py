@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,12 +21,15 @@ class SavedFile:
     :param described: what an XCom says of it.
     :param address: where people find it.
     :param how: how it went, for the log.
+    :param take_back: deletes it, if this task has just made it and nobody has changed it since; ``None`` where it
+        stays.
     """
 
     written: WrittenFile
     described: dict[str, Any]
     address: str
     how: str
+    take_back: Callable[[], None] | None = None
 
 
 class DestinationFolder(ListedFolder, Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from talent_dmf.api.errors import SourceChangedError, TransferMismatchError
+from talent_dmf.api.errors import DestinationFullError, SourceChangedError, TransferMismatchError
 from talent_dmf.package_source.source import PackageFile, PackageSource
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ def save_files(
     plan: Callable[[], Sequence[PackageFile]],
     save: Callable[[PackageFile], T],
     name_of: Callable[[T], str] = lambda _: "",
+    take_back: Callable[[T], None] = lambda _: None,
 ) -> list[T]:
     """Save files of a package: once more if one arrived wrong, anew if the package was made anew while it was read.
 
@@ -32,6 +33,8 @@ def save_files(
     :param save: saves one of them and proves that it is there.
     :param name_of: the name that a saved file got, if this task has written it: if the package holds something else by
         now, it is replaced, so that what is saved is of one package.
+    :param take_back: deletes a file that this task has just saved: with no room for the others, what is there would
+        look like all of the export, and fill the place.
     :raises TransferMismatchError: a file arrived wrong twice.
     :raises SourceChangedError: the package was made anew again and again.
     """
@@ -44,6 +47,10 @@ def save_files(
                 ours = name_of(outdated[number]) if number < len(outdated) else ""
                 saved.append(_sent_right(replace(file, name=ours, replaces=True) if ours else file, save))
             return saved
+        except DestinationFullError:
+            for done in saved:
+                take_back(done)
+            raise
         except SourceChangedError:
             packages += 1
             if packages > _MAX_PACKAGES:

@@ -29,7 +29,7 @@ from talent_dmf.api.arguments import (
     text_or_number,
 )
 from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
-from talent_dmf.api.errors import ConfigurationError, NameConflictError
+from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ class SavePackageOperator(BaseOperator):
                     lambda: self._files(environment, source, reference, facts, package_name),
                     lambda file: self._save(folder, source, file),
                     lambda done: "" if done.written.found else done.written.name,
+                    self._take_back,
                 )
                 described = self._described(folder, saved)
                 if self.receipt:
@@ -314,6 +315,14 @@ class SavePackageOperator(BaseOperator):
         done = folder.save(source, file)
         self.log.info("Saved %r: %d bytes, %s. %s", done.written.name, file.size_bytes, done.how, done.address)
         return done
+
+    def _take_back(self, saved: SavedFile) -> None:
+        if saved.take_back is None:
+            return
+        try:
+            saved.take_back()
+        except TalentDmfError as error:
+            self.log.warning("%r could not be deleted again: delete it by hand. %s", saved.written.name, error)
 
     def _check_anew(self, environment: TalentDmfHook, source: PackageSource, reference: PackageReference) -> None:
         """Check a package that was made anew, as ``get_package_url`` has checked the one before.

@@ -54,12 +54,15 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
     def open_folder(self, context: Context) -> Iterator[DestinationFolder]:
         """The folder that the destination means."""
         from talent_dmf.destinations.object_storage.folder import ObjectStorageFolder
-        from talent_dmf.destinations.object_storage.store import open_folder
+        from talent_dmf.destinations.object_storage.leftovers import owner_of
+        from talent_dmf.destinations.object_storage.store import DiskModes, open_folder
         from talent_dmf.destinations.progress import ProgressLog
         from talent_dmf.destinations.task_state import TaskState
 
+        series = (self.talent_dmf_conn_id, self.definition_group_id, self.legal_entity_id)
+        owner = owner_of(self.dag_id, self.task_id, *(str(word or "") for word in series))
         yield ObjectStorageFolder(
-            open_folder(self.destination, self.conn_id or None),
+            open_folder(self.destination, self.conn_id or None, owner=owner, modes=DiskModes.configured()),
             cast("ConflictBehavior", self.conflict_behavior),
             facts=TaskState(context.get("task_state_store"), _FACTS_KEY, self.log),
             progress=ProgressLog(self.log, doing="Saving in the object store"),

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from talent_dmf.api.errors import (
     ConfigurationError,
     DestinationError,
+    DestinationFullError,
     NameConflictError,
     PermissionDeniedError,
     TalentDmfError,
@@ -51,6 +52,9 @@ _HOPELESS = {
     errno.EROFS: "Choose another place",
     errno.ENAMETOOLONG: "Choose a shorter name",
 }
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -103,7 +107,8 @@ def _sentence(error: Exception, action: str, url: str, *, replace: bool) -> Tale
     if statuses & {409, 412}:
         return name_taken(url) if action == "save" and not replace else _busy(error, action, url)
     if isinstance(error, OSError) and error.errno in _HOPELESS:
-        return DestinationError(f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}.")
+        kind = DestinationFullError if error.errno in _FULL else DestinationError
+        return kind(f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}.")
     return TransportError(f"Could not {action} {url}; the store may be out of reach at the moment. ({text})")
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError
@@ -13,12 +13,15 @@ from talent_dmf.api.naming.drive_names import check_name
 from talent_dmf.api.retention.plan import StoredFile
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, RECEIPT_SUFFIX, WrittenFile
 from talent_dmf.destinations.base import SavedFile
-from talent_dmf.destinations.object_storage.pump import ObjectStoragePump
+from talent_dmf.destinations.object_storage.leftovers import remove_leftovers
+from talent_dmf.destinations.object_storage.pump import ObjectStoragePump, StoredObject
 from talent_dmf.destinations.object_storage.store import ObjectFolder
-from talent_dmf.destinations.object_storage.writers import save_text
+from talent_dmf.destinations.object_storage.writers import partial_name, save_text
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.package_source.source import PackageFile, PackageSource
+
+log = logging.getLogger(__name__)
 
 # What the file systems of Linux take.
 _MAX_DISK_NAME_BYTES = 255
@@ -42,6 +45,7 @@ class ObjectStorageFolder:
         progress: Callable[[Progress], None],
     ) -> None:
         self._folder, self._conflict, self._facts, self._progress = folder, conflict_behavior, facts, progress
+        self._looked_for_leftovers = False
 
     def check(self, name: str) -> None:
         """Check a name before a byte moves: by OneDrive's rules, so that one catalogue serves both, and the disk's."""
@@ -55,7 +59,8 @@ class ObjectStorageFolder:
     def check_writable(self) -> None:
         """Make the folder, and store and delete an empty file in it."""
         self._folder.ensure()
-        probe = f".check-{uuid4()}"
+        remove_leftovers(self._folder)
+        probe = partial_name(".check", self._folder.owner)
         save_text(self._folder, probe, "")
         self._folder.delete(probe)
 
@@ -68,7 +73,11 @@ class ObjectStorageFolder:
 
         :raises TransferError: it cannot be done.
         """
+        if not self._looked_for_leftovers:
+            self._looked_for_leftovers = True
+            remove_leftovers(self._folder)
         pump = ObjectStoragePump(source, self._folder, facts=self._facts, progress=self._progress)
+        had_the_name = self._folder.size(file.name) is not None
         stored = pump.save(file, "replace" if file.replaces else self._conflict)
         speed = stored.size_bytes / 1e6 / max(stored.duration_seconds, 1e-3)
         how = f"{stored.duration_seconds:.1f} s ({speed:.1f} MB/s), read back, SHA-256 {stored.sha256} verified"
@@ -81,7 +90,13 @@ class ObjectStorageFolder:
             {"url": stored.url, "name": stored.name, "size": stored.size_bytes, "sha256": stored.sha256},
             stored.url,
             how,
+            # What was replaced is gone; the name keeps at least what replaced it.
+            None if stored.already_there or (had_the_name and stored.name == file.name) else self._taking_back(stored),
         )
+
+    def _taking_back(self, stored: StoredObject) -> Callable[[], None]:
+        file = StoredFile(stored.name, stored.name, stored.size_bytes, etag=self._folder.mark(stored.name) or "")
+        return lambda: None if self.delete_file(file) else log.info("Deleted %r again.", stored.name)
 
     def save_text(self, name: str, text: str) -> None:
         """Store a short text, in the place of one that has the name."""

@@ -58,6 +58,8 @@ class MovingWriter:
         # A server of SFTP says itself which blocks it takes, and hangs up at larger ones.
         blocks = {} if folder.protocol in sftp.SCHEMES else {"block_size": block_bytes}
         self._file = folder.fs.open(folder.locate(partial), "wb", **blocks)
+        if folder.protocol in sftp.SCHEMES:
+            sftp.set_mode(folder.fs, folder.locate(partial), folder.modes.file)
 
     def write(self, data: memoryview) -> None:
         """Add bytes."""

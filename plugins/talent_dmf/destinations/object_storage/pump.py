@@ -166,7 +166,7 @@ class ObjectStoragePump:
 
     def _send(self, file: PackageFile, name: str, conflict_behavior: ConflictBehavior) -> tuple[str, Digests]:
         folder, replace = self._folder, conflict_behavior == "replace"
-        partial = partial_name(file.name)
+        partial = partial_name(file.name, folder.owner)
         facts = {"folder": folder.url(), "wished": file.name, "version": file.version, "partial": partial}
         self._facts.save(file.slot, facts)
         writer = begin_file(folder, name, partial, replace=replace, block_bytes=self._package.chunk_bytes)

@@ -8,6 +8,7 @@ accepted; without one the worker's ``~/.ssh/known_hosts`` decides.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -16,11 +17,14 @@ from typing import Any
 from talent_dmf.api.errors import ConfigurationError, PermissionDeniedError
 from talent_dmf.hooks.sftp import SftpSettings, sftp_settings
 
+log = logging.getLogger(__name__)
+
 # At INFO it writes several lines for each connection and file into the task's log, unless somebody has set it up.
 for _name in ("asyncssh", "asyncssh.sftp"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.WARNING)
 
+_MODE_SECONDS = 60.0
 SCHEMES = frozenset({"sftp", "ssh"})
 
 
@@ -65,6 +69,25 @@ def open_sftp(url: str, url_host: str, conn_id: str | None) -> Any:
             f"The SFTP server {settings.host} does not accept the login, password or key of connection {conn_id!r}. "
             f"Correct them there. ({error})"
         ) from None
+
+
+def set_mode(fs: Any, path: str, mode: int) -> None:
+    """Give a file its mode, where the server lets us: some have no modes of their own.
+
+    :param fs: the file system.
+    :param path: the file.
+    :param mode: who may do what.
+    """
+    import asyncssh
+
+    async def change() -> None:
+        async with fs.client.start_sftp_client() as client:
+            await client.chmod(path, mode)
+
+    try:
+        asyncio.run_coroutine_threadsafe(change(), fs.loop).result(_MODE_SECONDS)
+    except (asyncssh.Error, OSError) as error:
+        log.info("The SFTP server does not let us set the mode of what is saved (%s); its own rules count.", error)
 
 
 def _known_hosts(conn_id: str, host_key: str) -> Any:

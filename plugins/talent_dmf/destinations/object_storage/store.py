@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import ObjectStoragePath, conf
 
-from talent_dmf.api.errors import DestinationError
+from talent_dmf.api.errors import ConfigurationError, DestinationError
 from talent_dmf.api.naming.folder_urls import check_folder_url
 from talent_dmf.destinations.object_storage import sftp
 from talent_dmf.destinations.object_storage.errors import store_errors
@@ -44,11 +46,49 @@ _MARKS = (
 _READ_BYTES = 8 * 1024 * 1024
 
 
-def open_folder(destination: str, conn_id: str | None) -> ObjectFolder:
+@dataclass(frozen=True, slots=True)
+class DiskModes:
+    """Who may read what is saved on a disk: its owner only, unless the deployment says otherwise.
+
+    :param file: mode of files.
+    :param folder: mode of folders that are made for them.
+    """
+
+    file: int = 0o600
+    folder: int = 0o700
+
+    @classmethod
+    def configured(cls) -> DiskModes:
+        """The modes of ``[talent_dmf] file_mode`` and ``folder_mode`` in Airflow's configuration.
+
+        :raises ConfigurationError: one is none, or keeps the owner out.
+        """
+        return cls(_mode("file_mode", cls().file), _mode("folder_mode", cls().folder))
+
+
+def _mode(option: str, least: int) -> int:
+    text = str(conf.get("talent_dmf", option, fallback=f"{least:o}")).strip()
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777 or mode & least != least:
+        raise ConfigurationError(
+            f"[talent_dmf] {option} in Airflow's configuration is {text[:20]!r}, but must be an octal mode that leaves "
+            f"the owner all of {least:o}. Write {least:o}, or {least | least >> 3 & 0o50:o} to let the group read."
+        )
+    return mode
+
+
+def open_folder(
+    destination: str, conn_id: str | None, *, owner: str = "", modes: DiskModes | None = None
+) -> ObjectFolder:
     """The folder that a URL means.
 
     :param destination: as :func:`~talent_dmf.api.naming.folder_urls.check_folder_url` accepts it.
     :param conn_id: connection to the store, if it needs one.
+    :param owner: who saves there, for the names of unfinished files.
+    :param modes: who may read what is saved on a disk.
     :raises ConfigurationError: the URL, its scheme or the connection cannot work.
     """
     check_folder_url(destination)
@@ -56,9 +96,11 @@ def open_folder(destination: str, conn_id: str | None) -> ObjectFolder:
         scheme, host = urlsplit(destination).scheme, urlsplit(destination).hostname or ""
         if scheme in sftp.SCHEMES:
             conn_id = conn_id or urlsplit(destination).username
-            return ObjectFolder(sftp.open_sftp(destination, host, conn_id), urlsplit(destination).path, scheme)
-        path = ObjectStoragePath(destination, conn_id=conn_id)
-        return ObjectFolder(path.fs, path.path, path.protocol)
+            fs, path, protocol = sftp.open_sftp(destination, host, conn_id), urlsplit(destination).path, scheme
+        else:
+            where = ObjectStoragePath(destination, conn_id=conn_id)
+            fs, path, protocol = where.fs, where.path, where.protocol
+        return ObjectFolder(fs, path, protocol, owner=owner, modes=modes)
 
 
 class ObjectFolder:
@@ -67,10 +109,13 @@ class ObjectFolder:
     :param fs: the store.
     :param path: path of the folder there.
     :param protocol: scheme of its URL.
+    :param owner: who saves there, for the names of unfinished files.
+    :param modes: who may read what is saved on a disk.
     """
 
-    def __init__(self, fs: Any, path: str, protocol: str) -> None:
+    def __init__(self, fs: Any, path: str, protocol: str, *, owner: str = "", modes: DiskModes | None = None) -> None:
         self.fs, self.path, self.protocol = fs, path.rstrip("/"), protocol
+        self.owner, self.modes = owner, modes or DiskModes()
         self.is_local = protocol in {"file", "local"}
         self.commits_on_close = protocol in COMMIT_ON_CLOSE
 
@@ -84,9 +129,27 @@ class ObjectFolder:
 
     def ensure(self) -> None:
         """Make the folder. Not in object stores, which have no folders, and whose buckets are not ours to make."""
-        if not self.commits_on_close:
-            with store_errors("make the folder", self.url()):
-                self.fs.makedirs(self.path, exist_ok=True)
+        if self.commits_on_close:
+            return
+        with store_errors("make the folder", self.url()):
+            if self.is_local:
+                self._make_on_disk()
+            else:
+                # What knows no permissions passes them over.
+                more = {"permissions": self.modes.folder} if self.protocol in sftp.SCHEMES else {}
+                self.fs.makedirs(self.path, exist_ok=True, **more)
+
+    def _make_on_disk(self) -> None:
+        """Make what is missing, with its mode; what is there keeps its own."""
+        missing, path = [], self.path
+        while path and not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for path in reversed(missing):
+            with suppress(FileExistsError):
+                os.mkdir(path, self.modes.folder)
+                set_mode(path, self.modes.folder)
+        os.stat(f"{self.path}/.")
 
     def size(self, name: str) -> int | None:
         """Length of a file in bytes, or ``None`` if it does not exist.
@@ -167,3 +230,16 @@ class ObjectFolder:
         """
         with store_errors("save", self.url(new), replace=replace):
             self.fs.mv(self.locate(old), self.locate(new))
+
+
+def set_mode(file: str | int, mode: int) -> None:
+    """Give a file or folder of a disk exactly this mode, whatever the worker's mask; some file systems know none.
+
+    :param file: its path, or its descriptor.
+    :param mode: who may do what.
+    """
+    present = os.stat(file).st_mode & 0o7777
+    if present & 0o777 != mode:
+        with suppress(PermissionError):
+            # A folder may have the group of the one above it.
+            os.chmod(file, present & 0o7000 | mode)

@@ -25,8 +25,9 @@ from typing import Any, Protocol
 
 from talent_dmf.api.errors import TransferMismatchError
 from talent_dmf.destinations.object_storage.errors import store_errors
+from talent_dmf.destinations.object_storage.leftovers import lock
 from talent_dmf.destinations.object_storage.moving import MovingWriter
-from talent_dmf.destinations.object_storage.store import ObjectFolder
+from talent_dmf.destinations.object_storage.store import ObjectFolder, set_mode
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,14 @@ def begin_file(folder: ObjectFolder, final: str, partial: str, *, replace: bool,
         return MovingWriter(folder, partial, block_bytes=block_bytes)
 
 
-def partial_name(name: str) -> str:
+def partial_name(name: str, owner: str = "") -> str:
     """A name for the time being, short enough for a disk, whose names have at most 255 bytes.
 
     :param name: the name that the file shall have in the end.
+    :param owner: who writes it (:mod:`talent_dmf.destinations.object_storage.leftovers`).
     """
-    return f"{name.encode()[:60].decode(errors='ignore')}.{uuid.uuid4().hex[:8]}.partial"
+    word = f"{owner}-{uuid.uuid4().hex[:8]}" if owner else uuid.uuid4().hex[:8]
+    return f"{name.encode()[:60].decode(errors='ignore')}.{word}.partial"
 
 
 def save_text(folder: ObjectFolder, name: str, text: str) -> None:
@@ -69,7 +72,7 @@ def save_text(folder: ObjectFolder, name: str, text: str) -> None:
     :raises TransferMismatchError: what is stored is not what was sent.
     """
     content = text.encode()
-    writer = begin_file(folder, name, partial_name(name), replace=True, block_bytes=len(content))
+    writer = begin_file(folder, name, partial_name(name, folder.owner), replace=True, block_bytes=len(content))
     try:
         writer.write(memoryview(content))
         writer.complete()
@@ -157,7 +160,18 @@ class _DiskWriter(_DirectWriter):
     def __init__(self, folder: ObjectFolder, partial: str) -> None:
         self._folder, self.staged = folder, partial
         self._path = folder.locate(partial)
-        self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 - closed by complete or abandon
+        self._file = open(self._path, "xb", buffering=0, opener=self._open)  # noqa: SIM115 - closed by publish or abandon
+
+    def _open(self, path: str, flags: int) -> int:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW, self._folder.modes.file)
+        try:
+            set_mode(descriptor, self._folder.modes.file)
+            # Held until the file has its name: so another run knows that somebody is alive.
+            lock(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def write(self, data: memoryview) -> None:
         with store_errors("write", self._folder.url(self.staged)):
@@ -167,7 +181,6 @@ class _DiskWriter(_DirectWriter):
     def complete(self) -> None:
         with store_errors("write", self._folder.url(self.staged)):
             os.fsync(self._file.fileno())
-            self._file.close()
 
     def publish(self, name: str, *, replace: bool) -> None:
         target = self._folder.locate(name)
@@ -176,6 +189,7 @@ class _DiskWriter(_DirectWriter):
                 os.replace(self._path, target)
             else:
                 self._link(target)
+            self._file.close()
             directory = os.open(self._folder.path, os.O_RDONLY)
             try:
                 os.fsync(directory)
