@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.sdk import BaseOperator
@@ -163,18 +164,15 @@ class SavePackageOperator(BaseOperator):
             )
             with self.open_folder(context) as folder, self._package(environment, reference) as source:
                 receipts = ReceiptKeeper(folder, series, reference.execution_id, self.conflict_behavior, self.log)
-                files = save_files(
-                    source,
-                    lambda: self._files(environment, source, reference, facts, package_name),
-                    lambda file: file,
-                )
+                plan = partial(self._files, environment, source, reference, facts, package_name)
+                files = save_files(source, plan, lambda file: file)
                 for name in (package_name + RECEIPT_SUFFIX, *(file.name for file in files)):
                     folder.check(name)
                 if self.receipt:
                     receipts.find_name(package_name)
                 saved = save_files(
                     source,
-                    lambda: self._files(environment, source, reference, facts, package_name),
+                    plan,
                     lambda file: self._save(folder, source, file),
                     lambda done: "" if done.written.found else done.written.name,
                     self._take_back,
