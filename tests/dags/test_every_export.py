@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
+from jsonschema import Draft7Validator
+from jsonschema.validators import validator_for
 from tests.dags.conftest import REPOSITORY
 from tests.examples import documented_exports
 
@@ -118,6 +121,18 @@ def test_the_form_has_a_title_and_a_help_for_every_field_and_shows_what_is_expor
                 key
             )
             assert field.description, key
+
+
+def test_a_form_is_stored_once_and_checked_by_one_document(exports: Exports) -> None:
+    # Airflow copies what the DAG has into each task, and stores and checks each copy at every pass.
+    for name, (_, dag) in exports.items():
+        stored = DagSerialization.to_dict(dag)["dag"]
+        assert [field for task in stored["tasks"] for field in task["__var"].get("params", [])] == [], name
+        assert {field for field, _ in stored["params"]} == set(dag.params), name
+        for key in dag.params:
+            schema = dag.params.get_param(key).schema
+            assert validator_for(schema) is Draft7Validator, key
+            Draft7Validator.check_schema(schema)
 
 
 @pytest.mark.parametrize("file", [*(REPOSITORY / "dags").glob("*.py"), *files(REPOSITORY)], ids=lambda path: path.name)

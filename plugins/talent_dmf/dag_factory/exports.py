@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
+from airflow.sdk.definitions.param import ParamsDict
 
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
 from talent_dmf.catalogue.notify import DEFAULTS_FILE
@@ -40,7 +41,6 @@ def export_dag(spec: ExportSpec) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["talent-dmf", *spec.tags],
-        params=trigger_form(spec),
         deadline=deadline(spec),
         default_args=default_args(spec),
         **when_recovered(spec),
@@ -48,6 +48,9 @@ def export_dag(spec: ExportSpec) -> DAG:
         auto_register=False,
     ) as dag:
         add_tasks(spec)
+    # Last: Airflow copies the params that a DAG has into each task that is added to it, and stores and checks each
+    # copy. A run's params are those of its DAG, whatever its tasks have.
+    dag.params = ParamsDict(trigger_form(spec))
     return dag
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from airflow.sdk import CronTriggerTimetable
 
 from talent_dmf.catalogue.spec import ExportSpec
@@ -13,8 +15,11 @@ def when(spec: ExportSpec) -> str:
     :param spec: the catalogue's entry.
     """
     schedule = spec.schedule
-    if schedule is None:
-        return "only when it is triggered"
+    return "only when it is triggered" if schedule is None else f"{_in_words(schedule.cron)} ({schedule.timezone})"
+
+
+@lru_cache(1024)
+def _in_words(cron: str) -> str:
     # Airflow describes schedules with it in the UI, without their time zone.
     from cron_descriptor import (  # type: ignore[import-untyped]
         CasingTypeEnum,
@@ -27,10 +32,9 @@ def when(spec: ExportSpec) -> str:
     options.casing_type = CasingTypeEnum.LowerCase
     options.use_24hour_time_format = True
     try:
-        words = str(ExpressionDescriptor(schedule.cron, options))
+        return str(ExpressionDescriptor(cron, options))
     except (FormatError, ValueError, KeyError):
-        words = f"by {schedule.cron}"
-    return f"{words} ({schedule.timezone})"
+        return f"by {cron}"
 
 
 def timetable(spec: ExportSpec) -> CronTriggerTimetable | None:
