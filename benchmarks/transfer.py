@@ -2,6 +2,7 @@
 
     python benchmarks/transfer.py            # three runs each, peers in between; about five minutes
     python benchmarks/transfer.py --quick    # 256 MiB, one run each: does it work?
+    python benchmarks/transfer.py --without-peers    # what the check of the content costs, and no peers
 
 The last line of the output is one JSON object. See README.md of this folder for what is measured and what is not.
 """
@@ -9,9 +10,12 @@ The last line of the output is one JSON object. See README.md of this folder for
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
+import time
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +26,8 @@ from rich.table import Table
 
 from common import EmulatorProcess, Figure, Report, console, figures_of
 from dmf_emulator.state.quickxor import QuickXorHash
+from talent_dmf.api.package.checking import PackageCheck
+from talent_dmf.api.package.directory import PackageEntry
 from transfer_measure import ContenderError
 from transfer_peers import (
     CHUNK_BYTES,
@@ -45,6 +51,9 @@ MAX_PACED = 1.05
 MAX_ADDED_MIB = 60.0
 MAX_GROWTH_MIB = 10.0
 # Ours divided by theirs, at most. One PUT of curl is shown and is no goal: OneDrive refuses one of more than 250 MB.
+# The check of a package's content, which is on by default: with it divided by without it.
+MAX_CHECKED, MAX_CHECKED_PACED = 1.15, 1.02
+OURS = ("ours", "ours_checked")
 MAX_RATIOS = {"rclone": 1.0, "curl_ranges": 1.0, "o365": 0.2}
 
 
@@ -107,7 +116,7 @@ def run(kind: str, at: Stage, name: str, expected: Reference | None = None) -> d
     found = Reference(item["size"], item["file"]["hashes"].get("quickXorHash", ""))
     if found.size_bytes != at.size_bytes or expected not in {None, found}:
         raise ContenderError(f"{NAMES[kind]} left {found}, and it should be {expected or at.size_bytes}")
-    told = json.loads(usage.output) if kind in {"ours", "o365"} else {}
+    told = json.loads(usage.output) if kind in {*OURS, "o365"} else {}
     gib = at.size_bytes / GIB
     seconds = told.pop("seconds", usage.wall_seconds - idle)
     return {
@@ -171,9 +180,9 @@ def paced(report: Report, screen: Console, options: argparse.Namespace) -> None:
     pace = f"{PACE_BYTES_PER_SECOND // 1_000_000}MB/s,{LATENCY_SECONDS * 1000:g}ms,buffer={SOCKET_BUFFER}"
     for size_bytes in options.paced_sizes:
         # The peers' turn with the small file only: they do not become faster with a large one.
-        peers = [kind for kind in ("rclone",) if kind not in missing() and size_bytes == options.paced_sizes[0]]
+        peers = [kind for kind in ("rclone",) if kind in options.peers and size_bytes == options.paced_sizes[0]]
         with stage(size_bytes, pace) as at:
-            runs = interleaved(["ours", *peers], at, options.runs)
+            runs = interleaved([*OURS, *peers], at, options.runs)
         title = f"{size_bytes // MIB} MiB, each leg paced to {pace}"
         show(screen, title, runs)
         # A request for each range, and its pause, on either leg: they are equally slow.
@@ -183,6 +192,7 @@ def paced(report: Report, screen: Console, options: argparse.Namespace) -> None:
         name = f"paced_{size_bytes // MIB}_mib"
         figures = figures_of(runs["ours"])
         report.figures[name] = {key: figure.as_json() for key, figure in figures.items()}
+        price_of_check(report, name, runs, MAX_CHECKED_PACED)
         for kind in peers:
             report.peers[f"{name}_{kind}"] = {k: f.as_json() for k, f in figures_of(runs[kind]).items()}
         found = figures["seconds"]
@@ -200,18 +210,18 @@ def unpaced(report: Report, screen: Console, options: argparse.Namespace) -> Non
     :param screen: where to print.
     :param options: of the command line.
     """
-    absent = missing()
-    kinds = [kind for kind in CONTENDERS if kind not in absent]
+    absent = missing() if options.peers else {}
     with stage(options.size) as at:
-        runs = interleaved(kinds, at, options.runs)
+        runs = interleaved([*OURS, *options.peers], at, options.runs)
     show(screen, f"{options.size // MIB} MiB, unpaced", runs)
     figures = {kind: figures_of(each) for kind, each in runs.items()}
     report.figures["unpaced"] = {name: figure.as_json() for name, figure in figures["ours"].items()}
-    for kind in CONTENDERS:
+    price_of_check(report, "unpaced", runs, MAX_CHECKED)
+    for kind in [*options.peers, *absent]:
         goal, limit = f"unpaced_vs_{kind}", MAX_RATIOS.get(kind)
         if kind in absent and limit is not None:
             report.demand(goal, f"not measured: {absent[kind]}", False)
-        if kind in absent or kind == "ours":
+        if kind in absent:
             continue
         report.peers[kind] = {name: figure.as_json() for name, figure in figures[kind].items()}
         # Runs that followed each other are compared: what else the machine did meanwhile hit both.
@@ -223,6 +233,59 @@ def unpaced(report: Report, screen: Console, options: argparse.Namespace) -> Non
         report.ratios[f"cpu_vs_{kind}"] = (
             figures["ours"]["cpu_seconds_per_gib"].median / figures[kind]["cpu_seconds_per_gib"].median
         )
+
+
+def price_of_check(report: Report, name: str, runs: dict[str, list[dict[str, float]]], most: float) -> None:
+    """Compare the transfers with the check of the content with those without it that went before each of them.
+
+    :param report: receives the figures.
+    :param name: what was measured.
+    :param runs: of both.
+    :param most: allowed ratio.
+    """
+    report.figures[f"{name}_checked"] = {
+        key: figure.as_json() for key, figure in figures_of(runs["ours_checked"]).items()
+    }
+    pairs = zip(runs["ours_checked"], runs["ours"], strict=True)
+    ratio = Figure(tuple(checked["seconds"] / plain["seconds"] for checked, plain in pairs))
+    report.ratios[f"{name}_checked_vs_unchecked"] = ratio.median
+    report.demand(f"{name}_check", f"{ratio.shown()} of the time without it; at most {most}", ratio.median <= most)
+
+
+def check_alone(report: Report, screen: Console, options: argparse.Namespace) -> None:
+    """How fast the check itself is, in one thread: the emulator stores its large file, and Dynamics 365 deflates.
+
+    :param report: receives the figures.
+    :param screen: where to print.
+    :param options: of the command line.
+    """
+    rows = b"".join(b"%d;Worker %d;USMF;2026-01-01;%d\r\n" % (n, n, n * 7919 % 100_003) for n in range(700_000))
+    random = os.urandom(32 * MIB)
+    table = Table("content", "MB/s of the package", "MB/s unpacked", title="The check alone, one thread")
+    for name, content, method in (
+        ("stored", random, zipfile.ZIP_STORED),
+        ("deflated text", rows, zipfile.ZIP_DEFLATED),
+        ("deflated xlsx", random, zipfile.ZIP_DEFLATED),
+    ):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", method) as file:
+            file.writestr("Workers.csv", content)
+            info = file.infolist()[0]
+        packed = memoryview(archive.getvalue())
+        entry = PackageEntry(
+            info.filename, info.header_offset, info.compress_size, info.file_size, info.compress_type, info.CRC
+        )
+        took = []
+        for _ in range(options.runs):
+            check, began = PackageCheck([entry]), time.perf_counter()
+            for start in range(0, len(packed), CHUNK_BYTES):
+                check.feed(start, packed[start : start + CHUNK_BYTES])
+            check.finish()
+            took.append(time.perf_counter() - began)
+        seconds = Figure(tuple(took)).median
+        report.figures[f"check_{name.replace(' ', '_')}"] = {"mb_per_second": round(len(packed) / 1e6 / seconds, 1)}
+        table.add_row(name, f"{len(packed) / 1e6 / seconds:.0f}", f"{len(content) / 1e6 / seconds:.0f}")
+    screen.print(table)
 
 
 def memory(report: Report, screen: Console, options: argparse.Namespace) -> None:
@@ -260,7 +323,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-mib", type=int, default=1024, help="size of the unpaced package (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
-    parser.add_argument("--only", choices=["paced", "unpaced", "memory"], help="measure one part only")
+    parser.add_argument("--only", choices=["paced", "unpaced", "memory", "check_alone"], help="measure one part only")
+    parser.add_argument("--without-peers", action="store_true", help="measure this project only")
     parser.add_argument("--quick", action="store_true", help="small and short, one run each")
     options = parser.parse_args(arguments)
     options.paced_sizes, options.memory_sizes = [256 * MIB, GIB], [256 * MIB, 4 * GIB]
@@ -268,8 +332,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.size_mib, options.runs = 256, 1
         options.paced_sizes, options.memory_sizes = [256 * MIB], [128 * MIB, GIB]
     options.size = options.size_mib * MIB
+    absent = missing()
+    options.peers = [kind for kind in CONTENDERS if kind not in {*OURS, *absent} and not options.without_peers]
     report, screen = Report("transfer"), console()
-    for part in (unpaced, paced, memory):
+    for part in (check_alone, unpaced, paced, memory):
         if options.only in {None, part.__name__}:
             part(report, screen, options)
     report.conditions |= {"runs": options.runs, "size_mib": options.size_mib, "chunk_bytes": CHUNK_BYTES}

@@ -23,6 +23,7 @@ RCLONE = Path(sys.executable).with_name("rclone")
 
 NAMES = {
     "ours": "this project",
+    "ours_checked": "this project, content checked",
     "rclone": "rclone copyurl",
     "curl_ranges": "curl, ranges of 10 MiB",
     "curl_put": "curl, one PUT",
@@ -30,6 +31,7 @@ NAMES = {
 }
 VERIFIES = {
     "ours": "size and quickXorHash of what was read against what OneDrive says; the source's version",
+    "ours_checked": "the same, and lengths and CRC-32 of everything in the package before the last range",
     "rclone": "that each range was accepted; no hash",
     "curl_ranges": "HTTP status of each range; no hash",
     "curl_put": "HTTP status; no hash. OneDrive itself refuses one PUT of more than 250 MB",
@@ -117,7 +119,7 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="dmf-benchmark-", dir=memory if roomy else None)
 
 
-def _python(kind: str) -> Callable[[Stage, str], Usage]:
+def _python(kind: str, *, check: bool = False) -> Callable[[Stage, str], Usage]:
     def run(stage: Stage, name: str) -> Usage:
         facts = stage.facts
         task = {
@@ -130,6 +132,7 @@ def _python(kind: str) -> Callable[[Stage, str], Usage]:
             "token": stage.graph_token,
             "chunk_bytes": CHUNK_BYTES,
             "name": name,
+            "check": check,
         }
         command: list[str | Path] = [sys.executable, Path(__file__).with_name("transfer_contenders.py"), kind]
         return measure([command], child_environment(stage.folder), json.dumps(task))
@@ -196,6 +199,7 @@ def _curl_ranges(stage: Stage, name: str) -> Usage:
 
 CONTENDERS: dict[str, Callable[[Stage, str], Usage]] = {
     "ours": _python("ours"),
+    "ours_checked": _python("ours", check=True),
     "rclone": _rclone,
     "curl_ranges": _curl_ranges,
     "curl_put": _curl_put,

@@ -251,3 +251,32 @@ def test_a_package_whose_entities_have_no_files(saving_task: SavingTask, unpack:
     assert saving_task.names() == {"p.zip.receipt.json"} | (set() if unpack == "instead" else {"p.zip"})
     assert saved.get("files", []) == []
     assert json.loads((saving_task.path / "p.zip.receipt.json").read_text())["data_files"] == []
+
+
+WRONG_FOR_OTHERS = [
+    ("checked-out", "checked out: nobody else sees it"),
+    ("malware", "malware"),
+    ("rewritten", "is not what was saved any more"),
+]
+
+
+@pytest.mark.parametrize(("mode", "words"), WRONG_FOR_OTHERS)
+def test_a_receipt_is_looked_at_as_others_see_it(places: Callable[[str], SavingTask], mode: str, words: str) -> None:
+    task = places("drive")
+    with task.operator().open_folder(task.context) as folder:
+        folder.save_text("before.receipt.json", "{}")
+        task.emulator.faults.add("drive.F26", mode=mode, times=None, match={"action": "getItem"})
+        with pytest.raises(TransferError, match=words):
+            folder.save_text("after.receipt.json", "{}")
+
+
+@pytest.mark.parametrize(("mode", "words"), WRONG_FOR_OTHERS)
+def test_a_file_that_is_there_already_is_looked_at_as_others_see_it(
+    places: Callable[[str], SavingTask], mode: str, words: str
+) -> None:
+    task = places("drive")
+    task.save(file_name="package.zip")
+    task.context["task_state_store"].clear()
+    task.emulator.faults.add("drive.F26", mode=mode, after=1, times=None, match={"action": "getItem"})
+    with pytest.raises(AirflowFailException, match=words):
+        task.save(file_name="package.zip")

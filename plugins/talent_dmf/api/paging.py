@@ -21,7 +21,8 @@ def read_list(
     operation: str,
     refuse: Callable[[Response], TalentDmfError],
     *,
-    belongs: Callable[[str, str], bool] = same_list,
+    belongs: Callable[[str, str, list[Row]], bool] = lambda asked, following, _: same_list(asked, following),
+    absent_ok: bool = False,
 ) -> Steps[list[Row]]:
     """All rows of a list.
 
@@ -30,7 +31,9 @@ def read_list(
     :param url: the list, as the driver joins it to its base URL.
     :param operation: the request in words.
     :param refuse: the error for an answer that is no page.
-    :param belongs: whether an address is that of a further page of the list at another address.
+    :param belongs: whether an address is that of a further page of the list at another address, some rows of which are
+        known.
+    :param absent_ok: whether a list that does not exist (404) is one of no rows.
     :raises ProtocolError: the list does not end within 1,000 pages and 200,000 rows, or leads elsewhere.
     :raises TalentDmfError: what ``refuse`` makes of an answer.
     """
@@ -39,6 +42,8 @@ def read_list(
     first = ""
     for _ in range(MAX_PAGES):
         response = yield from send(Request("GET", url, operation=operation))
+        if absent_ok and response.status == 404:
+            return rows
         page = response.json() if response.ok else None
         if not isinstance(page, dict) or not isinstance(page.get("value"), list):
             raise refuse(response)
@@ -49,14 +54,15 @@ def read_list(
             return rows
         if len(rows) > MAX_ROWS:
             break
-        if not isinstance(following, str) or following in seen or (first and not belongs(first, following)):
+        if not isinstance(following, str) or following in seen or (first and not belongs(first, following, rows)):
             raise ProtocolError(
-                f"{operation}: the service names a next page that does not belong to the list that was asked for; the "
-                "list is not complete. Please report it.",
+                f"{operation}: the service names a next page that does not belong to the list that was asked for, so "
+                "the list is not complete. Try again, and report it if that repeats.",
                 request_ids=response.request_ids,
             )
         seen.add(following)
         url = following
     raise ProtocolError(
-        f"{operation}: the list does not end within {MAX_PAGES:,} pages and {MAX_ROWS:,} rows; it was not read further."
+        f"{operation}: the list does not end within {MAX_PAGES:,} pages and {MAX_ROWS:,} rows; it was not read "
+        "further. Clean it up where it is kept, or report it."
     )

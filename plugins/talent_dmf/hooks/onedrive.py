@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
+from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.graph.upload.upload import seen_by_others
 from talent_dmf.hooks.service import ServiceHook, signed_in
 from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
 
@@ -59,8 +61,14 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         :param target: folder, name and conflict policy.
         :param text: a few kilobytes at most.
         :raises TransferMismatchError: the service kept something else than the text.
+        :raises TransferError: others do not see it as it was saved.
         """
-        return self.run(put_small(drive_id, target, text.encode()))
+        content, notices = text.encode(), list[str]()
+        item = self.run(put_small(drive_id, target, content))
+        item = self.run(seen_by_others(drive_id, item, QuickXor(content).base64(), notices))
+        for notice in notices:
+            self.log.warning("%s", notice)
+        return item
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do."""

@@ -334,8 +334,8 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
     """Waits until the package of a finished export exists, reads its size and contents by ranged reads, and passes on
     where it lies, without the signature that opens it: XComs are readable by every viewer and are not masked.
 
-    An entity of which the package holds no data file is taken for empty, with a warning, unless Dynamics 365 says that
-    rows of it were exported.
+    An entity of which the package holds no data file is reported in the log: as empty if Dynamics 365 says that no rows
+    of it were exported, as unknown if it says nothing. If it says that there were rows, the task fails.
 
     :param execution_id: the finished execution.
     :param package_timeout_seconds: longest wait for the package: ``GetExportedPackageUrl`` answers an empty string for

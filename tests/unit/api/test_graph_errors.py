@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.scripted import answer, play
 
+from talent_dmf.api import paging
 from talent_dmf.api.errors import (
     DestinationBusyError,
     DestinationError,
@@ -160,9 +162,14 @@ def test_a_quota_that_cannot_be_read_stops_no_upload(look: Response) -> None:
 )
 def test_a_page_belongs_to_the_list_that_was_asked_for(link: Any) -> None:
     page = {"value": [{"id": "1", "name": "a", "parentReference": {"id": "FOLDER"}}], "@odata.nextLink": link}
-    played = play(drive.list_children("d", "A"), [answer(json=page)])
+    played = play(drive.list_children("d", "A"), [asked_for("A", page)])
     assert isinstance(played.error, ProtocolError)
-    assert "another list" in str(played.error)
+    assert str(played.error).startswith("list 'A': the service names a next page that does not belong to the list")
+
+
+def asked_for(folder: str, page: dict[str, Any]) -> Response:
+    """A page of a folder, as a driver gives it: with the address that was asked."""
+    return replace(answer(json=page), asked=f"https://g/v1.0/drives/d/root:/{folder}:/children")
 
 
 @pytest.mark.parametrize(
@@ -175,14 +182,17 @@ def test_a_page_belongs_to_the_list_that_was_asked_for(link: Any) -> None:
 )
 def test_a_list_is_read_to_its_last_page(link: str) -> None:
     entry = {"id": "1", "name": "a", "parentReference": {"id": "FOLDER"}}
-    pages = [answer(json={"value": [entry], "@odata.nextLink": link}), answer(json={"value": [entry]})]
+    pages = [asked_for("A%20B", {"value": [entry], "@odata.nextLink": link}), answer(json={"value": [entry]})]
     assert [item.name for item in play(drive.list_children("d", "A B"), pages).result or []] == ["a", "a"]
 
 
-def test_a_list_that_never_ends_is_given_up() -> None:
-    link = "https://g/v1.0/drives/d/root:/A:/children?$skiptoken=x"
-    played = play(drive.list_children("d", "A"), [answer(json={"value": [], "@odata.nextLink": link})] * 1000)
-    assert "more than 1000 pages" in str(played.error)
+def test_a_list_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "MAX_PAGES", 5)
+    link = "https://g/v1.0/drives/d/root:/A:/children?$skiptoken="
+    pages = [asked_for("A", {"value": [], "@odata.nextLink": f"{link}{number}"}) for number in range(5)]
+    assert "list 'A': the list does not end within 5 pages" in str(play(drive.list_children("d", "A"), pages).error)
+    again = [asked_for("A", {"value": [], "@odata.nextLink": f"{link}0"})] * 2
+    assert "does not belong to the list" in str(play(drive.list_children("d", "A"), again).error)
 
 
 SAVED = DriveItem("I", "a.zip", 3, "", etag="e", quick_xor_hash="H")

@@ -18,9 +18,15 @@ def outcomes(**rows: int | None) -> list[tuple[str, int | None]]:
     return list(rows.items())
 
 
-def test_entities_without_rows_are_taken_for_empty_by_name() -> None:
-    told = missing_files(PACKAGE, outcomes(Workers=0, Positions=7))
-    assert "of execution e-1 holds no data file of 'Workers' (no rows), 'Jobs' (rows unknown): it is taken for" in told
+def test_only_what_certainly_had_no_rows_is_called_empty() -> None:
+    said = missing_files(PACKAGE, outcomes(Workers=0, Positions=7))
+    assert "of execution e-1 holds no data file of 'Workers', of which no rows were exported; and no data file" in said
+    assert "of 'Jobs', and whether rows of it were exported is unknown" in said
+    assert "'Workers', 'Jobs', of which no rows were exported." in missing_files(PACKAGE, outcomes(Workers=0, Jobs=0))
+    for unknown in ([], outcomes(Workers=None, Jobs=None), outcomes(Positions=0)):
+        said = missing_files(PACKAGE, unknown)
+        assert "of 'Workers', 'Jobs', and whether rows of it were exported is unknown" in said
+        assert "empty" not in said
     assert missing_files(replace(PACKAGE, without_file=()), outcomes(Workers=7)) == ""
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
-from talent_dmf.api.addresses import link_for_people
+from talent_dmf.api.addresses import link_for_people, parse_address, same_list
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -26,13 +27,12 @@ from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.pasted_addresses import check_no_address, site_address
 from talent_dmf.api.naming.drive_names import folder_segments
+from talent_dmf.api.paging import read_list
 from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.retrying import patience
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
 
 CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
-_MAX_PAGES = 1000
-_MAX_LINK_CHARACTERS = 8192
 _MAX_TEXT_CHARACTERS = 1024
 _SIZE_SECONDS = (0.5, 1.0, 2.0)
 
@@ -121,7 +121,11 @@ def _site_id(site: str) -> Steps[str]:
 
 
 def _library(owner: str, target: DriveTarget) -> Steps[Drive]:
-    drives = yield from _pages(f"{owner}/drives", "list the libraries of", str(target))
+    drives = yield from read_list(
+        f"{owner}/drives",
+        f"list the libraries of {target}",
+        partial(graph_error, "list the libraries of", subject=str(target)),
+    )
     wanted = (target.library or "").casefold()
     for raw in drives:
         if str(raw.get("name", "")).casefold() == wanted:
@@ -190,7 +194,13 @@ def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
     :param drive_id: the drive.
     :param folder: path below the root, not encoded; ``""`` is the root.
     """
-    listed = yield from _pages(item_url(drive_id, folder, "children"), "list", folder or "/", missing_ok=True)
+    listed = yield from read_list(
+        item_url(drive_id, folder, "children"),
+        f"list {folder or '/'!r}",
+        partial(graph_error, "list", subject=folder or "/"),
+        belongs=_is_page_of_folder,
+        absent_ok=True,
+    )
     return [read_item(raw) for raw in listed]
 
 
@@ -380,53 +390,17 @@ def _drive(raw: Mapping[str, Any]) -> Drive:
     )
 
 
-def _pages(url: str, words: str, subject: str, *, missing_ok: bool = False) -> Steps[list[dict[str, Any]]]:
-    """A list to its last page, each of which belongs to what was asked for."""
-    found: list[dict[str, Any]] = []
-    asked, following = unquote(url).casefold(), url
-    for _ in range(_MAX_PAGES):
-        response = yield from send(Request("GET", following, operation=f"{words.split()[0]} folder"))
-        if missing_ok and response.status == 404:
-            return found
-        page = response.json() if response.ok else None
-        entries = page.get("value") if isinstance(page, dict) else None
-        if (
-            not isinstance(page, dict)
-            or not isinstance(entries, list)
-            or not all(isinstance(entry, dict) for entry in entries)
-        ):
-            _refuse(words, response, subject)
-        found += entries
-        link = page.get("@odata.nextLink")
-        if not link:
-            return found
-        if not _belongs(link, asked, found):
-            raise ProtocolError(
-                f"Could not {words} {subject!r} in OneDrive: the next page that the service names belongs to another "
-                "list. Try again, and report it if that repeats.",
-                status_code=response.status,
-                request_ids=response.request_ids,
-            )
-        following = link
-    raise ProtocolError(
-        f"The list of {subject!r} has more than {_MAX_PAGES} pages. Move old files out of the folder, or save in "
-        "another one."
-    )
-
-
-def _belongs(link: Any, asked: str, found: list[dict[str, Any]]) -> bool:
-    """Whether a link names the next page of a list: Graph spells folders by path or by id, and nothing else changes."""
-    if not isinstance(link, str) or len(link) > _MAX_LINK_CHARACTERS:
-        return False
-    try:
-        path = unquote(urlsplit(link).path).casefold()
-    except ValueError:
-        return False
-    if path.endswith(asked):
+def _is_page_of_folder(asked: str, following: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether an address names a further page of a folder: Graph spells folders by path or by id."""
+    if same_list(asked, following):
         return True
-    parents = {_text(reference.get("id")) for raw in found if isinstance(reference := raw.get("parentReference"), dict)}
-    return path.rpartition("/")[2] == asked.rpartition("/")[2] == "children" and any(
-        parent and parent.casefold() in path for parent in parents
+    first, second = parse_address(asked), parse_address(following)
+    if first is None or second is None or first.origin != second.origin:
+        return False
+    paths = [unquote(each.path).casefold() for each in (first, second)]
+    parents = {_text(reference.get("id")) for raw in rows if isinstance(reference := raw.get("parentReference"), dict)}
+    return all(path.rpartition("/")[2] == "children" for path in paths) and any(
+        parent and parent.casefold() in paths[1] for parent in parents
     )
 
 

@@ -129,11 +129,13 @@ def missing_files(reference: PackageReference, rows_of_entities: Sequence[tuple[
         service does not say.
     :raises PackageInvalidError: one of them had rows, so they are not in the package.
     """
-    missing, lost = [], []
+    empty: list[str] = []
+    unknown: list[str] = []
+    lost: list[str] = []
     for label in reference.without_file:
         counts = [count for name, count in rows_of_entities if name.strip().casefold() == label.strip().casefold()]
         rows = None if None in counts or not counts else sum(count for count in counts if count is not None)
-        missing.append(f"{label!r} ({'rows unknown' if rows is None else 'no rows'})")
+        (unknown if rows is None else empty).append(repr(label))
         if any(counts):
             lost.append(f"{label!r} ({'some' if rows is None else rows} rows)")
     if lost:
@@ -141,12 +143,17 @@ def missing_files(reference: PackageReference, rows_of_entities: Sequence[tuple[
             f"The package of execution {reference.execution_id} lacks data files: Dynamics 365 exported rows of "
             f"{', '.join(lost)}, and they are not in it. {FETCH_AGAIN}"
         )
-    if not missing:
+    sentences = []
+    if empty:
+        sentences.append(f"no data file of {', '.join(empty)}, of which no rows were exported")
+    if unknown:
+        sentences.append(
+            f"no data file of {', '.join(unknown)}, and whether rows of it were exported is unknown: look at the "
+            "execution in Dynamics 365 before its package is deleted (7 days)"
+        )
+    if not sentences:
         return ""
-    return (
-        f"The package of execution {reference.execution_id} holds no data file of {', '.join(missing)}: it is taken "
-        "for empty. If an entity should have had rows, look at the execution before the package is deleted (7 days)."
-    )
+    return f"The package of execution {reference.execution_id} holds {'; and '.join(sentences)}."
 
 
 def _moment(http_date: str) -> datetime:

@@ -17,7 +17,7 @@ from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.retention.plan import StoredFile
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, WrittenFile
 from talent_dmf.destinations.base import SavedFile
-from talent_dmf.destinations.onedrive.pump import PackagePump
+from talent_dmf.destinations.onedrive.pump import PackagePump, check_seen
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.source import PackageFile, PackageSource
 
@@ -175,6 +175,7 @@ class OneDriveFolder:
         quick_xor_hash = digests.quick_xor.base64()
         for item in alike:
             if item.quick_xor_hash == quick_xor_hash or not file.size_bytes:
+                check_seen(self._graph.run, self._drive.id, item, quick_xor_hash)
                 log.info("%r is there already, with the same content: nothing is sent.", item.name)
                 how = f"there already, quickXorHash {quick_xor_hash} compared"
                 return _saved(item, file, quick_xor_hash, digests.sha256 or "", how, file.size_bytes, found=True)

@@ -84,6 +84,24 @@ class TransferResult:
     already_there: bool = False
 
 
+def check_seen(
+    run: Callable[[Steps[DriveItem]], DriveItem], drive_id: str, item: DriveItem, quick_xor_hash: str
+) -> DriveItem:
+    """The file, once nothing says that others see something else; what cannot be found out is in the log.
+
+    :param run: runs steps against Microsoft Graph.
+    :param drive_id: the drive.
+    :param item: the file, verified.
+    :param quick_xor_hash: of its content.
+    :raises TransferError: others do not see it as it was saved.
+    """
+    notices: list[str] = []
+    seen = run(seen_by_others(drive_id, item, quick_xor_hash, notices))
+    for notice in notices:
+        log.warning("%s", notice)
+    return seen
+
+
 class PackagePump:
     """Brings one file of a package to its destination. For one use.
 
@@ -153,17 +171,15 @@ class PackagePump:
     def _save_file(self) -> DriveItem:
         if self._file.size_bytes == 0:
             self._quick_xor_hash = QuickXor().base64()
-            return self._run(store_empty(self._drive_id, self._target))
+            item = self._run(store_empty(self._drive_id, self._target))
+            return check_seen(self._run, self._drive_id, item, self._quick_xor_hash)
         try:
             item = self._earlier_try() or self._new()
-            notices: list[str] = []
-            item = self._run(seen_by_others(self._drive_id, item, self._quick_xor_hash, notices))
+            item = check_seen(self._run, self._drive_id, item, self._quick_xor_hash)
         except BaseException as error:
             self._reading.close(_STOP_SECONDS)
             self._leave(error)
             raise
-        for notice in notices:
-            log.warning("%s", notice)
         if self._store is not None:
             record = self._upload.record(self._file.version, self._reading.hash_state, self._reading.checked_bytes)
             self._store.save(record.finished(item, self._quick_xor_hash))
