@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,8 +20,8 @@ from talent_dmf.auth.token_service import TokenServiceSession
 
 # Asks the token service for a new token and returns its answer, as msal gives it.
 TokenRequest: TypeAlias = Callable[[], dict[str, Any]]
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+_PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.S)
+_CERTIFICATE = re.compile(r"(-----BEGIN CERTIFICATE-----)(.*?)(-----END CERTIFICATE-----)", re.S)
 
 
 def token_request(identity: Identity) -> TokenRequest:
@@ -94,12 +95,13 @@ def _certificate_credential(pem: str) -> dict[str, str]:
     # Text fields and environment variables keep line ends as the two characters \n (airflow#47003); no other
     # backslash occurs in a PEM text.
     pem = pem.replace("\\r", "").replace("\\n", "\n")
-    key = _PRIVATE_KEY.search(pem)
-    certificates = _CERTIFICATE.findall(pem)
+    found = _PRIVATE_KEY.search(pem)
+    certificates = [_as_lines(*block) for block in _CERTIFICATE.findall(pem)]
     try:
-        if key is None or not certificates:
+        if found is None or not certificates:
             raise ValueError("a block is missing")
-        private = load_pem_private_key(key[0].encode(), password=None)
+        key = _as_lines(*found.groups())
+        private = load_pem_private_key(key.encode(), password=None)
         chain = [x509.load_pem_x509_certificate(text.encode()) for text in certificates]
         # The key's own certificate may stand anywhere in a chain.
         own = next((one for one in chain if one.public_key() == private.public_key()), None)
@@ -114,7 +116,13 @@ def _certificate_credential(pem: str) -> dict[str, str]:
         )
     # Entra ID finds the registered certificate by its SHA-1 thumbprint (x5t header of the assertion).
     thumbprint = own.fingerprint(hashes.SHA1()).hex()  # noqa: S303
-    return {"private_key": key[0], "thumbprint": thumbprint, "public_certificate": "\n".join(certificates)}
+    return {"private_key": key, "thumbprint": thumbprint, "public_certificate": "\n".join(certificates)}
+
+
+def _as_lines(begin: str, body: str, end: str) -> str:
+    """A block of PEM in lines of 64 characters (RFC 7468, section 2): text fields lose line ends and add blanks, and
+    cryptography before 45 does not read what is left."""
+    return "\n".join((begin, *textwrap.wrap("".join(body.split()), 64), end))
 
 
 def _federated_token() -> str:
