@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.api.findings import Finding
+from talent_dmf.api.redaction import redact
 
 # XCom key under which a failed task says why, in one sentence: notes and the Exports page read it.
 FAILURE_XCOM_KEY = "failure"
@@ -41,6 +43,21 @@ def translated_errors(log: logging.Logger | Any, context: Mapping[str, Any] | No
     except (AirflowFailException, AirflowSensorTimeout) as error:
         _keep(context, str(error))
         raise
+
+
+def found(check: str, look: Callable[[], str]) -> Finding:
+    """What a look at something finds.
+
+    :param check: what is looked at.
+    :param look: returns what it found, or raises what is wrong.
+    """
+    try:
+        return Finding(check, "ok", look())
+    except TalentDmfError as error:
+        return Finding(check, "failed", str(error))
+    except AirflowException as error:
+        # Such as a connection that is not defined.
+        return Finding(check, "failed", redact(str(error)))
 
 
 def _keep(context: Mapping[str, Any] | None, sentence: str) -> None:

@@ -39,6 +39,7 @@ PARAMS = {
     "file_name": "{project}.zip",
     "conflict_behavior": "fail",
     "time_limit_minutes": 240,
+    "check_only": False,
 }
 
 
@@ -186,6 +187,8 @@ def test_an_emptied_folder_is_the_root(dag: DAG, emptied: str | None) -> None:
         ("one", {"time_limit_minutes": 0}, False),
         ("one", {"time_limit_minutes": "10"}, False),
         ("one", {"time_limit_minutes": 10081}, False),
+        ("one", {"check_only": True}, True),
+        ("one", {"check_only": "yes"}, False),
         ("stored", {"destination": "abfs://exports/workers"}, True),
         ("stored", {"destination": "file:///opt/airflow/dags"}, False),
         ("stored", {"destination": None}, False),

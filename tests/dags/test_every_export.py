@@ -33,6 +33,7 @@ SPREAD = {
 }
 FORM = {
     "data_project", "legal_entity", "package_name", "folder", "file_name", "conflict_behavior", "time_limit_minutes",
+    "check_only",
 }  # fmt: skip
 # What an export has in the place of what most have.
 INSTEAD = {"legal_entities": "legal_entity", "destination": "folder"}

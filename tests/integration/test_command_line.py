@@ -11,8 +11,10 @@ import pytest
 from tests.integration.conftest import environment_connection
 
 from dmf_emulator import Emulator, Settings
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.catalogue.spec import load_export
 from talent_dmf.cli.main import main
+from talent_dmf.hooks.onedrive import OneDriveHook
 
 
 @pytest.fixture
@@ -118,19 +120,77 @@ def test_no_command_shows_the_secret(
     assert secret not in written.out + written.err
 
 
-def test_check_online_names_what_the_environment_lacks(
-    emulator: Emulator, set_connection: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_check_online_looks_at_all_that_the_exports_need(
+    connections: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    set_connection("talent_dmf_default", environment_connection(emulator))
-    (tmp_path / "good.yaml").write_text("data_project: Export Workers\nlegal_entities: USMF\n")
+    (tmp_path / "good.yaml").write_text("data_project: Export Workers\nlegal_entities: [USMF, DEMF]\nfolder: Not/yet\n")
     (tmp_path / "wrong.yaml").write_text("data_project: Exports\nlegal_entities: ZZZZ\n")
     (tmp_path / "broken.yaml").write_text("data_projekt: Exports\nlegal_entities: USMF\n")
     code, result, _ = run(capsys, "check", str(tmp_path), "--online")
     problems = {Path(each["file"]).stem: each["problems"] for each in result["files"]}
     assert (code, problems["good"]) == (1, [])
-    assert ["'Exports'" in problems["wrong"][0], "ZZZZ" in problems["wrong"][1]] == [True, True]
+    assert ["'Exports'" in problems["wrong"][0], "It has DAT, DEMF, USMF." in problems["wrong"][1]] == [True, True]
     assert any("line 1" in problem for problem in problems["broken"])
-    assert run(capsys, "check", str(tmp_path / "good.yaml"))[0] == 0
+    checks = {Path(each["file"]).stem: each["checks"] for each in result["files"]}
+    assert [each["check"] for each in checks["good"]] == [
+        "connection talent_dmf_default", "values of the export", "data project 'Export Workers'",
+        "legal entities USMF, DEMF", "file name", "connection onedrive_default", "destination", "name is free",
+        "schedule", "time limits",
+    ]  # fmt: skip
+    assert (checks["broken"], {each["result"] for each in checks["good"]}) == ([], {"ok"})
+    assert run(capsys, "check", str(tmp_path / "good.yaml"), "--online")[0] == 0
+    assert connections.recorder.requests(action="ExportToPackage") == []
+    drive = Path(connections.connection_info()["user_drive_dir"])
+    assert not (drive / "Not").exists()
+    assert run(capsys, "check", str(tmp_path / "good.yaml"))[1]["files"][0]["checks"] == []
+
+
+def test_check_online_shows_a_table_to_people(
+    connections: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "export.yaml").write_text("data_project: Export Workers\nlegal_entities: ZZZZ\n")
+    capsys.readouterr()
+    assert main(["check", str(tmp_path), "--online"]) == 1
+    written = capsys.readouterr().out
+    assert "failed  " in written
+    assert "What was found, and what to do" in written
+    assert "legal entity ZZZZ" in written
+
+
+@pytest.mark.parametrize(
+    ("text", "conn_id", "broken"),
+    [
+        ("onedrive_conn_id: none_such\n", None, "connection none_such"),
+        ("talent_dmf_conn_id: none_such\n", None, "connection none_such"),
+        ("", "none_such", "connection none_such"),
+        ("drive: {user: nobody@contoso.example}\n", None, "connection onedrive_default"),
+        ("destination: s3://no-such/bucket\ndestination_conn_id: none_such\n", None, "destination"),
+        ("folder: a file/below\n", None, "destination"),
+    ],
+)
+def test_check_online_goes_on_after_what_is_broken(
+    connections: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, conn_id: str, broken: str
+) -> None:
+    graph = OneDriveHook()
+    graph.save_text(graph.resolve_drive(graph.target()).id, UploadTarget("", "a file", "replace"), "no folder")
+    (tmp_path / "export.yaml").write_text("data_project: Export Workers\nlegal_entities: USMF\n" + text)
+    chosen = ["--conn-id", conn_id] if conn_id else []
+    code, result, _ = run(capsys, "check", str(tmp_path), "--online", *chosen)
+    (file,) = result["files"]
+    assert code == 1
+    assert [each["check"] for each in file["checks"] if each["result"] == "failed"] == [broken]
+    assert file["checks"][-1]["check"] == "time limits"
+
+
+@pytest.mark.parametrize(("fault", "mode"), [("drive.F13", "create"), ("drive.F15", "answer")])
+def test_a_drive_that_takes_nothing_is_told_before_it_matters(
+    connections: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path, fault: str, mode: str
+) -> None:
+    connections.faults.add(fault, mode=mode, match={"action": "createUploadSession"}, times=None)
+    (tmp_path / "export.yaml").write_text("data_project: Export Workers\nlegal_entities: USMF\n")
+    code, result, _ = run(capsys, "check", str(tmp_path), "--online")
+    failed = [each["check"] for each in result["files"][0]["checks"] if each["result"] == "failed"]
+    assert (code, failed) == (1, ["destination"])
 
 
 def test_lists_of_an_environment_are_read_to_the_last_page(

@@ -12,7 +12,8 @@
     ├── AuthenticationError                 no token, or the service refused it after a refresh
     ├── PermissionDeniedError               the identity is known, its rights do not suffice
     ├── RequestRefusedError                 any other 4xx: we asked wrongly
-    │   └── DataProjectNotFoundError
+    │   ├── DataProjectNotFoundError
+    │   └── LegalEntityNotFoundError
     ├── WaitTimeoutError                    our time limit passed; the export may still be running
     ├── ExportError                         how the export ended; carries execution id and status
     │   ├── ExportFailedError
@@ -143,6 +144,10 @@ class RequestRefusedError(TalentDmfError):
 
 class DataProjectNotFoundError(RequestRefusedError):
     """The data project does not exist in this environment."""
+
+
+class LegalEntityNotFoundError(RequestRefusedError):
+    """The legal entity does not exist in this environment."""
 
 
 class WaitTimeoutError(TalentDmfError):

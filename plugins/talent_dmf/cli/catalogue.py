@@ -9,33 +9,43 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from talent_dmf.api.errors import ConfigurationError, TalentDmfError
+from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.findings import Finding
 from talent_dmf.catalogue.located_yaml import CatalogueError
 from talent_dmf.catalogue.notify import DEFAULTS_FILE
 from talent_dmf.catalogue.spec import ExportSpec, load_export
-from talent_dmf.cli.connections import connection_id
+from talent_dmf.cli.connections import make_known
 from talent_dmf.cli.output import Output
 from talent_dmf.cli.schema import catalogue_schema
 
 
 def check(options: argparse.Namespace, output: Output) -> int:
-    """Check catalogue files, and with ``--online`` what they name.
+    """Check catalogue files, and with ``--online`` everything that their exports need.
 
     :returns: 0 if all is in order.
     """
     results = []
     for path in _files(options.paths or [Path("include/exports")]):
         problems: list[str] = []
+        findings: list[Finding] = []
         try:
             spec = load_export(path)
         except CatalogueError as error:
             problems = str(error).splitlines()
         else:
             if options.online:
-                problems = list(_online(spec, options.conn_id))
-        results.append({"file": str(path), "problems": problems})
+                findings = _online(spec, options.conn_id)
+                problems = [f"{each.check}: {each.words}" for each in findings if each.result == "failed"]
+        results.append({
+            "file": str(path), "problems": problems, "checks": [each.to_json() for each in findings]
+        })  # fmt: skip
         output.line(f"{'failed' if problems else 'ok    '}  {path}")
-        for problem in problems:
+        if findings:
+            output.table(
+                ("Check", "Result", "What was found, and what to do"),
+                [(each.check, each.result, each.words) for each in findings],
+            )
+        for problem in problems if not findings else ():
             output.line(f"        {problem}")
     output.result({"files": results})
     return 1 if any(each["problems"] for each in results) else 0
@@ -51,39 +61,20 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             raise ConfigurationError(f"{str(path)!r} does not exist.")
 
 
-def _online(spec: ExportSpec, conn_id: str | None) -> Iterator[str]:
-    """What is wrong with what an export names, one sentence each."""
-    from talent_dmf.api.dmf.tenant import companies, data_projects_in_detail
-    from talent_dmf.hooks.talent_dmf import TalentDmfHook
+def _online(spec: ExportSpec, conn_id: str | None) -> list[Finding]:
+    """What a look at everything that an export needs has found.
 
-    wanted = argparse.Namespace(environment=None, conn_id=conn_id or spec.talent_dmf_conn_id)
-    try:
-        hook = TalentDmfHook(connection_id(wanted))
-        project = next(
-            (
-                each
-                for each in hook.run(data_projects_in_detail())
-                if each.name.casefold() == spec.data_project.casefold()
-            ),
-            None,
-        )
-    except TalentDmfError as error:
-        yield str(error)
-        return
-    if project is None:
-        yield f"The environment has no data project {spec.data_project!r}, or its user may not see it."
-    elif not project.exports:
-        yield f"The data project {spec.data_project!r} is not an export project."
-    elif not project.makes_package:
-        yield f"The data project {spec.data_project!r} makes no package: set 'Generate data package' to Yes."
-    try:
-        codes = {code.upper() for code, _ in hook.run(companies())}
-    except TalentDmfError:
-        # Not every environment lists its companies, and nothing but this look needs the list.
-        codes = set()
-    for code in spec.legal_entities:
-        if codes and code.upper() not in codes:
-            yield f"The environment has no legal entity {code}, or its user may not see it."
+    :param conn_id: the connection to ask, if it is not the file's own.
+    """
+    # Imported where it runs: it makes a DAG.
+    from talent_dmf.dag_factory import check_export
+
+    if conn_id:
+        spec = spec.model_copy(update={"talent_dmf_conn_id": conn_id})
+    for each in (spec.talent_dmf_conn_id, spec.onedrive_conn_id, spec.destination_conn_id):
+        if each:
+            make_known(each)
+    return check_export(spec)
 
 
 def schema(options: argparse.Namespace, output: Output) -> int:

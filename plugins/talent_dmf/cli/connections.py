@@ -41,7 +41,7 @@ def connection_id(options: argparse.Namespace) -> str:
     :raises ConfigurationError: the options do not suffice, or there is no such connection.
     """
     if not options.environment:
-        _find_stored(options.conn_id)
+        make_known(options.conn_id)
         return str(options.conn_id)
     absent = [f"--{name.replace('_', '-')}" for name in ("tenant", "client_id") if not getattr(options, name)]
     if absent:
@@ -65,7 +65,7 @@ def _ask_secret(client_id: str) -> str:
     return getpass.getpass(f"Client secret of application {client_id}: ")
 
 
-def _find_stored(conn_id: str) -> None:
+def make_known(conn_id: str) -> None:
     """Make a connection of Airflow's database known to this process: outside of a task, Airflow's SDK looks in
     environment variables and secrets backends only.
 

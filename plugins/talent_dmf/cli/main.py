@@ -115,7 +115,9 @@ def _catalogue_commands(commands: argparse._SubParsersAction) -> None:  # type: 
     add_connection_options(init)
     check = _command(commands, "check", "catalogue:check", "Check catalogue files.")
     check.add_argument("paths", nargs="*", type=Path, help="files or folders (default: include/exports)")
-    check.add_argument("--online", action="store_true", help="ask the environment as well: project, connection")
+    check.add_argument(
+        "--online", action="store_true", help="look at all that the exports need as well; nothing is exported"
+    )
     check.add_argument("--conn-id", help="check against this connection instead of each file's own")
     _command(commands, "schema", "catalogue:schema", "Print the JSON Schema of a catalogue file, for editors.")
 

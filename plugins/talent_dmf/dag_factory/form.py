@@ -77,10 +77,25 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
             section=_HOW,
         ),
         **_backfill(spec),
+        **_check_only(),
     }
     for param in form.values():
         param.schema = _DRAFT | param.schema
     return form
+
+
+def _check_only() -> dict[str, Param]:
+    return {
+        "check_only": Param(
+            False,
+            type="boolean",
+            title="Check only",
+            description=(
+                "Export nothing: look at the connections, the data project, the legal entities, the destination and "
+                "the file's name. The log of the first task shows what was found."
+            ),
+        ),
+    }
 
 
 def _backfill(spec: ExportSpec) -> dict[str, Param]:

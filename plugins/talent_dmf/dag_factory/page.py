@@ -35,6 +35,8 @@ def page(spec: ExportSpec) -> str:
 `wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package;
 `{destination.task_id}` moves it to {destination.words} and checks what arrived.
 
+**To try it without exporting,** trigger it with *Check only*: the log of its first task shows what was found.
+
 {first}**A backfill exports today's data.** Dynamics 365 exports its present state, whatever date the run is for. File
 names therefore carry both: the run's interval and the time of extraction.
 

@@ -16,6 +16,7 @@ from talent_dmf.api.dmf.execution_ids import check_legal_entity
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.dag_factory.alerts import when_empty, when_failed
+from talent_dmf.dag_factory.timetable import check_times
 from talent_dmf.notifications.reasons import say_failure, say_retry
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
@@ -67,13 +68,13 @@ def add_tasks(spec: ExportSpec) -> None:
 
     # In the grid, a mapped task is called by its company.
     default_args = {"map_index_template": "{{ params.legal_entities[ti.map_index] | upper }}"}
-    companies = LegalEntitiesOperator(task_id="legal_entities", execution_timeout=timedelta(minutes=5))
-    task_group(group_id="export", default_args=default_args)(export_tasks).partial(spec=spec).expand(
+    companies = LegalEntitiesOperator(task_id="legal_entities", execution_timeout=timedelta(minutes=30))
+    task_group(group_id="export", default_args=default_args)(export_tasks).partial(spec=spec, first=companies).expand(
         legal_entity=companies.output
     )
 
 
-def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
+def export_tasks(spec: ExportSpec, legal_entity: Any, first: LegalEntitiesOperator | None = None) -> None:
     """The four tasks that export one legal entity.
 
     A value of the catalogue is data and stands as a literal in a field that Airflow renders. The form's values are
@@ -81,25 +82,9 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
 
     :param spec: the catalogue's entry.
     :param legal_entity: a company code as a template, or what stands for it in a mapped group.
+    :param first: the task before the group, which checks all of them in a check-only run.
     """
-    trigger_export = TalentDmfExportToPackageOperator(
-        task_id="trigger_export",
-        definition_group_id="{{ params.data_project }}",
-        package_name="{{ params.package_name }}",
-        legal_entity_id=legal_entity,
-        busy=spec.busy,
-        busy_timeout=TIME_LIMIT,
-        incremental=spec.incremental,
-        backfill="{{ params.backfill }}" if spec.incremental else False,
-        talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
-        deferrable=spec.deferrable,
-        # The wait for other executions ends by the form's time limit; this is for a worker that hangs.
-        execution_timeout=_STARTING if spec.deferrable else LONGEST_TIME_LIMIT + _STARTING,
-        # Two exports of one data project at a time disturb each other. Nobody starts one between another's look and
-        # start: no other legal entity of the run, and no other run (a backfill makes several at once).
-        max_active_tis_per_dagrun=1,
-        max_active_tis_per_dag=1,
-    )
+    trigger_export = start_task(spec, legal_entity, check_only=first is None)
     execution_id: Any = trigger_export.output
     wait_for_export = TalentDmfExecutionStatusSensor(
         task_id="wait_for_export",
@@ -122,7 +107,38 @@ def export_tasks(spec: ExportSpec, legal_entity: Any) -> None:
     )
     # What can be known about saving is checked before the export is spent.
     save_package = trigger_export.before = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
+    trigger_export.also_checks = partial(check_times, spec)
+    if first is not None:
+        first.export = trigger_export
     trigger_export >> wait_for_export >> get_package_url >> save_package
+
+
+def start_task(spec: ExportSpec, legal_entity: Any, *, check_only: bool) -> TalentDmfExportToPackageOperator:
+    """The task that starts the export.
+
+    :param spec: the catalogue's entry.
+    :param legal_entity: as for :func:`export_tasks`.
+    :param check_only: whether this is the task that checks in a check-only run.
+    """
+    return TalentDmfExportToPackageOperator(
+        task_id="trigger_export",
+        definition_group_id="{{ params.data_project }}",
+        package_name="{{ params.package_name }}",
+        legal_entity_id=legal_entity,
+        busy=spec.busy,
+        busy_timeout=TIME_LIMIT,
+        incremental=spec.incremental,
+        backfill="{{ params.backfill }}" if spec.incremental else False,
+        check_only="{{ params.check_only }}" if check_only else False,
+        talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
+        deferrable=spec.deferrable,
+        # The wait for other executions ends by the form's time limit; this is for a worker that hangs.
+        execution_timeout=_STARTING if spec.deferrable else LONGEST_TIME_LIMIT + _STARTING,
+        # Two exports of one data project at a time disturb each other. Nobody starts one between another's look and
+        # start: no other legal entity of the run, and no other run (a backfill makes several at once).
+        max_active_tis_per_dagrun=1,
+        max_active_tis_per_dag=1,
+    )
 
 
 def save_task(spec: ExportSpec, legal_entity: Any, package: Any, export_result: Any) -> SavePackageOperator:
@@ -182,10 +198,24 @@ def save_operator(spec: ExportSpec) -> Callable[..., SavePackageOperator]:
 class LegalEntitiesOperator(BaseOperator):
     """Passes the run's legal entities on to the group of tasks that is mapped over them.
 
+    In a check-only run it checks the export of all of them, and passes none on.
+
     :returns: XCom ``return_value``: the company codes.
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # The operator that starts the exports, which knows what they need.
+        self.export: TalentDmfExportToPackageOperator | None = None
 
     def execute(self, context: Context) -> list[str]:
         """Read them from the run's parameters, each once; to Dynamics 365 ``usmf`` is ``USMF``."""
         with translated_errors(self.log, context):
-            return list(dict.fromkeys(check_legal_entity(str(code)) for code in context["params"]["legal_entities"]))
+            params = context["params"]
+            codes = list(dict.fromkeys(check_legal_entity(str(code)) for code in params["legal_entities"]))
+            if self.export is None or params.get("check_only") is not True:
+                return codes
+            from talent_dmf.operators.checks import report
+
+            self.log.info("%s", report(self.export.findings_for(codes, context), context, self.log))
+            return []

@@ -42,9 +42,11 @@ class DestinationFolder(ListedFolder, Protocol):
         """
         ...
 
-    def check_writable(self) -> None:
+    def check_writable(self, *, leaves_nothing: bool = False) -> str:
         """Prove, before anything is exported, that the destination is there and a file may be made in it.
 
+        :param leaves_nothing: whether no folder is made: where it is missing, the one above it is tried.
+        :returns: where a file can be made, for people.
         :raises TalentDmfError: says why not.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.errors import TalentDmfError
@@ -70,17 +71,20 @@ class OneDriveHook(ServiceHook[DriveSettings]):
             self.log.warning("%s", notice)
         return item
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Say whether the connection works and, if not, what is wrong and what to do."""
+    def test_connection(self, chosen: Mapping[str, str | None] | None = None) -> tuple[bool, str]:
+        """Say whether the connection works and, if not, what is wrong and what to do.
+
+        :param chosen: the drive that a task chooses, as for :meth:`target`; that of the connection if ``None``.
+        """
         self._policy = TESTING_POLICY
         try:
             signed_in(self.settings.identity).token()
-            if not self.settings.target:
+            if not self.settings.target and not any((chosen or {}).values()):
                 return True, (
                     "Signed in. The connection names no drive: set the extra `user`, `site`, `group` or `drive_id`, or "
                     "name one in each task."
                 )
-            drive = self.resolve_drive(self.target())
+            drive = self.resolve_drive(self.target(**(chosen or {})))
         except TalentDmfError as error:
             return False, str(error)
         if drive.remaining_bytes is not None and drive.remaining_bytes < 10 * 1024 * 1024:
@@ -88,5 +92,5 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         left = "" if drive.remaining_bytes is None else f", {drive.remaining_bytes / 1024**3:.1f} GiB are left"
         return (
             True,
-            f"Signed in; drive {drive.name!r} can be read{left}. Whether it can be written shows the first upload.",
+            f"Signed in; drive {drive.name!r} can be read{left}. Whether it can be written shows a check of an export.",
         )

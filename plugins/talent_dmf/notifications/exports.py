@@ -86,7 +86,8 @@ class ExportAlerts:
 
         :param context: the run's, as the DAG processor hands it over.
         """
-        before = recall(self.export)
+        # A run that only checked proves no export.
+        before = None if _only_checks(context) else recall(self.export)
         if before is None:
             return
         try:
@@ -109,6 +110,9 @@ class ExportAlerts:
         forget(self.export)
 
     def _tell(self, event: str, words: str, context: Context) -> None:
+        if _only_checks(context):
+            # Whoever triggered it is looking at it.
+            return
         try:
             alert = self._alert(event, words, context)
             told = tell(chosen(self.channels, event), alert)
@@ -136,6 +140,12 @@ class ExportAlerts:
             company=_company(context) if self.several else "",
             links={**links, "Dynamics 365": page} if page else links,
         )
+
+
+def _only_checks(context: Context) -> bool:
+    """Whether the run only checks: by the form, or by what it was triggered with."""
+    params, conf = context.get("params") or {}, getattr(context.get("dag_run"), "conf", None) or {}
+    return any(isinstance(each, Mapping) and each.get("check_only") is True for each in (params, conf))
 
 
 def _now() -> str:

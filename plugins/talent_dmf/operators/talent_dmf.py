@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import BaseOperator, conf, literal
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
 from talent_dmf.airflow_errors import translated_errors
 from talent_dmf.api import arguments
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from talent_dmf.api.dmf.models import ExportRequest
     from talent_dmf.api.dmf.starting import StartPolicy
+    from talent_dmf.api.findings import Finding
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 CONN_ID = "talent_dmf_default"
@@ -61,6 +62,10 @@ class SavesLater(Protocol):
 
     def check_before_export(self, context: Context, execution_id: str) -> None:
         """Check what can be checked before the export is spent."""
+
+    def findings(self, context: Context, execution_ids: Mapping[str, str]) -> Iterator[Finding]:
+        """The same, told row by row, and without anything that stays."""
+        ...
 
 
 def _hook(conn_id: str) -> TalentDmfHook:
@@ -122,6 +127,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     :param incremental: whether the data project exports changes only: then a backfill is refused, because its first
         run would take all changes.
     :param backfill: whether such a backfill is wanted all the same; as text, ``True``, so that it may be a template.
+    :param check_only: whether nothing is exported: connections, data project, legal entity, destination and name are
+        looked at, a table in the log says what was found, and the tasks after this one are skipped; as text, ``True``,
+        so that it may be a template.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether a wait for another execution leaves the worker.
     :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365.
@@ -135,6 +143,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         "execution_id",
         "busy_timeout",
         "backfill",
+        "check_only",
         "talent_dmf_conn_id",
     )
     operator_extra_links = (TalentDmfJobPageLink(),)
@@ -150,6 +159,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         "before": optional(having("check_before_export", "the operator that saves the package")),
         "incremental": flag,
         "backfill": flag_or_word,
+        "check_only": flag_or_word,
         "talent_dmf_conn_id": arguments.CONN_ID,
         "deferrable": flag,
     }
@@ -167,6 +177,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         before: SavesLater | None = None,
         incremental: bool = False,
         backfill: bool | str = False,
+        check_only: bool | str = False,
         talent_dmf_conn_id: str = CONN_ID,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -182,6 +193,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         self.before: Any = before
         self.incremental = incremental
         self.backfill = backfill
+        self.check_only = check_only
+        # What a check looks at beside all this, as whoever makes the DAG knows it: schedule and time limits.
+        self.also_checks: Callable[[Context], Sequence[Finding]] | None = None
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self.deferrable = deferrable
         check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
@@ -189,7 +203,41 @@ class TalentDmfExportToPackageOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         """Start the export, or find the one that an earlier try has started."""
         with translated_errors(self.log, context):
+            if str(self.check_only) == "True":
+                from talent_dmf.operators.checks import report
+
+                self.log.info("%s", report(self.findings(context), context, self.log))
+                raise DownstreamTasksSkipped(tasks=sorted(self.downstream_task_ids))
             return self._start(context, Patience(datetime.now(UTC) + as_duration(self.busy_timeout)))
+
+    def findings(self, context: Context, companies: Sequence[str] | None = None) -> Iterator[Finding]:
+        """Look at everything that this export needs, and change nothing; the fields must be rendered.
+
+        :param context: the task's context.
+        :param companies: company codes; this operator's own if ``None``.
+        """
+        from talent_dmf.operators.checks import export_findings
+
+        check_arguments(self, self.argument_rules)
+        codes = [self.legal_entity_id] if companies is None else list(companies)
+        before = copy(self.before)
+        if before is not None:
+            # In a mapped task it is known to nobody else; rendered it is already.
+            before.legal_entity_id = literal(codes[0])
+            before = rendered_in(context, before)
+        yield from export_findings(self, before, codes, context, self.also_checks(context) if self.also_checks else ())
+
+    def findings_for(self, companies: Sequence[str], context: Context) -> Iterator[Finding]:
+        """The same for an operator whose fields are templates still.
+
+        :param companies: company codes.
+        :param context: what the templates need.
+        """
+        ready = copy(self)
+        ready.legal_entity_id = literal(companies[0])  # type: ignore[assignment]
+        for name in self.template_fields:
+            setattr(ready, name, self.render_template(getattr(ready, name), context))
+        yield from ready.findings(context, companies)
 
     def resume(self, context: Context, event: dict[str, Any] | None = None) -> str:
         """Go on after a wait for another execution."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow.sdk import BaseOperator
 
-from talent_dmf.airflow_errors import translated_errors
+from talent_dmf.airflow_errors import found, translated_errors
 from talent_dmf.api.arguments import (
     CONN_ID,
     Rule,
@@ -31,6 +32,7 @@ from talent_dmf.api.arguments import (
 )
 from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError
+from talent_dmf.api.findings import Finding
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 
 if TYPE_CHECKING:
@@ -199,19 +201,84 @@ class SavePackageOperator(BaseOperator):
         self.check_names(context, execution_id)
         with self.open_folder(context) as folder:
             folder.check_writable()
-            name = render_file_name(self.file_name, self._facts_before(context, execution_id))
-            is_final = "{extracted}" not in self.file_name and "{execution_id}" not in self.file_name
-            if is_final and self.conflict_behavior == "fail" and self.unpack != "instead" and folder.has(name):
-                raise NameConflictError(
-                    f"{name!r} exists already in the destination, so nothing was exported. Remove or rename it, give "
-                    "each export a file name of its own, or set the conflict behaviour to replace or rename."
-                )
+            self._check_free(folder, self._name_before(context, execution_id))
 
-    def check_names(self, context: Context, execution_id: str) -> None:
-        """Check the values and the names, without asking anybody.
+    def findings(self, context: Context, execution_ids: Mapping[str, str]) -> Iterator[Finding]:
+        """The same as :meth:`check_before_export`, told row by row, and without anything that stays.
+
+        :param context: the context of the task that asks; a ``run_id`` of ``""`` means that there is no run yet.
+        :param execution_ids: an execution id for each legal entity of the export.
+        """
+        alike = [self._for_company(code) for code in execution_ids]
+        named = list(zip(alike, execution_ids.values(), strict=True))
+        yield found("file name", lambda: self._names_in_words([each.check_names(context, id_) for each, id_ in named]))
+        connection = self.check_connection()
+        if connection is not None:
+            yield connection
+        if connection is not None and connection.result == "failed":
+            yield Finding("destination", "not checked", "First mend the connection.")
+            return
+        with ExitStack() as opened:
+            folders: list[DestinationFolder] = []
+
+            def look() -> str:
+                folders.append(opened.enter_context(self.open_folder(context)))
+                return folders[0].check_writable(leaves_nothing=True)
+
+            yield found("destination", look)
+            if folders:
+                names = [each.known_name(context, id_) for each, id_ in named]
+                yield found("name is free", lambda: self._are_free(folders[0], names))
+
+    def check_connection(self) -> Finding | None:
+        """Whether the destination's connection answers and signs in; ``None`` where that shows with the destination."""
+        return None
+
+    def known_name(self, context: Context, execution_id: str) -> str | None:
+        """The file's name, as far as it is known before the export; ``None`` if it is not.
+
+        :param context: as in :meth:`findings`.
+        :param execution_id: as in :meth:`check_before_export`.
+        """
+        later = ["{extracted}", "{execution_id}"] + ([] if context["run_id"] else ["{run}", "{interval}"])
+        return None if any(each in self.file_name for each in later) else self._name_before(context, execution_id)
+
+    def _for_company(self, code: str) -> SavePackageOperator:
+        alike = copy(self)
+        alike.legal_entity_id = code
+        return alike
+
+    def _names_in_words(self, names: Sequence[str]) -> str:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return f"Such as {names[0]!r}{more}."
+
+    def _are_free(self, folder: DestinationFolder, names: Sequence[str | None]) -> str:
+        known = [name for name in names if name is not None]
+        if self.conflict_behavior != "fail":
+            return f"A name that is taken is no fault (`conflict_behavior: {self.conflict_behavior}`)."
+        if self.unpack == "instead" or not known:
+            return "Each export has a name of its own, which is known when it is made."
+        for name in known:
+            self._check_free(folder, name)
+        return "It is." if len(known) == 1 else f"All {len(known)} are."
+
+    def _check_free(self, folder: DestinationFolder, name: str) -> None:
+        is_final = "{extracted}" not in self.file_name and "{execution_id}" not in self.file_name
+        if is_final and self.conflict_behavior == "fail" and self.unpack != "instead" and folder.has(name):
+            raise NameConflictError(
+                f"{name!r} exists already in the destination, so nothing was exported. Remove or rename it, give "
+                "each export a file name of its own, or set the conflict behaviour to replace or rename."
+            )
+
+    def _name_before(self, context: Context, execution_id: str) -> str:
+        return render_file_name(self.file_name, self._facts_before(context, execution_id))
+
+    def check_names(self, context: Context, execution_id: str) -> str:
+        """Judge the values and the names, without asking anybody.
 
         :param context: as in :meth:`check_before_export`.
         :param execution_id: the same.
+        :returns: the file's name, as it would be now.
         :raises TalentDmfError: a value or a name cannot be.
         """
         from talent_dmf.api.naming.file_names import MAX_NAME_CHARACTERS, fill_template
@@ -230,6 +297,7 @@ class SavePackageOperator(BaseOperator):
                     f"{MAX_NAME_CHARACTERS}; shorten `file_name` or `unpack_name`."
                 )
             self.check_name(each)
+        return name
 
     def check_name(self, name: str) -> None:
         """Check a file's name without asking anybody.
@@ -246,7 +314,7 @@ class SavePackageOperator(BaseOperator):
             project=self.definition_group_id or "package",
             legal_entity=self.legal_entity_id or "all",
             execution_id=execution_id,
-            run=context["run_id"],
+            run=context["run_id"] or "run",
             interval_start=context.get("data_interval_start"),
             extracted_at=datetime.now(UTC),
         )

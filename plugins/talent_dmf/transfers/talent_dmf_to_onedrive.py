@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from talent_dmf.api.arguments import CONN_ID, Rule, check_arguments, optional, text
+from talent_dmf.api.findings import Finding
 from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink
 from talent_dmf.transfers.base import SavePackageOperator
 
@@ -90,6 +91,16 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
 
         check_path(self.folder or "", name)
 
+    def check_connection(self) -> Finding | None:
+        """Whether the connection signs in, and finds the drive."""
+        from talent_dmf.hooks.onedrive import OneDriveHook
+
+        works, words = OneDriveHook(self.onedrive_conn_id).test_connection(self._chosen_drive())
+        return Finding(f"connection {self.onedrive_conn_id}", "ok" if works else "failed", words)
+
+    def _chosen_drive(self) -> dict[str, str | None]:
+        return {name: getattr(self, name) for name in ("drive_id", "user", "site", "group", "library")}
+
     @contextmanager
     def open_folder(self, context: Context) -> Iterator[DestinationFolder]:
         """The folder in the drive that is meant."""
@@ -99,12 +110,11 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         from talent_dmf.hooks.onedrive import OneDriveHook
 
         graph = OneDriveHook(self.onedrive_conn_id)
-        chosen = {name: getattr(self, name) for name in ("drive_id", "user", "site", "group", "library")}
         state = TaskState(context.get("task_state_store"), _SESSION_KEY, self.log)
         try:
             yield OneDriveFolder(
                 graph,
-                graph.resolve_drive(graph.target(**chosen)),
+                graph.resolve_drive(graph.target(**self._chosen_drive())),
                 self.folder or "",
                 cast("ConflictBehavior", self.conflict_behavior),
                 stores=lambda slot: self._session_store(context, graph, state, slot),

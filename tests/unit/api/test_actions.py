@@ -133,7 +133,6 @@ def test_names_of_data_projects():
 INFORMING = [
     (actions.entity_outcomes, [], True),
     (actions.execution_page_url, None, True),
-    (actions.data_project_exists, None, True),
     (actions.execution_is_listed, False, False),
     (actions.executions_that_look_running, [], False),
 ]
@@ -267,4 +266,3 @@ def test_no_rows_are_a_crash(content):
     response = answer(json={"value": content})
     assert play(actions.entity_outcomes("e-1"), [response]).error is None
     assert play(actions.executions_that_look_running("x"), [response]).error is None
-    assert play(actions.data_project_exists("x"), [response]).error is None

@@ -98,7 +98,8 @@ def test_what_was_never_sent_is_not_looked_for():
 def test_an_id_that_is_said_to_be_taken_is_not_believed_in_unseen():
     taken = odata_error("Execution ID already exists")
     assert play(start_export(REQUEST, POLICY), [*FREE, taken, value("NotRun")]).result == StartedExport("e-1", True)
-    played = play(start_export(REQUEST, POLICY), [*FREE, taken, not_found(), rows(), rows({"Name": "EXPORT WORKERS "})])
+    there = [rows({"Name": "EXPORT WORKERS "}), rows({"LegalEntityId": "usmf"})]
+    played = play(start_export(REQUEST, POLICY), [*FREE, taken, not_found(), rows(), *there])
     assert type(played.error) is errors.RequestRefusedError
 
 
@@ -113,21 +114,30 @@ def test_a_refusal_is_not_looked_for(response, kind):
     assert type(play(start_export(REQUEST, POLICY), [*FREE, response]).error) is kind
 
 
+MINE = rows({"Name": "Another"}, {"Name": "Export Workers", "OperationType": "Export"})
+MISSING, REFUSED = errors.DataProjectNotFoundError, errors.RequestRefusedError
+
+
 @pytest.mark.parametrize("words", ["Data project X does not exist.", "Das Datenprojekt X ist nicht vorhanden.", ""])
 @pytest.mark.parametrize(
-    ("projects", "kind"),
+    ("answers", "kind", "sentence"),
     [
-        (rows(), errors.DataProjectNotFoundError),
-        (rows({"Name": "Another"}), errors.DataProjectNotFoundError),
-        (rows({"Name": "Export Workers"}), errors.RequestRefusedError),
-        (answer(403), errors.RequestRefusedError),
-        (odata_error("no such property"), errors.RequestRefusedError),
-        (answer(501), errors.RequestRefusedError),
+        ([rows()], MISSING, "does not exist in this environment"),
+        ([rows({"Name": "Another"})], MISSING, "does not exist in this environment"),
+        ([rows({"Name": "Export Workers", "OperationType": "Import"})], REFUSED, "It is no export project"),
+        ([MINE, rows({"LegalEntityId": "DEMF"}, {"LegalEntityId": "DAT"})],
+         errors.LegalEntityNotFoundError, "has no legal entity USMF that the application's user may see. It has DAT"),
+        ([MINE, rows({"LegalEntityId": "usmf"})], REFUSED, "ExportToPackage was refused"),
+        ([MINE, rows()], REFUSED, "ExportToPackage was refused"),
+        ([MINE, answer(404)], REFUSED, "ExportToPackage was refused"),
+        ([answer(403), rows({"LegalEntityId": "USMF"})], REFUSED, "ExportToPackage was refused"),
+        ([odata_error("no such property"), answer(501)], REFUSED, "ExportToPackage was refused"),
     ],
-)
-def test_a_missing_data_project_is_told_in_any_language(words, projects, kind):
-    played = play(start_export(REQUEST, POLICY), [*FREE, odata_error(words), not_found(), rows(), projects])
+)  # fmt: skip
+def test_a_refusal_is_explained_by_what_there_is_and_in_any_language(words, answers, kind, sentence):
+    played = play(start_export(REQUEST, POLICY), [*FREE, odata_error(words), not_found(), rows(), *answers])
     assert type(played.error) is kind
+    assert sentence in str(played.error)
     assert played.error.status_code == 400
 
 
@@ -154,7 +164,8 @@ def test_a_job_history_that_is_silent_protects_all_the_same():
 
 
 @pytest.mark.parametrize(
-    ("seen", "adopted"), [([not_found(), rows(), rows(PROJECT)], False), ([value("Executing")], True)]
+    ("seen", "adopted"),
+    [([not_found(), rows(), rows(PROJECT), rows({"LegalEntityId": "USMF"})], False), ([value("Executing")], True)],
 )
 def test_an_unclear_refusal_is_compared_with_what_exists(seen, adopted):
     refused = odata_error("Export to package failed for definition group: X")

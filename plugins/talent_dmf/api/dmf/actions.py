@@ -15,7 +15,7 @@ from talent_dmf.api.dmf.odata import (
     value_of,
 )
 from talent_dmf.api.dmf.status import DmfExecutionStatus
-from talent_dmf.api.errors import DataProjectNotFoundError, ProtocolError, RequestRefusedError, TalentDmfError
+from talent_dmf.api.errors import ProtocolError, TalentDmfError
 from talent_dmf.api.paging import read_list
 from talent_dmf.api.parsing import read_json, whole_number
 from talent_dmf.api.redaction import SecretUrl
@@ -65,7 +65,7 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
     :returns: the id under which the service runs it; ``None`` if it answered none (an all-zero GUID means that the
         request was not accepted, as Microsoft's own sample tests).
     :raises TransportError: with its fate unknown; look for the id before anything else.
-    :raises RequestRefusedError: see :func:`why_refused`.
+    :raises RequestRefusedError: see :func:`talent_dmf.api.dmf.checking.why_refused`.
     """
     name = "ExportToPackage"
     body = {
@@ -80,24 +80,6 @@ def export_to_package(request: ExportRequest) -> Steps[str | None]:
     if not isinstance(value, str) or not value.strip() or value.strip() == ZERO_GUID:
         return None
     return value.strip()
-
-
-def why_refused(name: str, refused: RequestRefusedError) -> Steps[RequestRefusedError]:
-    """The error for an export that was refused: why, the service says in its user's language only, but whether there is
-    such a data project it can be asked.
-
-    :param name: the data project's name.
-    :param refused: the refusal.
-    """
-    if (yield from data_project_exists(name)) is not False:
-        return refused
-    return DataProjectNotFoundError(
-        f"The data project {name!r} does not exist in this environment. Create it as an export project under Data "
-        "management, or correct the name; a template is no project.",
-        status_code=refused.status_code,
-        request_ids=refused.request_ids,
-        detail=refused.detail,
-    )
 
 
 def execution_status(execution_id: str) -> Steps[DmfExecutionStatus | None]:
@@ -240,19 +222,6 @@ def data_projects() -> Steps[list[str]]:
     return [name for row in rows if (name := _text(row.get("Name")))]
 
 
-def data_project_exists(name: str) -> Steps[bool | None]:
-    """Whether there is a data project of a name; ``None`` where the service does not say. It only informs.
-
-    :param name: the project's name.
-    """
-    url = _rows_url("DataManagementDefinitionGroups", "Name", name)
-    asked: Steps[list[dict[str, Any]] | None] = entity_set_rows(url, "DataManagementDefinitionGroups")
-    rows = yield from informing(asked, None, "Whether the data project exists")
-    if rows is None:
-        return None
-    return any(_same(_text(row.get("Name")), name) for row in rows)
-
-
 def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:
     operation = "DataManagementExecutionJobDetails"
     rows = yield from entity_set_rows(_rows_url(operation, key, value), operation)
@@ -291,9 +260,18 @@ def _same(one: str, other: str) -> bool:
 
 
 def _rows_url(entity_set: str, key: str, value: str) -> str:
-    """A query for the rows of all companies with a given value. A quote inside a literal is doubled in OData."""
+    """A query for the rows of all companies with a given value."""
+    return f"data/{entity_set}?$filter={comparison(key, value)}&cross-company=true"
+
+
+def comparison(key: str, value: str) -> str:
+    """The condition of an OData filter, percent-encoded. A quote inside a literal is doubled in OData.
+
+    :param key: the property.
+    :param value: what it must be.
+    """
     literal = "'" + value.replace("'", "''") + "'"
-    return f"data/{entity_set}?$filter={quote(f'{key} eq {literal}', safe='')}&cross-company=true"
+    return quote(f"{key} eq {literal}", safe="")
 
 
 def _rows_of(row: Mapping[str, Any]) -> int | None:

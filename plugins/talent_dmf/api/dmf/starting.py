@@ -20,8 +20,8 @@ from talent_dmf.api.dmf.actions import (
     execution_status,
     executions_that_look_running,
     export_to_package,
-    why_refused,
 )
+from talent_dmf.api.dmf.checking import why_refused
 from talent_dmf.api.dmf.execution_ids import successor
 from talent_dmf.api.dmf.models import ExportRequest, StartedExport
 from talent_dmf.api.dmf.status import DmfExecutionStatus
@@ -131,7 +131,7 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
         # (docs/wire/dmf-package-api.md#ids-that-are-in-use), so ask for it.
         patience = policy if policy.tried_before else replace(policy, search_seconds=0.0)
         if not (yield from _search(request.execution_id, patience)):
-            raise (yield from why_refused(request.definition_group_id, refused)) from None
+            raise (yield from why_refused(request, refused)) from None
         return StartedExport(request.execution_id, adopted=True)
     if answered is None:
         # No id in the answer: Microsoft's sample takes that for "not accepted". Look before believing it.

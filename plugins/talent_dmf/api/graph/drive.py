@@ -229,6 +229,28 @@ def ensure_folder(drive_id: str, folder: str) -> Steps[None]:
             _object("create the folder", response, path)
 
 
+def deepest_folder(drive_id: str, folder: str) -> Steps[str]:
+    """Path of a folder, or of the nearest one above it that exists.
+
+    :param drive_id: the drive.
+    :param folder: path below the root, not encoded.
+    :raises DestinationError: a file has the name of one of the folders.
+    """
+    segments = folder_segments(folder)
+    for depth in range(len(segments), 0, -1):
+        path = "/".join(segments[:depth])
+        item = yield from get_item(drive_id, path)
+        if item is None:
+            continue
+        if not item.is_folder:
+            raise DestinationError(
+                f"{path!r} is a file in the drive, so no folder {folder!r} can be made. Remove the file, or name "
+                "another folder."
+            )
+        return path
+    return ""
+
+
 def rename_item(drive_id: str, item_id: str, name: str, conflict_behavior: ConflictBehavior) -> Steps[DriveItem]:
     """Give an item another name in its folder.
 

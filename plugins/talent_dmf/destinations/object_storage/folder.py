@@ -56,13 +56,20 @@ class ObjectStorageFolder:
                 "Choose a shorter name."
             )
 
-    def check_writable(self) -> None:
-        """Make the folder, and store and delete an empty file in it."""
-        self._folder.ensure()
-        remove_leftovers(self._folder)
-        probe = partial_name(".check", self._folder.owner)
-        save_text(self._folder, probe, "")
-        self._folder.delete(probe)
+    def check_writable(self, *, leaves_nothing: bool = False) -> str:
+        """Make the folder, and store and delete an empty file in it.
+
+        :param leaves_nothing: whether no folder is made: where it is missing, the one above it is tried.
+        """
+        folder = self._folder.deepest() if leaves_nothing else self._folder
+        if not leaves_nothing:
+            folder.ensure()
+            remove_leftovers(folder)
+        probe = partial_name(".check", folder.owner)
+        save_text(folder, probe, "")
+        folder.delete(probe)
+        made = "" if folder.path == self._folder.path else ", where the folder will be made"
+        return f"A file can be made in {folder.url()}{made}."
 
     def has(self, name: str) -> bool:
         """Whether a file of that name is there."""

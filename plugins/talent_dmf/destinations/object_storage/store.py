@@ -151,6 +151,22 @@ class ObjectFolder:
                 set_mode(path, self.modes.folder)
         os.stat(f"{self.path}/.")
 
+    def deepest(self) -> ObjectFolder:
+        """The folder, or the nearest one above it that exists; the folder itself in object stores, which have none.
+
+        :raises DestinationError: a file has the name of one of the folders.
+        """
+        path = self.path
+        with store_errors("look at", self.url()):
+            while not self.commits_on_close and path.strip("/") and not self.fs.exists(path):
+                path = path.rpartition("/")[0]
+            if not self.commits_on_close and path.strip("/") and not self.fs.isdir(path):
+                raise DestinationError(
+                    f"{self.protocol}://{path} is a file, so no folder {self.url()} can be made. Remove the file, or "
+                    "name another folder."
+                )
+        return ObjectFolder(self.fs, path, self.protocol, owner=self.owner, modes=self.modes)
+
     def size(self, name: str) -> int | None:
         """Length of a file in bytes, or ``None`` if it does not exist.
 

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
-from talent_dmf.api.graph.drive import delete_item, ensure_folder, list_children, read_content
+from talent_dmf.api.graph.drive import deepest_folder, delete_item, ensure_folder, list_children, read_content
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.session import cancel_session, create_session
 from talent_dmf.api.graph.upload.upload import candidates
-from talent_dmf.api.naming.drive_names import check_path
+from talent_dmf.api.naming.drive_names import check_path, folder_segments
 from talent_dmf.api.retention.plan import StoredFile
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, WrittenFile
 from talent_dmf.destinations.base import SavedFile
@@ -64,12 +64,21 @@ class OneDriveFolder:
         """Check a name before a byte moves."""
         check_path(self._folder, name)
 
-    def check_writable(self) -> None:
-        """Make the folder, and open and cancel an upload in it: that asks for every right and leaves nothing behind."""
-        self._graph.run(ensure_folder(self._drive.id, self._folder))
-        probe = UploadTarget(self._folder, f"check-{uuid4()}", "fail")
+    def check_writable(self, *, leaves_nothing: bool = False) -> str:
+        """Make the folder, and open and cancel an upload in it: that asks for every right and leaves no file behind.
+
+        :param leaves_nothing: whether no folder is made: where it is missing, the one above it is tried.
+        """
+        folder = self._folder
+        if leaves_nothing:
+            folder = self._graph.run(deepest_folder(self._drive.id, self._folder))
+        else:
+            self._graph.run(ensure_folder(self._drive.id, self._folder))
+        probe = UploadTarget(folder, f"check-{uuid4()}", "fail")
         session = self._graph.run(create_session(self._drive.id, probe, 1))
         self._graph.run(cancel_session(session.url))
+        made = "" if folder_segments(folder) == folder_segments(self._folder) else ", where the folder will be made"
+        return f"An upload can be begun in {folder or '/'!r} of drive {self._drive.name or self._drive.id!r}{made}."
 
     def has(self, name: str) -> bool:
         """Whether a file of that name is there."""

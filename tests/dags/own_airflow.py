@@ -1,0 +1,90 @@
+"""An Airflow of a test's own: runs the DAGs of a catalogue with ``dag.test()``, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.dags import run_dags
+from tests.dags.conftest import REPOSITORY
+from tests.integration.conftest import drive_connection, environment_connection
+
+from dmf_emulator import Emulator
+
+# Name of a run: DAG, logical date, configuration.
+Plan = Mapping[str, tuple[str, str | None, dict[str, Any]]]
+
+
+@dataclass
+class OwnAirflow:
+    """What several runs did, and what they wrote.
+
+    :param root: the project: ``dags/``, ``include/exports/`` and Airflow's home.
+    :param emulator: what it exports from and saves in.
+    :param settings: environment variables beside those of every such Airflow.
+    """
+
+    root: Path
+    emulator: Emulator
+    settings: dict[str, str] = field(default_factory=dict)
+    output: str = ""
+
+    def __post_init__(self) -> None:
+        self.exports.mkdir(parents=True)
+        self.home.mkdir()
+        (self.root / "dags").symlink_to(REPOSITORY / "dags")
+
+    @property
+    def exports(self) -> Path:
+        """Folder of the catalogue."""
+        return self.root / "include" / "exports"
+
+    @property
+    def home(self) -> Path:
+        """Airflow's home."""
+        return self.root / "airflow"
+
+    @property
+    def drive(self) -> Path:
+        """The drive's files."""
+        return Path(self.emulator.connection_info()["user_drive_dir"])
+
+    def run(self, plan: Plan) -> dict[str, dict[str, Any]]:
+        """Make the runs, one after the other.
+
+        :param plan: what to run, by a name for each.
+        :returns: what each left in the metadata database, by its name.
+        """
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "PYTHONPATH": str(REPOSITORY / "plugins"),
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.root / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_CONN_TALENT_DMF_DEFAULT": json.dumps(environment_connection(self.emulator)),
+            "AIRFLOW_CONN_ONEDRIVE_DEFAULT": json.dumps(drive_connection(self.emulator)),
+            **self.settings,
+        }
+        migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+        subprocess.run(migrate, env=environment, check=True, capture_output=True)
+        asked = [{"dag_id": dag_id, "logical_date": date, "conf": conf} for dag_id, date, conf in plan.values()]
+        done = subprocess.run(
+            [sys.executable, run_dags.__file__],
+            env=environment,
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.output = done.stdout + done.stderr
+        marked = [line for line in done.stdout.splitlines() if line.startswith(run_dags.MARK)]
+        assert marked, self.output[-4000:]
+        return dict(zip(plan, json.loads(marked[-1].removeprefix(run_dags.MARK)), strict=True))
