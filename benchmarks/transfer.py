@@ -273,7 +273,12 @@ def check_alone(report: Report, screen: Console, options: argparse.Namespace) ->
             info = file.infolist()[0]
         packed = memoryview(archive.getvalue())
         entry = PackageEntry(
-            info.filename, info.header_offset, info.compress_size, info.file_size, info.compress_type, info.CRC
+            info.filename,
+            info.file_size,
+            info.compress_size,
+            header_offset=info.header_offset,
+            method=info.compress_type,
+            crc32=info.CRC,
         )
         took = []
         for _ in range(options.runs):

@@ -26,6 +26,7 @@ SETTINGS = Settings(seed=3, not_found_seconds=0.2, not_run_seconds=0.1, executin
 EXPORTS = {
     "workers": WORKERS,
     "companies": "data_project: Export Workers\nlegal_entities: [USMF, DEMF]\nfolder: Companies\n",
+    "one_fails": "data_project: Export Positions and Jobs\nlegal_entities: [USMF, DEMF]\nfolder: One fails\n",
     "fixed": "data_project: Export Workers\nlegal_entities: USMF\nfolder: Fixed\nfile_name: talent_package.zip\n",
     "site": "data_project: Export Workers\nlegal_entities: USMF\ndrive: {site: SITE}\nreceipt: true\n",
     "stored": "data_project: Export Workers\nlegal_entities: USMF\ndestination: file://STORE\nreceipt: true\n",
@@ -60,6 +61,7 @@ PLAN: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "21 November": ("workers", "2026-11-21T00:00:00+00:00", {}),
     "without a date": ("workers", None, {"legal_entity": "DEMF", "folder": "By hand"}),
     "two companies": ("companies", "2026-11-20T00:00:00+00:00", {}),
+    "one company fails": ("one_fails", "2026-11-20T00:00:00+00:00", {}),
     "fixed name": ("fixed", "2026-11-20T00:00:00+00:00", {}),
     "fixed name again": ("fixed", "2026-11-21T00:00:00+00:00", {}),
     "fixed name replaced": ("fixed", "2026-11-22T00:00:00+00:00", {"conflict_behavior": "replace"}),
@@ -83,6 +85,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with Emulator(SETTINGS) as emulator:
         # A second execution of a project that is being exported fails, as in Dynamics 365.
         emulator.faults.add("dmf.F23", mode="failed")
+        emulator.faults.add(
+            "dmf.F12", match={"definition_group_id": "Export Positions and Jobs", "legal_entity_id": "USMF"}, times=None
+        )
         for name, text in EXPORTS.items():
             text = text.replace("SITE", f'"{emulator.connection_info()["site_id"]}"').replace("STORE", str(store))
             (root / "include" / "exports" / f"{name}.yaml").write_text(text)
@@ -165,6 +170,38 @@ def test_several_legal_entities_are_several_files(story: Story) -> None:
     assert [name.split("_")[1] for name in story.files("Companies")] == ["DEMF", "USMF"]
 
 
+def test_a_company_that_fails_keeps_no_other_from_being_exported_and_the_run_fails(story: Story) -> None:
+    run = story.runs["one company fails"]
+    assert run["state"] == "failed"
+    assert {task: run["tasks"][f"export.{task}[0]"] for task in FOUR_TASKS} == {
+        "trigger_export": "success",
+        "wait_for_export": "failed",
+        "get_package_url": "upstream_failed",
+        "save_to_onedrive": "upstream_failed",
+    }
+    assert {run["tasks"][f"export.{task}[1]"] for task in FOUR_TASKS} == {"success"}
+    assert [name.split("_")[1] for name in story.files("One fails")] == ["DEMF"]
+    assert run["tries"]["export.wait_for_export[0]"] == 1
+
+
+def test_the_last_line_of_a_failed_task_is_its_sentence_alone(story: Story) -> None:
+    failed = [
+        (run, key.removesuffix(".failure"), why)
+        for run in story.runs.values()
+        for key, why in run["xcoms"].items()
+        if key.endswith(".failure") and run["tasks"][key.removesuffix(".failure")] == "failed"
+    ]
+    assert len(failed) == 3
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in story.output.splitlines()]
+    for _, task, why in failed:
+        said = [number for number, line in enumerate(lines) if line.rstrip().endswith(why) or f"] {why}" in line]
+        assert said, task
+        # What dag.test says next is no line of the task's own.
+        following = lines[said[-1] + 1] if said[-1] + 1 < len(lines) else ""
+        assert "Traceback" not in following
+        assert "talent_dmf" not in following
+
+
 def test_a_taken_name_fails_before_anything_is_exported_and_nothing_is_overwritten(story: Story) -> None:
     assert story.runs["fixed name"]["state"] == "success"
     again = story.runs["fixed name again"]
@@ -221,9 +258,9 @@ def test_the_data_files_are_unpacked_and_only_the_newest_export_is_kept(story: S
 def test_each_undertaking_made_one_export(story: Story) -> None:
     accepted = [run for run in story.runs.values() if run["state"] == "success"]
     asked = story.emulator.recorder.requests(action="ExportToPackage")
-    # Two companies make two; the project that does not exist is asked for once, and not again; a name that is taken
-    # costs no export.
-    assert len(asked) == len(accepted) + 1 + 1
+    # Two companies make two, also if one of them fails; the project that does not exist is asked for once, and not
+    # again; a name that is taken costs no export.
+    assert len(asked) == len(accepted) + 1 + 2 + 1
 
 
 def test_nothing_secret_was_written(story: Story) -> None:

@@ -6,14 +6,18 @@ in a task hours later, or never. What a template gives is checked again once it 
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from talent_dmf.api.durations import as_duration
 from talent_dmf.api.errors import ConfigurationError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 # What is wrong with a value, in words that follow the argument's name; None for nothing.
 Rule: TypeAlias = Callable[[object], str | None]
 MAX_TEXT_CHARACTERS = 4_000
@@ -117,7 +121,53 @@ def optional(rule: Rule) -> Rule:
     return lambda value: None if value is None else rule(value)
 
 
+def holding(*attributes: str, what: str) -> Rule:
+    """An object that has attributes.
+
+    :param attributes: their names.
+    :param what: what such an object is, in words.
+    """
+    return lambda value: None if all(hasattr(value, each) for each in attributes) else f"must be {what}"
+
+
+def mapping(rule: Rule) -> Rule:
+    """A mapping of texts to what fulfils a rule."""
+
+    def check(value: object) -> str | None:
+        if not isinstance(value, Mapping):
+            return "must be a mapping"
+        return next((words for each in value.values() if (words := rule(each))), None)
+
+    return check
+
+
 CONN_ID = text(most=200)
+SECONDS = number(0, WEEK_SECONDS)
+
+
+def checked_call(**rules: Rule) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """A method that checks what it is given, before it does anything.
+
+    :param rules: the rule of each of its parameters; of further keywords, that of the parameter that takes them.
+    :raises ConfigurationError: when it is called, if an argument breaks its rule.
+    """
+
+    def decorate(method: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(method)
+
+        @functools.wraps(method)
+        def checking(*args: P.args, **kwargs: P.kwargs) -> T:
+            given = signature.bind(*args, **kwargs)
+            owner, words = next(iter(given.arguments.values())), method.__name__
+            for name, rule in rules.items():
+                if name in given.arguments and (broken := rule(given.arguments[name])):
+                    raise wrong_argument(f"{type(owner).__name__}.{words}", name, broken, given.arguments[name])
+            return method(*args, **kwargs)
+
+        checking.argument_rules = rules  # type: ignore[attr-defined]
+        return checking
+
+    return decorate
 
 
 def check_arguments(owner: object, rules: Mapping[str, Rule], *, templated: tuple[str, ...] = ()) -> None:
@@ -134,10 +184,19 @@ def check_arguments(owner: object, rules: Mapping[str, Rule], *, templated: tupl
         if name in templated and (hasattr(value, "resolve") or (isinstance(value, str) and _is_template(value))):
             continue
         if words := rule(value):
-            shown = repr(value)
-            raise ConfigurationError(
-                f"{type(owner).__name__}: argument `{name}` {words}, not {shown[:60]}{'…' if len(shown) > 60 else ''}."
-            )
+            raise wrong_argument(type(owner).__name__, name, words, value)
+
+
+def wrong_argument(owner: str, name: str, words: str, value: object) -> ConfigurationError:
+    """The error for an argument that breaks its rule.
+
+    :param owner: what it was given to.
+    :param name: its name.
+    :param words: what is wrong with it.
+    :param value: it.
+    """
+    shown = repr(value)
+    return ConfigurationError(f"{owner}: argument `{name}` {words}, not {shown[:60]}{'…' if len(shown) > 60 else ''}.")
 
 
 def _is_template(value: str) -> bool:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from talent_dmf.api.arguments import checked_call, holding, mapping, optional, text
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.upload import seen_by_others
-from talent_dmf.hooks.service import ServiceHook, signed_in
+from talent_dmf.hooks.service import CONNECTION, ServiceHook, signed_in
 from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+
+_MAX_TEXT_BYTES = 1024 * 1024
+
+
+def _content(value: object) -> str | None:
+    fits = isinstance(value, str) and len(value) <= _MAX_TEXT_BYTES
+    return None if fits else f"must be a text of at most {_MAX_TEXT_BYTES} characters"
 
 
 class OneDriveHook(ServiceHook[DriveSettings]):
@@ -34,10 +43,12 @@ class OneDriveHook(ServiceHook[DriveSettings]):
     def __init__(self, onedrive_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(onedrive_conn_id, **kwargs)
 
+    @checked_call(connection=CONNECTION)
     def read_connection(self, connection: Connection) -> DriveSettings:
         """Graph, who signs in, and whose drive is meant."""
         return drive_settings(connection)
 
+    @checked_call(chosen=mapping(optional(text(empty=True))))
     def target(self, **chosen: str | None) -> DriveTarget:
         """Whose drive is meant: what a task chooses, or else what the connection names.
 
@@ -47,14 +58,17 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         given = {name: value for name, value in chosen.items() if value}
         return DriveTarget(**(given or dict(self.settings.target)))
 
+    @checked_call(target=holding("drive_id", "library", what="a DriveTarget"))
     def resolve_drive(self, target: DriveTarget) -> Drive:
         """The drive that a target means, with what its quota leaves."""
         return self.run(resolve_drive(target))
 
+    @checked_call(drive_id=text(), path=text(empty=True))
     def get_item(self, drive_id: str, path: str) -> DriveItem | None:
         """The file or folder at a path below the drive's root, or ``None``."""
         return self.run(get_item(drive_id, path))
 
+    @checked_call(drive_id=text(), target=holding("path", "conflict_behavior", what="an UploadTarget"), text=_content)
     def save_text(self, drive_id: str, target: UploadTarget, text: str) -> DriveItem:
         """Save a short text as a file, in UTF-8.
 

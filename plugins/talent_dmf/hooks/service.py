@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from airflow.sdk import BaseHook, conf
 
+from talent_dmf.api.arguments import CONN_ID, checked_call, having, holding, wrong_argument
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.auth.identity import Identity
@@ -32,6 +33,9 @@ def signed_in(identity: Identity) -> EntraTokens:
     return tokens_for(identity, shared_folder() if shares else None)
 
 
+CONNECTION = holding("conn_id", "extra_dejson", what="a connection")
+
+
 class ServiceHook(BaseHook, Generic[S]):
     """A hook for one service that protocols of :mod:`talent_dmf.api` are run against.
 
@@ -43,6 +47,8 @@ class ServiceHook(BaseHook, Generic[S]):
 
     def __init__(self, conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if words := CONN_ID(conn_id):
+            raise wrong_argument(type(self).__name__, self.conn_name_attr, words, conn_id)
         setattr(self, self.conn_name_attr, conn_id)
         self._conn_id = conn_id
         self._policy: RetryPolicy | None = None
@@ -77,6 +83,7 @@ class ServiceHook(BaseHook, Generic[S]):
         """The driver for the service."""
         return self._driver
 
+    @checked_call(steps=having("send", "the steps of a protocol"))
     def run(self, steps: Steps[T]) -> T:
         """Run a protocol against the service.
 

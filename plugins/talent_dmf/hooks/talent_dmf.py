@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from talent_dmf.api.arguments import SECONDS, checked_call, holding, optional, text
 from talent_dmf.api.dmf.actions import entity_outcomes, execution_page_url, execution_status, exported_package_url
 from talent_dmf.api.dmf.connection_check import check_environment, why_refused
 from talent_dmf.api.dmf.models import EntityOutcome, ExportRequest, StartedExport
@@ -25,7 +26,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.auth.entra_errors import token_claims
-from talent_dmf.hooks.service import ServiceHook, signed_in
+from talent_dmf.hooks.service import CONNECTION, ServiceHook, signed_in
 from talent_dmf.hooks.settings import (
     TESTING_POLICY,
     EnvironmentSettings,
@@ -38,6 +39,9 @@ from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+
+_EXECUTION = text()
 
 
 class TalentDmfHook(ServiceHook[EnvironmentSettings]):
@@ -55,6 +59,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     def __init__(self, talent_dmf_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(talent_dmf_conn_id, **kwargs)
 
+    @checked_call(connection=CONNECTION)
     def read_connection(self, connection: Connection) -> EnvironmentSettings:
         """The environment and who signs in to it."""
         return environment_settings(connection)
@@ -77,30 +82,40 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         settings = environment_settings(connection)
         return shared_driver(settings), settings
 
+    @checked_call(
+        request=holding("definition_group_id", "execution_id", what="an ExportRequest"),
+        policy=optional(holding("started_before", what="a StartPolicy")),
+    )
     def start_export(self, request: ExportRequest, policy: StartPolicy | None = None) -> StartedExport:
         """Start an export exactly once; see :func:`talent_dmf.api.dmf.starting.start_export`."""
         return self.run(start_export(request, policy or StartPolicy()))
 
+    @checked_call(execution_id=_EXECUTION)
     def execution_status(self, execution_id: str) -> DmfExecutionStatus | None:
         """How an execution stands; ``None`` if the service does not know it (yet)."""
         return self.run(execution_status(execution_id))
 
+    @checked_call(execution_id=_EXECUTION)
     def entity_outcomes(self, execution_id: str) -> list[EntityOutcome]:
         """How each entity of an execution went."""
         return self.run(entity_outcomes(execution_id))
 
+    @checked_call(execution_id=_EXECUTION)
     def export_report(self, execution_id: str) -> ExportReport:
         """Everything that explains an execution."""
         return self.run(export_report(execution_id))
 
+    @checked_call(execution_id=_EXECUTION)
     def execution_page_url(self, execution_id: str) -> str | None:
         """The execution's page in Dynamics 365, for people."""
         return self.run(execution_page_url(execution_id))
 
+    @checked_call(execution_id=_EXECUTION)
     def exported_package_url(self, execution_id: str) -> SecretUrl | None:
         """A fresh signed URL of the package; ``None`` while there is none."""
         return self.run(exported_package_url(execution_id))
 
+    @checked_call(execution_id=_EXECUTION)
     def fresh_package_url(self, execution_id: str) -> SecretUrl:
         """A fresh signed URL of a package that is known to exist.
 
@@ -108,6 +123,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         """
         return self.run(wait_for_link(execution_id, timeout_seconds=60.0))
 
+    @checked_call(execution_id=_EXECUTION, timeout_seconds=SECONDS)
     def find_package(self, execution_id: str, *, timeout_seconds: float) -> PackageReference:
         """Wait until a finished execution has a package, and look into it.
 
