@@ -85,6 +85,7 @@ class OneDriveHook(ServiceHook[DriveSettings]):
             self.log.warning("%s", notice)
         return item
 
+    @checked_call(chosen=optional(mapping(optional(text(empty=True)))))
     def test_connection(self, chosen: Mapping[str, str | None] | None = None) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.
 
