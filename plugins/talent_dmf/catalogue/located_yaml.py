@@ -112,4 +112,7 @@ def shown(path: Path) -> str:
 
     :param path: any path.
     """
-    return "/".join(path.parts[-3:])
+    parts = path.parts
+    # The catalogue's folder and the one that holds it; one that is called otherwise is shown by its last folders.
+    begin = next((at - 1 for at in range(len(parts) - 1, 0, -1) if parts[at] == "exports"), len(parts) - 3)
+    return "/".join(parts[max(begin, 0) :])

@@ -53,16 +53,6 @@ def sentences(file: LocatedYaml, error: ValidationError, keys: Keys) -> Iterator
         cause = finding.get("ctx", {}).get("error")
         if isinstance(cause, MistakeError) and cause.key is not None:
             at = (*at, cause.key)
-        if at == ("name",):
-            stem = file.path.stem
-            yield str(
-                file.error(
-                    None,
-                    f"{stem!r} cannot name an export; name the file with lower-case letters, digits and _, such "
-                    "as workers.yaml",
-                )
-            )
-            continue
         yield str(file.error(at, _words(at, finding, cause, keys)))
 
 

@@ -12,13 +12,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from talent_dmf.catalogue.files import DEFAULTS_FILE
 from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, Place, shown
 from talent_dmf.catalogue.messages import MistakeError, sentences
 
 Event = Literal["failed", "late", "empty", "recovered"]
 
-# Holds what is said for all exports of the folder that do not say it themselves.
-DEFAULTS_FILE = "_defaults.yaml"
 FORMS = ("mail", "teams", "slack", "webhook", "notifier")
 _DOTTED = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 # Names of arguments that hold a secret in one notifier or another.

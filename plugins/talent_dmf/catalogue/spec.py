@@ -34,12 +34,20 @@ from talent_dmf.api.naming.file_names import (
 )
 from talent_dmf.api.naming.folder_urls import check_folder_url
 from talent_dmf.catalogue.destinations import destination_of, foreign_keys
+from talent_dmf.catalogue.files import (
+    DAG_ID_PREFIX,
+    MAX_NAME_CHARACTERS,
+    NAME_PATTERN,
+    export_files,
+    export_name,
+    file_of,
+    mistake_in_name,
+)
 from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, shown
 from talent_dmf.catalogue.messages import MistakeError, checked, sentences
-from talent_dmf.catalogue.notify import DEFAULTS_FILE, Channels, known_keys, load_defaults, one_or_many
+from talent_dmf.catalogue.notify import Channels, known_keys, load_defaults, one_or_many
 from talent_dmf.catalogue.schedules import Pause, Promise, Schedule, TimeLimit
 
-DAG_ID_PREFIX = "talent_export_"
 # Airflow expands a mapped task into at most 1024 instances, unless it is configured otherwise.
 MAX_LEGAL_ENTITIES = 1000
 MAX_KEEP_LAST = 100_000
@@ -81,7 +89,7 @@ class ExportSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    name: str = Field(pattern=NAME_PATTERN, max_length=MAX_NAME_CHARACTERS)
     description: str = Field("", max_length=1000)
     data_project: str = Field(min_length=1, max_length=255)
     legal_entities: tuple[str, ...] = Field(min_length=1, max_length=MAX_LEGAL_ENTITIES)
@@ -123,6 +131,16 @@ class ExportSpec(BaseModel):
     def dag_id(self) -> str:
         """Id of the DAG that runs this export."""
         return f"{DAG_ID_PREFIX}{self.name}"
+
+    @property
+    def path(self) -> str:
+        """The export's file within the catalogue."""
+        return f"{self.name.replace('.', '/')}.yaml"
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the catalogue that its file is in, from the outermost to the innermost."""
+        return tuple(self.name.split(".")[:-1])
 
     @property
     def drive_choice(self) -> dict[str, str]:
@@ -223,11 +241,11 @@ class Catalogue:
     notify: Channels = ()
 
 
-def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
+def load_catalogue(folder: Path, names: Iterable[str] | None = None) -> Catalogue:
     """Read a folder of export files.
 
     :param folder: usually ``include/exports``.
-    :param only: DAG id that is wanted; the files of all others are not opened. Before a task, that saves the time.
+    :param names: exports that are wanted; the files of all others are not opened.
     """
     exports: list[ExportSpec] = []
     problems: list[CatalogueError] = []
@@ -236,13 +254,10 @@ def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
     notify, problem = load_defaults(folder)
     if problem is not None:
         problems.append(problem)
-    for path in sorted(folder.glob("*.y*ml")):
-        if path.name == DEFAULTS_FILE:
-            continue
-        if only is not None and path.stem != only.removeprefix(DAG_ID_PREFIX):
-            continue
+    paths = export_files(folder) if names is None else [file_of(folder, name) for name in names]
+    for path in filter(None, paths):
         try:
-            exports.append(load_export(path, notify))
+            exports.append(load_export(path, notify, folder=folder))
         except CatalogueError as error:
             problems.append(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file and no other
@@ -250,21 +265,22 @@ def load_catalogue(folder: Path, *, only: str | None = None) -> Catalogue:
     return Catalogue(tuple(exports), tuple(problems), notify)
 
 
-def load_export(path: Path, notify: Channels = ()) -> ExportSpec:
+def load_export(path: Path, notify: Channels = (), *, folder: Path | None = None) -> ExportSpec:
     """Read one export file.
 
-    :param path: the file; its stem names the export.
+    :param path: the file.
     :param notify: who is told, if the file does not say.
+    :param folder: the catalogue's; the file's own if it is not given.
     :raises CatalogueError: one sentence per mistake, each with file and line.
     """
     file = LocatedYaml(path)
-    if path.suffix != ".yaml":
-        raise file.error(None, "has a name that ends in .yml; rename it to .yaml")
+    if mistake := mistake_in_name(folder or path.parent, path):
+        raise file.error(None, mistake)
     document = file.read()
     if "name" in document:
         raise file.error(("name",), "`name` is not a key: the file's own name is the export's name")
     try:
-        return ExportSpec(name=path.stem, **{"notify": notify, **document})
+        return ExportSpec(name=export_name(folder or path.parent, path), **{"notify": notify, **document})
     except ValidationError as error:
         raise CatalogueError("\n".join(dict.fromkeys(sentences(file, error, _known_keys)))) from None
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.findings import Finding
+from talent_dmf.catalogue.files import DEFAULTS_FILE
 from talent_dmf.catalogue.located_yaml import CatalogueError
-from talent_dmf.catalogue.notify import DEFAULTS_FILE
 from talent_dmf.catalogue.spec import ExportSpec, load_export
 from talent_dmf.cli.connections import make_known
 from talent_dmf.cli.output import Output

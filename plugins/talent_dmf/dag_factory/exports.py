@@ -1,20 +1,21 @@
 """One DAG per file of a catalogue.
 
-A file that cannot be used harms no other export: :func:`export_dags` passes over it, and :func:`check_exports` says
+A file that cannot be used harms no other export: :func:`make_dags` passes over it, and :func:`check_catalogue` says
 what is wrong with it. They belong into two DAG files, because an import error takes all DAGs of its file away.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, time
 from pathlib import Path
 
-from airflow.sdk import DAG, get_parsing_context
+from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
+from talent_dmf.catalogue.files import DEFAULTS_FILE
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
-from talent_dmf.catalogue.notify import DEFAULTS_FILE
 from talent_dmf.catalogue.spec import ExportSpec, load_catalogue
 from talent_dmf.dag_factory.alerts import channels, mistakes, when_recovered
 from talent_dmf.dag_factory.deadline import DagWithDeadline, deadline
@@ -40,7 +41,7 @@ def export_dag(spec: ExportSpec) -> DAG:
         start_date=datetime.combine(spec.start_date, time(), UTC),
         catchup=False,
         max_active_runs=1,
-        tags=["talent-dmf", *spec.tags],
+        tags=["talent-dmf", *spec.folders, *spec.tags],
         deadline=deadline(spec),
         default_args=default_args(spec),
         **when_recovered(spec),
@@ -54,40 +55,51 @@ def export_dag(spec: ExportSpec) -> DAG:
     return dag
 
 
-def export_dags(folder: str | Path) -> dict[str, DAG]:
-    """The DAGs of a folder of export files, by DAG id; give them to ``globals().update`` of a DAG file.
-
-    Before a task, Airflow says which DAG it wants: the other files are not read then.
+def make_dags(folder: Path, names: Iterable[str]) -> dict[str, DAG]:
+    """The DAGs of some exports, by DAG id.
 
     :param folder: usually ``include/exports``.
+    :param names: of the exports.
     """
     dags: dict[str, DAG] = {}
-    for spec in load_catalogue(Path(folder), only=get_parsing_context().dag_id).exports:
+    for spec in load_catalogue(folder, names).exports:
         try:
             dags[spec.dag_id] = export_dag(spec)
-        except Exception as error:  # noqa: BLE001 - one mistake harms one export; check_exports raises it
+        except Exception as error:  # noqa: BLE001 - one mistake harms one export; check_catalogue raises it
             log.warning("No DAG could be made of export %s: %s", spec.name, error)
     return dags
 
 
-def check_exports(folder: str | Path) -> None:
-    """Say what is wrong with the files of a catalogue, as an import error of the DAG file that calls this.
+def check_catalogue(folder: Path, *, most_dags: int) -> None:
+    """Say what is wrong with the files of a catalogue.
 
-    :param folder: the folder that :func:`export_dags` is given.
+    :param folder: usually ``include/exports``.
+    :param most_dags: size up to which a DAG is tried of every file: for a large catalogue that would take too long for
+        one DAG file, and what can be written wrong in a file is found without it.
     :raises CatalogueError: one sentence per mistake, each with its file.
     """
-    catalogue = load_catalogue(Path(folder))
+    catalogue = load_catalogue(folder)
     problems = [problem.message for problem in catalogue.problems]
     # Those of all exports once, and not at each of them.
-    defaults = f"{shown(Path(folder) / DEFAULTS_FILE)}: "
+    defaults = f"{shown(folder / DEFAULTS_FILE)}: "
     problems += [defaults + mistake for mistake in mistakes(catalogue.notify)]
     for spec in catalogue.exports:
-        try:
-            export_dag(spec)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file
-            problems.append(f"{shown(Path(folder) / spec.name)}.yaml: Airflow makes no DAG of it: {error}")
+        if len(catalogue.exports) <= most_dags:
+            problems += dag_mistakes(folder, spec)
         if spec.notify != catalogue.notify:
-            problems += [f"{shown(Path(folder) / spec.name)}.yaml: {mistake}" for mistake in mistakes(spec.notify)]
+            problems += [f"{shown(folder / spec.path)}: {mistake}" for mistake in mistakes(spec.notify)]
     if problems:
-        tell_mistakes(channels(catalogue.notify), problems, shown(Path(folder)))
+        tell_mistakes(channels(catalogue.notify), problems, shown(folder))
         raise CatalogueError("\n".join(problems))
+
+
+def dag_mistakes(folder: Path, spec: ExportSpec) -> Iterator[str]:
+    """Why Airflow makes no DAG of an export, if it does not.
+
+    :param folder: the catalogue's.
+    :param spec: the catalogue's entry.
+    """
+    try:
+        export_dag(spec)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file
+        yield f"{shown(folder / spec.path)}: Airflow makes no DAG of it: {error}"

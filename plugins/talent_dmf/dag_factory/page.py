@@ -29,7 +29,7 @@ def page(spec: ExportSpec) -> str:
 | Saves it in | `{destination.where(spec)}`: {_what_is_saved(spec)} |
 | Keeps | {_what_is_kept(spec)} |
 | Runs | {when(spec)}; expected to be done {in_words(spec.sla)} after it is queued |
-| Defined in | `include/exports/{spec.name}.yaml` |
+| Defined in | `include/exports/{spec.path}` |
 
 **Steps.** `trigger_export` starts the export (a retry finds the one that is running and never starts a second);
 `wait_for_export` waits until Dynamics 365 has finished; `get_package_url` finds the package;

@@ -1,0 +1,83 @@
+"""The files of a catalogue, and the names of their exports: the path within the catalogue is the name.
+
+``hr/payroll/workers.yaml`` is the export ``hr.payroll.workers``. So no file can take another's name, wherever it is
+added, and a name leads to its file without a look at any other. Each DAG file begins here, at every pass and before
+every task, so this module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+DAG_ID_PREFIX = "talent_export_"
+# Holds what is said for all exports of its folder that do not say it themselves.
+DEFAULTS_FILE = "_defaults.yaml"
+# Airflow's limit for the id of a DAG is 250 characters, and alerts and assets add some to the name.
+MAX_NAME_CHARACTERS = 200
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}(\.[a-z][a-z0-9_]{0,63})*$"
+_NAME, _PART = re.compile(NAME_PATTERN), re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def export_files(folder: Path) -> list[Path]:
+    """The files of a catalogue, in the order of their paths. Folders whose names begin with ``_`` or ``.`` are about
+    something else, and a folder that is a link is not followed: it could lead back here.
+
+    :param folder: usually ``include/exports``.
+    """
+    return sorted(_files(folder))
+
+
+def export_name(folder: Path, path: Path) -> str:
+    """The name of an export.
+
+    :param folder: the catalogue's.
+    :param path: the export's file in it.
+    """
+    return ".".join((*path.relative_to(folder).parent.parts, path.stem))
+
+
+def file_of(folder: Path, name: str) -> Path | None:
+    """The file of an export, or ``None`` if no export can have this name.
+
+    :param folder: the catalogue's.
+    :param name: the export's name, from wherever: it leads to no file outside the catalogue.
+    """
+    if len(name) > MAX_NAME_CHARACTERS or not _NAME.match(name):
+        return None
+    return folder.joinpath(*name.split(".")).with_suffix(".yaml")
+
+
+def mistake_in_name(folder: Path, path: Path) -> str:
+    """Why a file cannot be an export's, from its name and those of its folders; empty if it can.
+
+    :param folder: the catalogue's.
+    :param path: the file in it.
+    """
+    if path.suffix != ".yaml":
+        return "has a name that ends in .yml; rename it to .yaml"
+    for part in (*path.relative_to(folder).parent.parts, path.stem):
+        if not _PART.fullmatch(part):
+            return (
+                f"{part!r} cannot name an export; name files and folders with lower-case letters, digits and _, such "
+                "as workers.yaml"
+            )
+    if len(export_name(folder, path)) > MAX_NAME_CHARACTERS:
+        return f"file and folders have names of more than {MAX_NAME_CHARACTERS} characters together; shorten them"
+    return ""
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.endswith((".yaml", ".yml")):
+            if entry.name != DEFAULTS_FILE:
+                yield Path(entry.path)
+        elif not entry.name.startswith(("_", ".")) and entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path))
