@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -236,13 +236,29 @@ def _assess(export: Export, facts: Facts, permitted: Permitted, now: datetime) -
     if export.dag_id not in permitted.runs:
         return Assessment(states.HIDDEN)
     runs = facts.runs.get(export.dag_id, [])
-    promised = (facts.promises[run.id] for run in runs if run.id in facts.promises) if facts.promises else ()
-    promise = next(iter(promised), None)
+    promised = (promise_of(run, facts) for run in runs) if facts.promises else ()
+    promise = next((each for each in promised if each is not None), None)
     ended = next((run for run in runs if run.state in {"success", "failed"}), None)
     tasks = facts.tasks.get(ended.id, []) if ended is not None else []
     waits = [task for task in tasks if task.step == _WAITS]
     skipped = bool(waits) and all(task.state == "skipped" for task in waits)
     return states.assess(export, runs, facts.saved.get(export.dag_id, Arrivals()), promise, skipped=skipped, now=now)
+
+
+def promise_of(run: Run, facts: Facts) -> Promise | None:
+    """Until when a run should be done. Runs of a backfill are queued together and take turns: theirs counts from their
+    start.
+
+    :param run: the run.
+    :param facts: what was read.
+    """
+    promise = facts.promises.get(run.id)
+    if promise is None or run.run_type != "backfill":
+        return promise
+    if run.start is None or run.queued_at is None:
+        return None
+    until = promise.until + (queries.moment(run.start) - queries.moment(run.queued_at))
+    return replace(promise, until=until, missed=False)
 
 
 def _summary(export: Export, assessed: Assessment, facts: Facts, permitted: Permitted) -> dict[str, Any]:
@@ -290,7 +306,7 @@ def _deciding_run(export: Export, assessed: Assessment, facts: Facts, permitted:
         return None
     tasks = facts.tasks.get(run.id, [])
     failed = _deciding_task(tasks)
-    promise = facts.promises.get(run.id)
+    promise = promise_of(run, facts)
     ends = [task for task in tasks if task.step in _SAVES]
     return {
         "run_id": run.run_id,

@@ -38,12 +38,19 @@ class OwnAirflow:
     def __post_init__(self) -> None:
         self.exports.mkdir(parents=True)
         self.home.mkdir()
-        (self.root / "dags").symlink_to(REPOSITORY / "dags")
+        self.dags.mkdir()
+        for path in (REPOSITORY / "dags").glob("*.py"):
+            (self.dags / path.name).symlink_to(path)
 
     @property
     def exports(self) -> Path:
         """Folder of the catalogue."""
         return self.root / "include" / "exports"
+
+    @property
+    def dags(self) -> Path:
+        """Folder of the DAG files: those of the repository, and what a test adds."""
+        return self.root / "dags"
 
     @property
     def home(self) -> Path:

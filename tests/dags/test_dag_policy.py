@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -274,7 +275,23 @@ def test_a_run_of_a_backfill_that_waits_for_its_turn_is_not_late(state: str) -> 
     run = {"dag_run_id": "backfill__1", "run_type": "backfill", "state": state}
     level, sentence = deadline_sentence({"dag_run": run}, export="workers", sla="2 h")
     assert level == logging.INFO
-    assert "The runs of a backfill wait for each other" in sentence
+    assert "The runs of a backfill wait for each other; each is late only when it has waited that long" in sentence
+
+
+def test_who_wants_to_hear_of_lateness_hears_of_a_backfills_by_its_own_clock(bag: Callable[..., DagBag]) -> None:
+    dags = bag(one=ONE + "notify: {mail: {to: a@contoso.com}, on: late}\n", none=ONE).dags
+    assert dags["talent_export_none"].get_task("wait_for_export").on_late is None
+    on_late = dags["talent_export_one"].get_task("wait_for_export").on_late
+    assert on_late.__self__.wanted("late")
+    for run_type, tells in (("scheduled", False), ("backfill", True)):
+        pushed: dict[str, Any] = {}
+        ti = SimpleNamespace(
+            dag_id="d", run_id="r", task_id="wait_for_export", map_index=-1, try_number=1,
+            xcom_pull=lambda **_: None, xcom_push=lambda key, value, pushed=pushed: pushed.update({key: value}),
+        )  # fmt: skip
+        on_late({"ti": ti, "dag_run": SimpleNamespace(run_type=run_type), "params": {}}, "It takes long.")
+        # There is no mail server: that it was tried is what is noted.
+        assert ("notified" in pushed) is tells
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -145,5 +146,39 @@ def test_an_incremental_project_is_not_backfilled_unless_it_is_wanted(
     ):
         export(incremental=True, backfill="False").execute(context)
     assert exports_made(connections) == 0
+    context["data_interval_end"] = datetime(2026, 11, 20, tzinfo=UTC)
     export(incremental=True, backfill="True").execute(context)
     assert exports_made(connections) == 1
+
+
+@pytest.mark.parametrize(("run_type", "said"), [("backfill", True), ("manual", False), ("scheduled", False)])
+def test_a_run_of_a_backfill_says_that_its_rows_are_of_today(
+    connections: Emulator, context: dict[str, Any], run_type: str, said: bool
+) -> None:
+    context["dag_run"].run_type = run_type
+    context["data_interval_end"] = datetime(2026, 11, 20, tzinfo=UTC)
+    export().execute(context)
+    notice = context["ti"].pushed.get("notice", "")
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert (f"for 2026-11-20 exports the data of today, {today}" in notice) is said
+
+
+@pytest.mark.parametrize(
+    ("run_type", "due", "name"),
+    [
+        ("manual", "2026-11-20T18:31:22", "manual"),
+        ("manual", "2026-11-20T18:31:00.123", "manual"),
+        ("manual", "2026-11-20T18:30:00", "2026-11-19T1830Z"),
+        ("manual", "2026-11-20T00:00:00", "2026-11-19"),
+        ("scheduled", "2026-11-20T00:00:00", "2026-11-19"),
+        ("backfill", "2026-11-20T06:30:00", "2026-11-19T0630Z"),
+        ("asset_triggered", "2026-11-20T18:31:22", "2026-11-19T1831Z"),
+    ],
+)
+def test_a_name_carries_an_interval_that_was_chosen(
+    context: dict[str, Any], run_type: str, due: str, name: str
+) -> None:
+    end = datetime.fromisoformat(due).replace(tzinfo=UTC)
+    context["dag_run"].run_type = run_type
+    context |= {"data_interval_start": end - timedelta(days=1), "data_interval_end": end}
+    assert to_drive(file_name="{interval}.zip").check_names(context, "e-1") == f"{name}.zip"

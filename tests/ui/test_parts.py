@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from tests.ui.servers import PROJECT
 
 from talent_dmf_ui import records
+from talent_dmf_ui.answers import Facts, promise_of
 from talent_dmf_ui.lazy_app import LazyApp
+from talent_dmf_ui.queries import Promise, Run
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -150,3 +152,16 @@ def test_the_middle_of_some_durations() -> None:
     from talent_dmf_ui.states import usual
 
     assert [usual([]), usual([3]), usual([1, 9, 2]), usual([1, 2, 3, 4])] == [None, 3, 2, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "start", "hours"), [("scheduled", "T05:00", 2), ("backfill", None, None), ("backfill", "T05:00", 7)]
+)
+def test_the_promise_of_a_backfill_counts_from_its_start(run_type: str, start: str | None, hours: int | None) -> None:
+    midnight, day = datetime(2026, 11, 20, tzinfo=UTC), "2026-11-20"
+    begun = f"{day}{start}:00+00:00" if start else None
+    run = Run(1, "d", "r", "running", run_type, f"{day}T00:00:00+00:00", begun, None, f"{day}T00:00:00+00:00", None)
+    facts = Facts(promises={1: Promise(midnight + timedelta(hours=2), True, None, None)})
+    found = promise_of(run, facts)
+    assert (found.until if found else None) == (None if hours is None else midnight + timedelta(hours=hours))
+    assert found is None or found.missed is (run_type != "backfill")

@@ -49,6 +49,15 @@ def when_empty(spec: ExportSpec) -> dict[str, Any]:
     return {"on_success_callback": told.waited, "on_skipped_callback": told.empty} if told.wanted("empty") else {}
 
 
+def when_late(spec: ExportSpec) -> dict[str, Any]:
+    """What the task that waits needs in order to tell that it takes too long.
+
+    :param spec: the catalogue's entry.
+    """
+    told = alerts(spec)
+    return {"on_late": told.late} if told.wanted("late") else {}
+
+
 def when_recovered(spec: ExportSpec) -> dict[str, Any]:
     """What the DAG needs in order to tell that the export works again.
 

@@ -15,7 +15,7 @@ from talent_dmf.api.choices import LONGEST_TIME_LIMIT
 from talent_dmf.api.dmf.execution_ids import check_legal_entity
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
-from talent_dmf.dag_factory.alerts import when_empty, when_failed
+from talent_dmf.dag_factory.alerts import when_empty, when_failed, when_late
 from talent_dmf.dag_factory.timetable import check_times
 from talent_dmf.notifications.reasons import say_failure, say_retry
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
@@ -98,6 +98,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any, first: LegalEntitiesOperat
         deferrable=spec.deferrable,
         execution_timeout=LONGEST_TIME_LIMIT + _STARTING,
         **when_empty(spec),
+        **when_late(spec),
     )
     get_package_url = TalentDmfExportedPackageUrlOperator(
         task_id="get_package_url",

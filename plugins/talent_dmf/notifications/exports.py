@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.links import JOB_PAGE_XCOM_KEY
 from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
 from talent_dmf.notifications.channels import Channel, reason
+from talent_dmf.notifications.lateness import is_backfill
 from talent_dmf.notifications.telling import chosen, forget, recall, remember, tell
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class ExportAlerts:
             context,
         )
 
+    def late(self, context: Context, sentence: str) -> None:
+        """``on_late`` of the task that waits. Of all runs but those of a backfill the deadline tells, which counts from
+        the queue.
+
+        :param context: the task's.
+        :param sentence: what the task says itself.
+        """
+        if is_backfill(context):
+            self._tell("late", sentence, context)
+
     def recovered(self, context: Context) -> None:
         """``on_success_callback`` of the DAG: a run has succeeded after people were told of trouble.
 
@@ -118,7 +129,7 @@ class ExportAlerts:
             told = tell(chosen(self.channels, event), alert)
             if not told:
                 return
-            if event == "failed" and self.wanted("recovered"):
+            if event in {"failed", "late"} and self.wanted("recovered"):
                 remember(self.export, event)
             context["ti"].xcom_push(key=NOTIFIED_XCOM_KEY, value=told)
         except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing

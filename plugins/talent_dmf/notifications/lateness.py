@@ -30,6 +30,14 @@ _RUN_QUEUED, _RUN_RUNNING = "queued", "running"
 _BACKFILL = "backfill"
 
 
+def is_backfill(context: Mapping[str, Any] | Context) -> bool:
+    """Whether a run is one of a backfill.
+
+    :param context: a task's.
+    """
+    return str(getattr(context.get("dag_run"), "run_type", "")).rpartition(".")[2].lower() == _BACKFILL
+
+
 def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> tuple[int, str]:
     """What a missed deadline means.
 
@@ -44,10 +52,11 @@ def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> t
     run = context.get("dag_run") or {}
     run_id, state = run.get("dag_run_id") or run.get("run_id") or "?", run.get("state")
     if run.get("run_type") == _BACKFILL and state in {_RUN_QUEUED, _RUN_RUNNING}:
-        # Runs of a backfill are queued together and take turns: what waits for its turn is not late.
+        # Runs of a backfill are queued together and take turns: what waits for its turn is not late. Each is late by
+        # the clock of its own wait, which begins when it does.
         return logging.INFO, (
             f"Export {export}, run {run_id} of a backfill: not finished {sla} after it was queued (state: {state}). "
-            "The runs of a backfill wait for each other."
+            "The runs of a backfill wait for each other; each is late only when it has waited that long itself."
         )
     if state == _RUN_SUCCEEDED:
         return logging.INFO, f"Export {export}, run {run_id}: succeeded, but not within {sla}."
@@ -111,18 +120,17 @@ def _links(dag_id: str, run_id: str) -> dict[str, str]:
     return {**links, "Dynamics 365": page} if isinstance(page, str) and page.startswith("https://") else links
 
 
-def notify_sla_missed(context: Context, *, execution_id: str, sla: timedelta | None) -> None:
+def notify_sla_missed(context: Context, *, execution_id: str, sla: timedelta | None) -> str:
     """Say that the wait for an export takes longer than promised. The sensor calls it once per wait.
 
     :param context: the sensor's task context.
     :param execution_id: the execution that is waited for.
     :param sla: the promised duration.
+    :returns: the sentence that was said.
     """
     ti = context["ti"]
-    log.error(
-        "Export %s, run %s: execution %s is not finished after %s. The wait goes on.",
-        ti.dag_id,
-        ti.run_id,
-        execution_id,
-        sla,
+    sentence = (
+        f"Export {ti.dag_id}, run {ti.run_id}: execution {execution_id} is not finished after {sla}. The wait goes on."
     )
+    log.error("%s", sentence)
+    return sentence

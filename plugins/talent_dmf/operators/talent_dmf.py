@@ -37,6 +37,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.naming.file_names import check_package_name
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.notifications.lateness import is_backfill
 from talent_dmf.operators.turns import Turn
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 CONN_ID = "talent_dmf_default"
+# XCom key under which a run says what a reader of its file must know.
+NOTICE_XCOM_KEY = "notice"
 
 
 class SavesLater(Protocol):
@@ -278,6 +281,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             except ExportBusyError as busy:
                 patience = self._wait_for_other(hook, busy, patience)
         turn.started(started.execution_id)
+        self._say_backfill(context)
         self.log.info(
             "Export of data project %r for legal entity %s %s as execution %s.",
             request.definition_group_id,
@@ -300,9 +304,20 @@ class TalentDmfExportToPackageOperator(BaseOperator):
                 raise
             self.log.warning("%s The export was started already, so it is waited for.", error.message)
 
+    def _say_backfill(self, context: Context) -> None:
+        """Say of a run of a backfill that its rows are of today: neither the dialog nor the run's date does."""
+        if not is_backfill(context):
+            return
+        due = context.get("data_interval_end")
+        sentence = (
+            f"This run of a backfill{f' for {due:%Y-%m-%d}' if due else ''} exports the data of today, "
+            f"{datetime.now(UTC):%Y-%m-%d}: Dynamics 365 exports its present state, whatever date a run is for."
+        )
+        self.log.warning("%s", sentence)
+        context["ti"].xcom_push(key=NOTICE_XCOM_KEY, value=sentence)
+
     def _refuse_backfill(self, context: Context) -> None:
-        is_backfill = str(getattr(context["dag_run"], "run_type", "")).rpartition(".")[2].lower() == "backfill"
-        if is_backfill and self.incremental and str(self.backfill) != "True":
+        if is_backfill(context) and self.incremental and str(self.backfill) != "True":
             raise ConfigurationError(
                 f"Data project {self.definition_group_id!r} exports changes only, so the first run of a backfill would "
                 "take all of them and the others none; a backfill exports the data of today in any case. To do it "

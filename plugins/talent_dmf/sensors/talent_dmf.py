@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -18,6 +18,7 @@ from talent_dmf.api.arguments import (
     choice,
     duration,
     flag,
+    having,
     number,
     optional,
     text,
@@ -53,6 +54,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     :param time_limit: in the place of ``timeout``, where that is to be a template: a number and a unit, such as
         ``30 min``, or a ``timedelta``.
     :param sla: after this time one warning is given (see :mod:`talent_dmf.notifications`), and the wait goes on.
+    :param on_late: called with the context and one sentence when ``sla`` has passed, in the task's own process.
     :param short_export_seconds: how long the worker itself waits before the task defers.
     :param grace_seconds: how long "execution details were not found" and ``Unknown`` are tolerated.
     :param talent_dmf_conn_id: connection to the environment.
@@ -71,6 +73,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         "on_empty": choice(*get_args(OnEmpty)),
         "time_limit": optional(duration),
         "sla_after": optional(duration),
+        "on_late": optional(having("__call__", "a function")),
         "short_export_seconds": number(0, WEEK_SECONDS),
         "grace_seconds": number(0, WEEK_SECONDS),
         "talent_dmf_conn_id": CONN_ID,
@@ -85,6 +88,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         on_empty: OnEmpty = "save",
         time_limit: timedelta | str | None = None,
         sla: timedelta | None = None,
+        on_late: Callable[[Context, str], None] | None = None,
         short_export_seconds: float = 15.0,
         grace_seconds: float = 300.0,
         talent_dmf_conn_id: str = "talent_dmf_default",
@@ -97,6 +101,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         self.on_empty = on_empty
         self.time_limit = time_limit
         self.sla_after = sla
+        self.on_late = on_late
         self.short_export_seconds = short_export_seconds
         self.grace_seconds = grace_seconds
         self.talent_dmf_conn_id = talent_dmf_conn_id
@@ -133,7 +138,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 if sla_at is None and (self._sla_at(started) or worker_until) > worker_until:
                     # It has passed while the service was asked.
                     self._say_sla_missed(context)
-                self._defer(result.state, deadline, sla_at)
+                self._defer(context, result.state, deadline, sla_at)
             return self._judge(context, hook, result)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
@@ -174,7 +179,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 raise AirflowFailException(seen.message)
             if seen.kind == "sla_missed":
                 self._say_sla_missed(context)
-                self._defer(state, datetime.fromisoformat(seen.deadline) if seen.deadline else None, None)
+                deadline = datetime.fromisoformat(seen.deadline) if seen.deadline else None
+                self._defer(context, state, deadline, None)
             result: WatchResult
             status = DmfExecutionStatus.parse(seen.status)
             if seen.kind == "timed_out":
@@ -215,13 +221,18 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
 
     def _say_sla_missed(self, context: Context) -> None:
         self.log.warning("Export %s is not finished after %s. The wait goes on.", self.execution_id, self.sla_after)
-        notify_sla_missed(context, execution_id=self.execution_id, sla=self.sla_after)
+        sentence = notify_sla_missed(context, execution_id=self.execution_id, sla=self.sla_after)
+        if self.on_late is not None:
+            self.on_late(context, sentence)
 
-    def _defer(self, state: WaitState, deadline: datetime | None, sla_at: datetime | None) -> None:
+    def _defer(self, context: Context, state: WaitState, deadline: datetime | None, sla_at: datetime | None) -> None:
+        from talent_dmf.sensors.history import earlier_waits
         from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
 
         # The trigger ends the wait itself at its deadline; the framework's own limit, looked at every 15 seconds
         # only, stands behind it in case that the triggerer is away.
+        usual = earlier_waits(context)
+        self.log.info("The wait for %s goes on in the triggerer%s.", self.execution_id, f"; {usual}" if usual else "")
         remaining = None if deadline is None else max(timedelta(seconds=1), deadline - datetime.now(UTC))
         self.defer(
             trigger=TalentDmfExecutionStatusTrigger(
@@ -233,6 +244,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 unsettled_since=state.unsettled_since.isoformat() if state.unsettled_since else None,
                 poke_interval_seconds=self.poke_interval,
                 grace_seconds=self.grace_seconds,
+                usual=usual,
             ),
             method_name="execute_complete",
             timeout=remaining + timedelta(seconds=30) if remaining else None,

@@ -315,7 +315,7 @@ class SavePackageOperator(BaseOperator):
             legal_entity=self.legal_entity_id or "all",
             execution_id=execution_id,
             run=context["run_id"] or "run",
-            interval_start=context.get("data_interval_start"),
+            interval_start=_chosen_interval_start(context),
             extracted_at=datetime.now(UTC),
         )
 
@@ -359,7 +359,7 @@ class SavePackageOperator(BaseOperator):
             legal_entity=self.legal_entity_id or "all",
             execution_id=reference.execution_id,
             run=context["run_id"],
-            interval_start=context.get("data_interval_start"),
+            interval_start=_chosen_interval_start(context),
             extracted_at=datetime.fromisoformat(reference.extracted_at),
         )
 
@@ -478,6 +478,19 @@ class SavePackageOperator(BaseOperator):
                 "data_interval_start": _iso(context.get("data_interval_start")),
                 "data_interval_end": _iso(context.get("data_interval_end")),
             }
+
+
+def _chosen_interval_start(context: Context) -> datetime | None:
+    """Start of the run's data interval, if the schedule or a person has chosen it.
+
+    The trigger form fills in the present second, and a name with the same second of the day before would say nothing: a
+    schedule is due at full minutes, and so is what a person writes.
+    """
+    end, run = context.get("data_interval_end"), context.get("dag_run")
+    by_hand = str(getattr(run, "run_type", "")).rpartition(".")[2].lower() == "manual"
+    if by_hand and end is not None and (end.second or end.microsecond):
+        return None
+    return context.get("data_interval_start")
 
 
 def _iso(moment: datetime | None) -> str | None:

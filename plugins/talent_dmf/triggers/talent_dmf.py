@@ -34,6 +34,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
     :param unsettled_since: since when the service has not known how the export stands, ISO 8601, or ``None``.
     :param poke_interval_seconds: longest pause between two polls.
     :param grace_seconds: how long an unknown status is tolerated.
+    :param usual: how long such waits took before, in words, for the log.
     """
 
     argument_rules: ClassVar[Mapping[str, Rule]] = {
@@ -45,6 +46,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         "unsettled_since": optional(moment),
         "poke_interval_seconds": number(0, WEEK_SECONDS),
         "grace_seconds": number(0, WEEK_SECONDS),
+        "usual": text(empty=True, most=200),
     }
 
     def __init__(
@@ -58,6 +60,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         unsettled_since: str | None = None,
         poke_interval_seconds: float = 60.0,
         grace_seconds: float = 300.0,
+        usual: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.execution_id = execution_id
@@ -68,6 +71,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         self.unsettled_since = unsettled_since
         self.poke_interval_seconds = poke_interval_seconds
         self.grace_seconds = grace_seconds
+        self.usual = usual
         check_arguments(self, self.argument_rules)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -82,6 +86,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
             "unsettled_since",
             "poke_interval_seconds",
             "grace_seconds",
+            "usual",
         )
         return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in names}
 
@@ -122,7 +127,7 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
     ) -> WatchResult:
         """Ask how the execution stands, then wait for the next look: alone, or by the list that many waits share."""
         board = board_of(driver, requests_per_window=settings.requests_per_window)
-        said = Said()
+        said = Said(usual=self.usual)
         with board.following(self.execution_id, policy.poke_interval_seconds) as follower:
             while True:
                 seen = await driver.run(look(self.execution_id, policy, state, said, until=until))

@@ -9,7 +9,18 @@ from tests.unit.scripted import START, answer, not_found, play, value
 
 from talent_dmf.api.dmf.models import WaitState
 from talent_dmf.api.dmf.status import DmfExecutionStatus as Status
-from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled, Wait, WaitPolicy, decide, observe, watch
+from talent_dmf.api.dmf.waiting import (
+    Finished,
+    OutOfTime,
+    Said,
+    Unsettled,
+    Wait,
+    WaitPolicy,
+    decide,
+    observe,
+    usual_wait,
+    watch,
+)
 from talent_dmf.api.errors import ConfigurationError
 
 POLICY = WaitPolicy(poke_interval_seconds=60, first_interval_seconds=1, patience=0.1, grace_seconds=300)
@@ -118,6 +129,34 @@ def test_waits_taken_up_at_the_same_moment_spread_out():
     }
     assert len(pauses) == 50
     assert all(54 <= pause <= 60 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("durations", "words"),
+    [
+        ([], ""),
+        ([840.0], "the last run took 14 min"),
+        ([3.0, 20.0], "the last 2 runs took 1 min"),
+        ([540.0, 840.0, 1260.0], "the last 3 runs took 9 to 21 min"),
+    ],
+)
+def test_earlier_waits_are_told_in_minutes(durations, words):
+    assert usual_wait(durations) == words
+
+
+def test_a_wait_is_told_by_change_and_every_five_minutes_with_what_is_usual():
+    said = Said(usual=usual_wait([840.0] * 5))
+    told = {}
+    for minute in range(13):
+        words = "NotRun" if minute < 2 else "Executing"
+        if news := said.news(words, START + timedelta(minutes=minute), START):
+            told[minute] = news
+    assert told == {
+        0: "NotRun",
+        2: "Executing",
+        7: "still Executing, 7 min; the last 5 runs took 14 min",
+        12: "still Executing, 12 min; the last 5 runs took 14 min",
+    }
 
 
 FAULTS = st.lists(

@@ -6,6 +6,7 @@ asynchronous driver.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -134,10 +135,16 @@ def observe(
 
 @dataclass(slots=True)
 class Said:
-    """What was last said of a wait: each change is, and that it still goes on every few minutes."""
+    """What was last said of a wait: each change is, and that it still goes on every few minutes.
+
+    :param words: what was said.
+    :param moment: when.
+    :param usual: how long such waits took before, in words; ``""`` where that is not known.
+    """
 
     words: str = ""
     moment: datetime | None = None
+    usual: str = ""
 
     def news(self, words: str, moment: datetime, started_at: datetime) -> str:
         """What is to be said now; nothing if it was said already.
@@ -149,9 +156,26 @@ class Said:
         if words == self.words and moment - (self.moment or started_at) < timedelta(minutes=SAID_EVERY_MINUTES):
             return ""
         minutes = (moment - started_at) // timedelta(minutes=1)
-        news = f"still {words}, {minutes} min" if words == self.words else words
+        compared = f"; {self.usual}" if self.usual else ""
+        news = f"still {words}, {minutes} min{compared}" if words == self.words else words
         self.words, self.moment = words, moment
         return news
+
+
+def usual_wait(durations_seconds: Sequence[float]) -> str:
+    """How long earlier waits took, in words; ``""`` if there were none.
+
+    :param durations_seconds: of each.
+    """
+    if not durations_seconds:
+        return ""
+    shortest, longest = (max(1, round(each / 60)) for each in (min(durations_seconds), max(durations_seconds)))
+    took = f"{shortest} min" if shortest == longest else f"{shortest} to {longest} min"
+    return (
+        f"the last {len(durations_seconds)} runs took {took}"
+        if len(durations_seconds) > 1
+        else f"the last run took {took}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

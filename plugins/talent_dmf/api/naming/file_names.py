@@ -15,7 +15,7 @@ DEFAULT_FILE_NAME = "{project}_{legal_entity}_{interval}_{extracted}.zip"
 PLACEHOLDERS: Mapping[str, str] = {
     "project": "name of the data project",
     "legal_entity": "company code",
-    "interval": "start of the run's data interval, or `manual` if the run has none",
+    "interval": "start of the run's data interval, or `manual` if it has none, or none but what the form filled in",
     "extracted": "time at which the package was made, UTC, to the second",
     "execution_id": "id of the export in Dynamics 365",
     "run": "id of the DAG run",
