@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 # The services' own answers nest by ten at most; beyond this a text is no answer but an attack or an accident.
@@ -54,3 +56,15 @@ def whole_number(raw: object) -> int | None:
         # isdigit alone is true of superscripts, which int() refuses.
         return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS else None
     return None
+
+
+def http_date(raw: str) -> datetime | None:
+    """A date of a header, aware; ``None`` for what is none.
+
+    :param raw: such as ``Sun, 06 Nov 1994 08:49:37 GMT``.
+    """
+    try:
+        moment = parsedate_to_datetime(raw)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

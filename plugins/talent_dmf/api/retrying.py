@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
 from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
+from talent_dmf.api.parsing import http_date
 from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, Request, Response, Sleep, Steps, T, now
 
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
@@ -117,13 +117,8 @@ def retry_after_seconds(headers: Mapping[str, str], moment: datetime) -> float |
     raw = headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(raw):
         return float(raw)
-    try:
-        asked = parsedate_to_datetime(raw)
-    except (ValueError, OverflowError):
-        return None
-    if asked.tzinfo is None:
-        asked = asked.replace(tzinfo=UTC)
-    return max(0.0, (asked - moment).total_seconds())
+    asked = http_date(raw)
+    return None if asked is None else max(0.0, (asked - moment).total_seconds())
 
 
 def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:

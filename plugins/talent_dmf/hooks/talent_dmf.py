@@ -24,7 +24,7 @@ from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.package.reference import PackageReference, reference_to
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import Steps
+from talent_dmf.api.steps import Steps, now
 from talent_dmf.auth.entra_errors import token_claims
 from talent_dmf.hooks.service import CONNECTION, ServiceHook, signed_in
 from talent_dmf.hooks.settings import (
@@ -140,7 +140,9 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         with self.blob_driver() as blob:
             source, contents = run_with_link(blob, fresh_link, _look_into)
         files = tuple(entity.file_name for entity in contents.entities)
-        return reference_to(execution_id, source, files, contents.without_file)
+        # A storage that does not say when it made the package for us did so a moment ago.
+        extracted_at = source.modified or self.run(now())
+        return reference_to(execution_id, source, extracted_at, files, contents.without_file)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.

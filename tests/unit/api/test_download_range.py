@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import pytest
 from tests.unit.scripted import Played, answer, play
@@ -15,7 +17,7 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
-from talent_dmf.api.package.download_range import Source, probe, read_range
+from talent_dmf.api.package.download_range import Source, pin, probe, read_range
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep
@@ -142,6 +144,11 @@ def test_every_other_answer_is_named(given: Response, kind: type[Exception], wor
     assert "SECRET" not in str(played.error)
 
 
+def test_a_storage_that_gives_no_entity_tag_is_not_asked_for_one() -> None:
+    played = play(read_range(Source(URL, 0, ""), 0, memoryview(bytearray(1))), [answer(416)])
+    assert played.requests[0].headers == {"Range": "bytes=0-0"}
+
+
 def test_probe() -> None:
     played = play(probe(URL), [answer(200, content_length="100", etag='"E1"')])
     assert played.result == SOURCE
@@ -158,6 +165,38 @@ def test_probe() -> None:
 )
 def test_probe_refused(given: Response, kind: type[Exception]) -> None:
     assert type(play(probe(URL), [given]).error) is kind
+
+
+@pytest.mark.parametrize(
+    ("said", "modified"),
+    [("Sun, 06 Nov 1994 08:49:37 GMT", datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)), ("yesterday", None)],
+)
+def test_a_storage_may_say_when_the_package_was_made(said: str, modified: datetime | None) -> None:
+    played = play(probe(URL), [answer(200, content_length="100", last_modified=said)])
+    assert played.result is not None
+    assert played.result.modified == modified
+
+
+def test_a_pinned_source_is_known_by_its_end_and_not_by_its_entity_tag() -> None:
+    end = hashlib.sha256(bytes(100)).hexdigest()[:40]
+    head = answer(200, content_length="100", etag='"E1"')
+    played = play(pin(URL), [head, answer(206, body=bytes(100), content_range="bytes 0-99/100")])
+    assert played.result is not None
+    assert (played.result.version, played.result.etag) == (f"100-{end}", '"E1"')
+    assert played.requests[1].headers["Range"] == "bytes=0-99"
+
+
+def test_a_pinned_source_of_many_bytes_is_read_at_its_end_only() -> None:
+    head = answer(200, content_length=str(10**6))
+    played = play(pin(URL), [head, answer(206, body=bytes(65536), content_range="bytes 934464-999999/1000000")])
+    assert played.requests[1].headers["Range"] == "bytes=934464-999999"
+    assert SOURCE.version == '"E1"'
+
+
+def test_a_pinned_source_of_no_bytes_is_not_read() -> None:
+    played = play(pin(URL), [answer(200, content_length="0")])
+    assert played.result is not None
+    assert played.result.version == f"0-{hashlib.sha256().hexdigest()[:40]}"
 
 
 def test_a_package_that_is_gone_for_good_is_named() -> None:

@@ -211,3 +211,39 @@ def test_request_ids_are_kept_for_support() -> None:
 def test_the_innermost_message_is_quoted() -> None:
     error = play(drive.get_drive("d"), [graph_refusal(403, "accessDenied", "sharingDisabled")]).error
     assert "about sharingDisabled" in str(error)
+
+
+CONTENT = "https://up.example/content?tempauth=SECRET"
+
+
+def test_a_small_file_is_read_where_the_service_says_and_without_the_token() -> None:
+    played = play(drive.read_content("d 1", "I/1", "a.json"), [answer(302, location=CONTENT), answer(body=b"{}")])
+    assert played.result == b"{}"
+    first, second = played.requests
+    assert (first.url, first.authorize) == ("/drives/d%201/items/I%2F1/content", True)
+    assert (second.url, second.authorize) == (CONTENT, False)
+
+
+@pytest.mark.parametrize(
+    ("answers", "content"),
+    [
+        ([answer(body=b"at once")], b"at once"),
+        ([answer(404)], None),
+        ([answer(302, location=CONTENT), answer(404)], None),
+    ],
+)
+def test_a_small_file_may_come_at_once_or_be_gone(answers: list[Response], content: bytes | None) -> None:
+    played = play(drive.read_content("d", "I", "a.json"), answers)
+    assert (played.result, played.error) == (content, None)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [[answer(302)], [answer(403)], [answer(302, location=CONTENT), answer(302, location=CONTENT)], [answer(204)]],
+    ids=["a redirect to nowhere", "refused", "a second redirect", "nothing"],
+)
+def test_a_small_file_that_is_not_given_is_named(answers: list[Response]) -> None:
+    played = play(drive.read_content("d", "I", "a.json"), answers)
+    assert type(played.error) is ProtocolError
+    assert "does not give the content of 'a.json'" in str(played.error)
+    assert "SECRET" not in f"{played.error} {played.error!r}"

@@ -16,6 +16,7 @@ from talent_dmf.api.naming.file_names import (
     PLACEHOLDERS,
     FileNameFacts,
     check_file_name_template,
+    check_package_name,
     render_file_name,
 )
 
@@ -109,3 +110,24 @@ def test_a_template_that_passes_the_check_can_be_rendered(template: str) -> None
 
 def test_every_placeholder_has_a_value() -> None:
     assert set(FACTS.values()) == set(PLACEHOLDERS)
+
+
+@pytest.mark.parametrize("name", ["workers.zip", "Workers.ZIP", "a b.zip"])
+def test_a_package_may_have_the_name_of_an_archive(name: str) -> None:
+    assert check_package_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("workers", ConfigurationError),
+        (".zip", ConfigurationError),
+        (".ZIP", ConfigurationError),
+        ("../../a.zip", DestinationError),
+        ("a\\b.zip", DestinationError),
+        ("a\n.zip", DestinationError),
+    ],
+)
+def test_a_package_may_have_no_other_name(name: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        check_package_name(name)

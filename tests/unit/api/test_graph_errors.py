@@ -14,6 +14,7 @@ from talent_dmf.api import paging
 from talent_dmf.api.errors import (
     DestinationBusyError,
     DestinationError,
+    ItemChangedError,
     NameConflictError,
     PermissionDeniedError,
     ProtocolError,
@@ -23,7 +24,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph import drive
 from talent_dmf.api.graph.drive import DriveTarget
-from talent_dmf.api.graph.errors import Refusal, graph_error, meaning
+from talent_dmf.api.graph.errors import GraphFault, Refusal, graph_error, meaning, read_fault
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.upload import ResumableUpload, seen_by_others
 from talent_dmf.api.steps import Response
@@ -198,6 +199,37 @@ def test_a_list_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 SAVED = DriveItem("I", "a.zip", 3, "", etag="e", quick_xor_hash="H")
 
 
+@pytest.mark.parametrize("pending", [{"pendingContentUpdate": {}}, True])
+def test_a_file_is_saved_once_others_see_it(pending: Any) -> None:
+    shown = {"id": "I", "name": "a.zip", "size": 3, "file": {"hashes": {"quickXorHash": "H"}}}
+    busy = answer(json={**shown, "pendingOperations": pending})
+    played = play(seen_by_others("d", SAVED, "H", []), [busy, busy, answer(json=shown)])
+    assert (played.result, played.seconds) == (SAVED, [1, 2])
+    for_long = play(seen_by_others("d", SAVED, "H", []), [busy] * 6)
+    assert isinstance(for_long.error, ProtocolError)
+    assert "shows others what was there before" in str(for_long.error)
+    assert for_long.error.retryable
+
+
+@pytest.mark.parametrize(
+    ("look", "kind", "words"),
+    [
+        (refused(404, "itemNotFound"), ItemChangedError, "removed it. Look into the recycle bin"),
+        (answer(json={"id": "I", "size": 3, "malware": {"description": "x"}}), DestinationError, "found malware"),
+        (answer(json={"id": "I", "size": 4}), ItemChangedError, "it has 4 bytes, and had 3"),
+        (
+            answer(json={"id": "I", "size": 3, "file": {"hashes": {"quickXorHash": "G"}}}),
+            ItemChangedError,
+            "is not what was saved any more",
+        ),
+    ],
+)
+def test_a_file_that_others_will_not_see_as_it_was_saved(look: Response, kind: type[Exception], words: str) -> None:
+    played = play(seen_by_others("d", SAVED, "H", []), [look])
+    assert type(played.error) is kind
+    assert words in str(played.error)
+
+
 @pytest.mark.parametrize(
     "look", [refused(403, "accessDenied"), refused(501), answer(200, body="<html>"), TransportError("no answer")]
 )
@@ -215,6 +247,41 @@ def test_a_file_that_was_left_checked_out_is_checked_in() -> None:
     assert played.result is SAVED
     stays = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=out)])
     assert isinstance(stays.error, DestinationError)
+
+
+def nested(*inner: dict[str, Any]) -> Response:
+    """Return a refusal with errors inside of each other, from the outermost inwards."""
+    error: dict[str, Any] = {}
+    for each in reversed(inner):
+        error = {**each, **({"innerError": error} if error else {})}
+    return answer(400, json={"error": error})
+
+
+def test_an_error_is_read_to_a_depth() -> None:
+    inner = [{"code": f"C{number}", "message": f"m{number}"} for number in range(10)]
+    assert read_fault(nested(*inner)) == GraphFault(tuple(f"c{number}" for number in range(8)), "m7")
+
+
+@pytest.mark.parametrize("code", [None, 7, ["x"]])
+def test_a_code_that_is_none_is_passed_over(code: Any) -> None:
+    assert read_fault(nested({"code": code, "message": "m"}, {"code": "Inner"})) == GraphFault(("inner",), "m")
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "expected"),
+    [
+        ("find the drive of", 404, Refusal.NO_DRIVE),
+        ("delete", 409, Refusal.OTHER_VERSION),
+        ("delete", 412, Refusal.OTHER_VERSION),
+        ("list", 404, Refusal.MISSING),
+        ("save", 409, Refusal.TAKEN),
+    ],
+)
+def test_without_a_known_code_the_operation_and_the_status_say_what_it_means(
+    operation: str, status: int, expected: Refusal
+) -> None:
+    assert meaning(operation, refused(status, "somethingNew")) is expected
+    assert meaning(operation, answer(status)) is expected
 
 
 JSON = st.recursive(

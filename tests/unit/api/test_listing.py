@@ -48,6 +48,16 @@ def test_every_execution_is_asked_for_whatever_the_service_takes(count: int, mos
     assert listed.comparisons <= MAX_COMPARISONS
 
 
+def test_executions_that_nobody_asked_for_are_passed_over() -> None:
+    """A service that overlooks the filter lists all that it has."""
+    steps = list_executions(["a"])
+    next(steps)
+    listed = [{"JobId": each, "EntityName": "E", "StagingStatus": "Finished"} for each in ("b", "A", None)]
+    with pytest.raises(StopIteration) as stop:
+        steps.send(Response(200, {}, json.dumps({"value": listed}).encode()))
+    assert stop.value.value.rows == {"a": {("E", "Finished", "None")}}
+
+
 def test_what_was_learned_of_the_filter_is_kept() -> None:
     ids = [f"execution-{number}" for number in range(30)]
     listed, _ = run(list_executions(ids), 4)

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from talent_dmf.api.dmf.models import ExecutionEvent
-from talent_dmf.api.errors import ConfigurationError, ProtocolError
+from talent_dmf.api.errors import ProtocolError
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
-from talent_dmf.api.package.reference import PackageReference
 
 FINISHED = ExecutionEvent("e-1", "finished", "2026-03-01T06:00:00+00:00", status="Succeeded")
 
@@ -59,61 +58,3 @@ def test_a_drive_item_speaks_the_readers_words():
     assert item.to_json() == {
         "drive_item_id": "1", "name": "a.zip", "size": 7, "web_url": "https://x", "quick_xor_hash": "h",
     }  # fmt: skip
-
-
-PACKAGE = PackageReference(
-    "e-1",
-    "b.example",
-    "/c/p.zip",
-    7,
-    "etag",
-    "2026-03-01T06:00:00Z",
-    entities=("Workers.xlsx",),
-    without_file=("Jobs",),
-)
-
-
-def test_a_package_reference_survives_json():
-    raw = json.loads(json.dumps(PACKAGE.to_json()))
-    assert PackageReference.from_json({**raw, "of_a_later_release": 1}) == PACKAGE
-    assert PackageReference.from_json({**raw, "entities": None}).entities == ()
-
-
-@pytest.mark.parametrize("raw", [None, "https://b/p.zip", [], {}, {"execution_id": "e-1"}, {"entities": 5}])
-def test_what_is_no_package_reference_is_refused(raw):
-    with pytest.raises(ConfigurationError, match="its XCom"):
-        PackageReference.from_json(raw)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("execution_id", None),
-        ("execution_id", ""),
-        ("host", 7),
-        ("path", None),
-        ("etag", None),
-        ("version", ["v"]),
-        ("size_bytes", "7"),
-        ("size_bytes", 7.0),
-        ("size_bytes", True),
-        ("size_bytes", -1),
-        ("extracted_at", None),
-        ("extracted_at", "yesterday"),
-        ("extracted_at", "2026-03-01T06:00:00"),
-        ("expires_at", 7),
-        ("entities", "Workers.xlsx"),
-        ("entities", [None]),
-        ("without_file", "Workers"),
-        ("without_file", [None]),
-    ],
-)
-def test_a_package_reference_with_a_value_that_cannot_be_is_refused(key, value):
-    with pytest.raises(ConfigurationError, match=f"its XCom.*: its `{key}` cannot be right"):
-        PackageReference.from_json({**PACKAGE.to_json(), key: value})
-
-
-def test_a_package_reference_of_an_earlier_release_is_read():
-    raw = PACKAGE.to_json()
-    del raw["version"], raw["expires_at"], raw["entities"], raw["without_file"]
-    assert PackageReference.from_json(raw).version == ""

@@ -42,7 +42,12 @@ def test_an_answer_that_is_no_odata_is_named_as_such(body):
         value_of("Op", answer(body=body))
 
 
+DEEP: dict[str, object] = {"message": "deepest"}
+for depth in range(7, 0, -1):
+    DEEP = {"message": f"depth {depth}", "innererror": DEEP}
 TEXTS = [
+    (answer(json={"error": DEEP}), "deepest"),
+    (answer(json={"error": {"message": "depth 0", "innererror": DEEP}}), "depth 7"),
     (odata_error("Data project X does not exist."), "Data project X does not exist."),
     (answer(json={"error": {"message": "outer", "innererror": {"internalexception": {"message": "deep"}}}}), "deep"),
     (answer(json={"error": {"message": "outer", "innererror": {"message": ""}}}), "outer"),

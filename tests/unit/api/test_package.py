@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talent_dmf.api.errors import PackageInvalidError
+from talent_dmf.api.package import directory
 from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.package.manifest import parse_manifest
@@ -189,6 +190,7 @@ EXTERNAL = '<!DOCTYPE x SYSTEM "file:///etc/passwd">' + ONE
     [
         pytest.param(b"", "has 0 bytes and is no zip file", id="empty"),
         pytest.param(b"<html>Sign in</html>" * 50, "truncated or damaged", id="a web page"),
+        pytest.param(b"PK\x05\x06" + bytes(18), "no Manifest.xml", id="an archive of nothing"),
         pytest.param(package()[:-30], "truncated or damaged", id="end cut off"),
         pytest.param(package()[:3000], "truncated or damaged", id="half"),
         pytest.param(broken(drop_middle), "truncated or damaged", id="middle missing"),
@@ -284,6 +286,28 @@ def test_a_directory_that_is_longer_than_the_end_is_fetched_whole() -> None:
     names = [f"{number:0200}.xlsx" for number in range(1500)]
     contents, _ = read(package({"Workers.xlsx": b"x", **dict.fromkeys(names, b"x")}))
     assert [entry.name for entry in contents.entries][1:-2] == names
+
+
+def test_a_directory_that_leads_from_one_place_to_the_next_is_not_followed_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f"{number:0200}.xlsx" for number in range(1500)]
+    data = package({"Workers.xlsx": b"x", **dict.fromkeys(names, b"x")})
+    monkeypatch.setattr(directory, "_MAX_GAPS", 1)
+    with pytest.raises(PackageInvalidError, match="its zip directory leads nowhere"):
+        read(data)
+
+
+@pytest.mark.parametrize("spelled", ["Café.xlsx", "Cafe\u0301.xlsx"], ids=["composed", "decomposed"])
+@pytest.mark.parametrize("announced", [True, False])
+def test_names_are_compared_in_normal_form(spelled: str, announced: bool) -> None:
+    """zipfile announces UTF-8 where a name has letters beyond ASCII; other writers do not."""
+    data = bytearray(package({spelled: b"x"}, manifest_xml=utf16(manifest(("W", "Caf\u00e9.xlsx")))))
+    for at in (data.find(b"PK\x03\x04") + 7, data.find(b"PK\x01\x02") + 9):
+        assert data[at] == 8
+        data[at] = 8 if announced else 0
+    contents, _ = read(bytes(data))
+    assert [entity.file_name for entity in contents.entities] == ["Caf\u00e9.xlsx"]
 
 
 def test_a_directory_of_many_megabytes_is_not_fetched() -> None:

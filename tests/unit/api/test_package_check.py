@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import zipfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -18,15 +19,16 @@ FILES = {
     "Workers.csv": b"".join(b"%06d;Worker\r\n" % number for number in range(4000)),
     "Noise.bin": random.Random(3).randbytes(30_000),
     "Empty.csv": b"",
-    "Zeros.bin": bytes(3_000_000),
+    # What comes out of zlib in one piece, and a little more that it still holds when all has gone in.
+    "Zeros.bin": bytes((1 << 20) + 5),
 }
 
 
 class Pipe(io.BytesIO):
     """A file that cannot be sought in: zipfile then writes lengths and checksums behind the data."""
 
-    def seekable(self) -> bool:
-        return False
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        raise io.UnsupportedOperation
 
 
 def zipped(method: int, target: io.BytesIO | None = None) -> bytes:
@@ -88,6 +90,36 @@ def test_one_wrong_bit_in_a_data_file_is_found(kind: str, at: float, bit: int) -
         # Deflate has bits of no meaning; then what comes out is what it was.
         with zipfile.ZipFile(io.BytesIO(broken)) as archive:
             assert archive.read(first.name) == FILES[first.name]
+
+
+def test_lengths_and_checksums_behind_the_data_are_passed_over() -> None:
+    (first, second, *_), data = entries(PACKAGES["piped"]), PACKAGES["piped"]
+    end = first.header_offset + 30 + len(first.name) + first.compressed_bytes
+    assert data[end : second.header_offset].startswith(b"PK\x07\x08")
+
+
+@pytest.mark.parametrize("kind", ["stored", "deflated"])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"header_offset": 1}, "it does not lie where the zip directory says"),
+        ({"size_bytes": 5}, "it is longer than the zip directory says"),
+        ({"size_bytes": 10**6}, "it is shorter than the zip directory says"),
+        ({"crc32": 7}, "its checksum is wrong"),
+    ],
+)
+def test_a_directory_that_lies_is_found_out(kind: str, changes: dict[str, int], words: str) -> None:
+    data = PACKAGES[kind]
+    first, *others = entries(data)
+    with pytest.raises(PackageInvalidError, match=rf"'Workers\.csv' in the package is damaged: {words}"):
+        pass_through(PackageCheck([replace(first, **changes), *others]), data, 1000)
+
+
+def test_what_comes_out_of_the_last_bytes_is_counted_too() -> None:
+    data = PACKAGES["deflated"]
+    *others, zeros = entries(data)
+    with pytest.raises(PackageInvalidError, match="longer than the zip directory says"):
+        pass_through(PackageCheck([*others, replace(zeros, size_bytes=(1 << 20) + 4)]), data, 1 << 20)
 
 
 @pytest.mark.parametrize("kind", ["stored", "deflated", "piped"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.api.parsing import MAX_DEPTH, read_json, whole_number
+from talent_dmf.api.parsing import MAX_DEPTH, http_date, read_json, whole_number
 
 
 @pytest.mark.parametrize(("depth", "fine"), [(1, True), (MAX_DEPTH, True), (MAX_DEPTH + 1, False), (100_000, False)])
@@ -58,3 +59,28 @@ def test_whole_numbers(raw, number):
 @given(st.text() | st.floats() | st.integers())
 def test_no_number_is_a_crash(raw):
     assert whole_number(raw) is None or whole_number(raw) >= 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "moment"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ("Sun, 06 Nov 1994 08:49:37 -0000", datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ("Sun, 06 Nov 1994 08:49:37 +0130", datetime(1994, 11, 6, 8, 49, 37, tzinfo=timezone(timedelta(minutes=90)))),
+        *[(raw, None) for raw in ("", "soon", "2026-03-01T06:00:00Z", "Sun, 99 Nov 1994 08:49:37 GMT")],
+        ("Sun, 06 Nov 1994 08:49:37 +9999999999", None),
+        ("Sun, 06 Nov 99999999999 08:49:37 GMT", None),
+    ],
+)
+def test_dates_of_headers_are_aware(raw, moment):
+    found = http_date(raw)
+    assert found == moment
+    assert found is None or found.utcoffset() == moment.utcoffset()
+
+
+@given(
+    st.text(max_size=40) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,20} [0-9:]{1,9} \S{1,12}")
+)
+def test_no_date_is_a_crash(raw):
+    found = http_date(raw)
+    assert found is None or found.utcoffset() is not None

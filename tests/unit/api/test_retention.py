@@ -128,6 +128,13 @@ def test_a_legal_entity_is_the_same_in_upper_and_lower_case() -> None:
     assert deleted(receipts, stored(*receipts), Retention(keep_last=1)) == {"5.zip"}
 
 
+def test_a_receipt_that_is_gone_itself_leaves_its_files_alone() -> None:
+    """Without it in the folder there is no proof that they are ours."""
+    receipts = [receipt(0), receipt(5)]
+    files = [file for file in stored(*receipts) if file.name != receipts[1].name]
+    assert plan_retention(receipts, files, MINE, Retention(keep_last=1), NOW, receipts[0].name) == []
+
+
 def test_a_receipt_whose_files_are_gone_goes_alone() -> None:
     receipts = [receipt(0), receipt(5)]
     files = [file for file in stored(*receipts) if file.name != "5.zip"]

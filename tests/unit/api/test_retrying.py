@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -212,6 +213,20 @@ def test_an_abandoned_protocol_is_closed():
 def test_a_host_that_cannot_be_reached_is_told_sooner(unsent, tries):
     policy = RetryPolicy(max_attempts=5, max_unsent_attempts=unsent)
     assert len(play(send(GET), [NEVER_SENT] * tries, policy=policy).requests) == tries
+
+
+def test_a_request_that_only_informs_is_soon_given_up():
+    asked = replace(GET, informing=True)
+    assert len(play(send(asked), [answer(503)] * 3, policy=RetryPolicy(max_attempts=12)).requests) == 3
+    assert len(play(send(asked), [NEVER_SENT] * 2, policy=RetryPolicy(max_attempts=12)).requests) == 2
+    # Half a minute of pauses at most, whatever the service asks for.
+    assert play(send(asked), [answer(503, Retry_After="31")], policy=RetryPolicy()).pauses == []
+    assert play(send(asked), [answer(503, Retry_After="30"), answer(200)], policy=RetryPolicy()).seconds == [30]
+
+
+def test_a_policy_is_never_more_patient_in_a_hurry():
+    policy = RetryPolicy(budget_seconds=5, max_attempts=2, max_unsent_attempts=1)
+    assert policy.hurried() == policy
 
 
 def test_progress_renews_patience():

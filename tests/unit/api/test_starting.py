@@ -216,6 +216,15 @@ def test_with_retries_a_refusal_before_any_work_is_repeated(refusal):
     assert played.operations.count(EXPORT) == 2
 
 
+def test_executions_that_a_try_perhaps_started_are_looked_for_to_the_last_name():
+    policy = replace(POLICY, perhaps_started_before=("a", "b"))
+    ended = [value("Failed")] * MAX_EXECUTIONS
+    played = play(start_export(REQUEST, policy), [not_found(), rows(), *ended, not_found(), rows(), value("e-1")])
+    assert played.result == StartedExport("e-1", adopted=False)
+    asked = [request.json["executionId"] for request in played.requests if request.operation == STATUS]
+    assert asked == ["e-1", "a", "a-2", "a-3", "a-4", "a-5", "b"]
+
+
 @pytest.mark.parametrize("seen", [value("Executing"), value("NotRun"), value("Unknown"), not_found()], ids=str)
 def test_an_export_of_the_same_run_is_waited_for_whatever_the_job_history_says(seen):
     policy = replace(POLICY, started_before=("before",))

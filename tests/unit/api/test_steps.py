@@ -1,8 +1,15 @@
+"""Effects and what is wrapped around protocols: what only informs, and the identifiers that support asks for."""
+
 from __future__ import annotations
 
 import pytest
+from tests.unit.scripted import answer, play
 
-from talent_dmf.api.steps import Request, Response
+from talent_dmf.api.errors import PermissionDeniedError, TalentDmfError, TransportError
+from talent_dmf.api.steps import Request, Response, Sleep, Steps, collecting_request_ids, informing, now, send
+
+GET = Request("GET", "x", operation="Get")
+SILENT = TransportError("no answer came")
 
 
 def test_a_request_prints_without_what_opens_doors():
@@ -28,3 +35,76 @@ def test_request_ids_are_those_that_support_asks_for():
     assert response.request_ids == {"ms-dyn-aid": "a", "x-ms-request-id": "b"}
     assert repr(response) == "<Response 500 5 bytes {'ms-dyn-aid': 'a', 'x-ms-request-id': 'b'}>"
     assert "7 bytes" in repr(Response(200, {}, b"", 7))
+
+
+def asked_twice() -> Steps[int]:
+    """Return the sum of two statuses, with a pause between; a first request without an answer counts for nothing."""
+    try:
+        first = (yield from send(GET)).status
+    except TalentDmfError:
+        first = 0
+    yield Sleep(1, "pause")
+    return first + (yield from send(GET)).status
+
+
+def refused() -> Steps[int]:
+    """Return nothing: the service refuses."""
+    yield from send(GET)
+    raise PermissionDeniedError("Get: not for you.")
+
+
+def test_what_only_informs_is_asked_for_in_a_hurry():
+    played = play(informing(asked_twice(), -1, "The sum"), [answer(200), answer(201)])
+    assert played.result == 401
+    assert [request.informing for request in played.requests] == [True, True]
+    assert play(informing(asked_twice(), -1, "The sum"), [SILENT, answer(201)]).result == 201
+
+
+@pytest.mark.parametrize(
+    ("steps", "answers", "words"),
+    [
+        (asked_twice, [answer(200), SILENT], "no answer came"),
+        (refused, [answer(403)], "Get: not for you."),
+    ],
+)
+def test_what_only_informs_is_done_without_and_that_is_said_once(steps, answers, words):
+    played = play(informing(steps(), -1, "The sum"), answers)
+    assert (played.result, played.error) == (-1, None)
+    assert played.notes == [f"The sum could not be read, and the job goes on without: {words}"]
+
+
+def test_what_protects_something_is_done_without_only_where_it_is_refused():
+    protecting = {"default": -1, "what": "The sum", "unless_refused": True}
+    assert play(informing(refused(), **protecting), [answer(403)]).result == -1
+    played = play(informing(asked_twice(), **protecting), [answer(200), SILENT])
+    assert played.error is SILENT
+    assert not any(request.informing for request in played.requests)
+
+
+@pytest.mark.parametrize("wrapped", [lambda steps: informing(steps, 0, "x"), lambda s: collecting_request_ids(s, {})])
+def test_a_wrapped_protocol_is_closed_with_its_wrapper(wrapped):
+    closed = []
+
+    def steps() -> Steps[None]:
+        try:
+            yield Sleep(1, "x")
+        finally:
+            closed.append(True)
+
+    flow = wrapped(steps())
+    next(flow)
+    flow.close()
+    assert closed == [True]
+
+
+def test_the_identifiers_of_the_latest_answer_are_collected():
+    def steps() -> Steps[object]:
+        total = yield from asked_twice()
+        return total, (yield from now())
+
+    found: dict[str, str] = {"ms-dyn-aid": "of before"}
+    answers = [answer(200, x_ms_request_id="1"), answer(201, x_ms_request_id="2", server="s")]
+    played = play(collecting_request_ids(steps(), found), answers)
+    assert played.result == (401, played.clock)
+    assert found == {"ms-dyn-aid": "of before", "x-ms-request-id": "2"}
+    assert play(collecting_request_ids(steps(), {}), [SILENT, answer(201)]).result[0] == 201

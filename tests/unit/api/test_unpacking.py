@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tracemalloc
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.scripted import play
 
 from talent_dmf.api.errors import ConfigurationError, DestinationError, PackageInvalidError, TalentDmfError
 from talent_dmf.api.naming.file_names import (
@@ -22,7 +24,11 @@ from talent_dmf.api.naming.file_names import (
     check_unpack_name,
 )
 from talent_dmf.api.package.directory import PackageContents, PackageEntity, PackageEntry
-from talent_dmf.api.package.unpacking import EntryDecoder, plan_unpacking
+from talent_dmf.api.package.download_range import Source
+from talent_dmf.api.package.unpacking import EntryDecoder, find_data, plan_unpacking
+from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Request, Response
 
 FACTS = FileNameFacts(
     project="Export Workers",
@@ -174,6 +180,9 @@ def test_what_was_packed_comes_out(data: bytes, method: int, slice_bytes: int, f
     assert unpacked(entry, raw, max(slice_bytes, len(raw) // 200), max(fill_bytes, len(data) // 200)) == data
 
 
+ENTRY = PackageEntry("a", 10, 10, 0, 8, 1)
+# A name of one byte, and an extra field of twenty.
+LOCAL_HEADER = struct.pack("<4s22xHH", b"PK\x03\x04", 1, 20)
 DATA = random.Random(3).randbytes(3000) + b"row;" * 3000
 
 
@@ -215,8 +224,48 @@ def test_packed_bytes_that_end_early_are_found_out() -> None:
         unpacked(entry, raw[:-20], 700, 1000)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_packed_bytes_may_come_one_by_one(method: int) -> None:
+    entry, raw = packed(b"row;" * 50, method)
+    assert unpacked(entry, raw, 1, 7) == b"row;" * 50
+
+
+@pytest.mark.parametrize("place", [-1, 80, 10**9])
+def test_a_file_that_cannot_lie_there_is_not_asked_for(place: int) -> None:
+    source = Source(SecretUrl("https://b/p.zip"), 100, "")
+    played = play(find_data(source, replace(ENTRY, header_offset=place)), [])
+    assert "'a' in the package is damaged: it does not lie where the zip directory says" in str(played.error)
+    assert played.requests == []
+
+
+@pytest.mark.parametrize(
+    ("header", "compressed_bytes", "start"),
+    [
+        (LOCAL_HEADER, 10, 30 + 1 + 20),
+        (LOCAL_HEADER, 100 - 51, 51),
+        (LOCAL_HEADER, 100 - 50, None),
+        (b"PK\x01\x02" + LOCAL_HEADER[4:], 10, None),
+    ],
+    ids=["sound", "up to the end", "beyond the end", "another signature"],
+)
+def test_the_first_packed_byte_lies_behind_the_local_header(
+    header: bytes, compressed_bytes: int, start: int | None
+) -> None:
+    steps = find_data(Source(SecretUrl("https://b/p.zip"), 100, ""), replace(ENTRY, compressed_bytes=compressed_bytes))
+    next(steps)
+    request = steps.send(RetryPolicy())
+    assert isinstance(request, Request)
+    assert request.headers == {"Range": "bytes=0-29"}
+    assert request.into is not None
+    request.into[:] = header
+    whole = Response(206, {"content-range": "bytes 0-29/100"}, b"", 30)
+    with pytest.raises(StopIteration if start is not None else PackageInvalidError) as ended:
+        steps.send(whole)
+    assert getattr(ended.value, "value", None) == start
+
+
 def test_a_bomb_fills_no_memory() -> None:
-    bomb, raw = packed(bytes(50_000_000), zipfile.ZIP_DEFLATED)
+    bomb, raw = packed(bytes(10_000_000), zipfile.ZIP_DEFLATED)
     handed_out: list[int] = []
 
     def more() -> memoryview:

@@ -10,11 +10,13 @@ from tests.unit.api.uploads import (
     DATA,
     HASH,
     ITEM,
+    LOCKED,
     LOOKED_AROUND,
     NAME_TAKEN,
     NOT_THERE,
     PATIENT,
     SESSION_OPENED,
+    WRONG_HASH,
     begun_upload,
     hashed,
     item_of,
@@ -31,13 +33,14 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
+    DestinationBusyError,
     DestinationError,
     NameConflictError,
     ProtocolError,
     UploadSessionLostError,
 )
 from talent_dmf.api.graph.models import UploadTarget
-from talent_dmf.api.graph.upload.session import Completed
+from talent_dmf.api.graph.upload.session import Accepted, Completed
 from talent_dmf.api.graph.upload.upload import ResumableUpload, candidates, name_beside, take_name
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.steps import Request, Response
@@ -230,6 +233,16 @@ def test_each_session_beside_has_a_name_of_its_own() -> None:
     assert upload.session_target.name == "p.zip.u1-2.partial"
 
 
+def test_a_path_without_room_for_a_name_beside_is_blocked() -> None:
+    """Named beside, it would be longer than a session takes."""
+    target = UploadTarget("/".join(["d" * 195, "d" * 194]), "p", "fail")
+    assert len(target.path) == 392
+    upload = ResumableUpload("d", target, len(DATA), unique="0a1b2c3d")
+    played = play(upload.begin(), [*LOOKED_AROUND, NAME_TAKEN, NOT_THERE])
+    assert type(played.error) is UploadSessionLostError
+    assert "expires within about 15 minutes" in str(played.error)
+
+
 def test_names_beside_that_are_all_blocked_are_no_conflict() -> None:
     start = [*LOOKED_AROUND, NAME_TAKEN, NOT_THERE]
     ended = play(new_upload().begin(), [*start, *[NAME_TAKEN] * PATIENT.max_attempts])
@@ -279,6 +292,42 @@ def test_a_name_without_a_suffix_is_numbered_at_its_end() -> None:
     steps = take_name("d", item_of(hashed(HASH)), WITHOUT_SUFFIX)
     played = play(steps, [NAME_TAKEN, LIKE_IT, answer(json=ITEM)])
     assert played.requests[-1].json["name"] == "workers 2"
+
+
+def test_a_number_that_somebody_else_takes_meanwhile_is_passed_over() -> None:
+    steps = take_name("d", item_of(hashed(HASH)), UploadTarget("A", "p.zip", "rename"))
+    played = play(steps, [NAME_TAKEN, listing("p.zip", "p 1.zip"), NAME_TAKEN, answer(json=ITEM)])
+    assert [request.json["name"] for request in played.requests if request.json] == ["p.zip", "p 2.zip", "p 3.zip"]
+    assert played.result is not None
+
+
+def test_a_file_beside_that_is_locked_gets_its_name_when_the_lock_has_gone() -> None:
+    steps = take_name("d", item_of(hashed(HASH)), UploadTarget("A", "p.zip"))
+    played = play(steps, [LOCKED, LOCKED, answer(json=ITEM)])
+    assert played.operations == ["rename"] * 3
+    for_long = play(take_name("d", item_of(hashed(HASH)), UploadTarget("A", "p.zip")), [LOCKED] * PATIENT.max_attempts)
+    assert type(for_long.error) is DestinationBusyError
+
+
+@pytest.mark.parametrize("policy", ["replace", "rename"])
+def test_a_name_that_was_taken_at_the_last_range_is_gone_around_in_a_new_session(policy: ConflictBehavior) -> None:
+    other = [answer(json={"value": []})] * 4 if policy == "rename" else [NOT_THERE] * 4
+    upload = begun_upload(policy)
+    again = [answer(204), *LOOKED_AROUND, SESSION_OPENED]
+    # Looked for once because of the name, and once before a new session is begun.
+    played = play(upload.feed(0, DATA, HASH), [NAME_TAKEN, *other, *other, *again])
+    assert (played.error, played.result) == (None, Accepted(0))
+    assert upload.restarts == 1
+
+
+def test_a_name_that_is_taken_once_a_lost_session_is_begun_again_is_a_conflict() -> None:
+    """Unless what has it now turns out to be our own file."""
+    lost, theirs = answer(410), answer(json={**hashed(WRONG_HASH), "id": "I2"})
+    played = play(begun_upload().feed(0, DATA, HASH), [lost, *[NOT_THERE] * 4, theirs, *[theirs] * 4])
+    assert type(played.error) is NameConflictError
+    ours = answer(json=hashed(HASH))
+    found = play(begun_upload().feed(0, DATA, HASH), [lost, *[NOT_THERE] * 4, ours, ours])
+    assert found.result == Completed(item_of(hashed(HASH)))
 
 
 def test_a_folder_full_of_numbered_names_is_a_conflict_that_says_what_to_do() -> None:

@@ -21,7 +21,7 @@ from tests.unit.api.uploads import (
 )
 from tests.unit.scripted import answer
 
-from talent_dmf.api.errors import DestinationBusyError, DestinationError, TransportError
+from talent_dmf.api.errors import DestinationBusyError, DestinationError, TransportError, UploadSessionLostError
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.upload import UploadRecord
 
@@ -139,6 +139,26 @@ def test_a_record_fits_no_other_transfer(
     drive_id: str, destination: UploadTarget, version: str, size_bytes: int
 ) -> None:
     assert not new_upload().record('"E"', (0, "0")).fits(drive_id, destination, version, size_bytes)
+
+
+@pytest.mark.parametrize("state", [5, [1], [1, "0", 2], ["x", "0"], None])
+def test_a_record_of_this_version_that_makes_no_sense_is_none(state: object) -> None:
+    sound = new_upload().record('"E"', (7, "5"), 3)
+    assert UploadRecord.from_json(sound.to_json()) == sound
+    assert UploadRecord.from_json({**sound.to_json(), "hash_state": state}) is None
+    assert UploadRecord.from_json({**sound.to_json(), "checked_bytes": []}) is None
+
+
+def test_a_record_without_what_an_upload_needs_is_none() -> None:
+    raw = new_upload().record('"E"', (0, "0")).to_json()
+    del raw["folder"]
+    assert UploadRecord.from_json(raw) is None
+
+
+def test_a_range_before_the_upload_was_begun_is_refused() -> None:
+    played = play(new_upload().feed(0, DATA, HASH), [])
+    assert type(played.error) is UploadSessionLostError
+    assert "was not begun" in str(played.error)
 
 
 def test_a_record_of_an_unknown_version_fits_nothing() -> None:

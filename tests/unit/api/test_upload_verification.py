@@ -10,8 +10,10 @@ from tests.unit.api.uploads import (
     DATA,
     HASH,
     LOCKED,
+    NOT_THERE,
     PATIENT,
     WRONG_HASH,
+    begun_upload,
     completed_upload,
     hashed,
     item_of,
@@ -25,9 +27,11 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.errors import (
     DestinationBusyError,
+    DestinationError,
     ItemChangedError,
     ProtocolError,
     TransferMismatchError,
+    UploadSessionLostError,
 )
 from talent_dmf.api.graph.upload.session import Completed
 from talent_dmf.api.steps import Response
@@ -149,3 +153,29 @@ def test_the_next_try_deletes_the_wrong_file_that_was_locked() -> None:
     assert play(second.resume(first.record('"E"', (0, "0"))), []).result is None
     assert play(second.find_finished(HASH), [answer(json=WRONG)]).result == item_of(WRONG)
     assert type(play(second.finish(item_of(WRONG), HASH), [DELETED]).error) is TransferMismatchError
+
+
+def test_a_wrong_file_that_cannot_be_deleted_is_said_with_the_reason() -> None:
+    full = answer(507, json={"error": {"code": "insufficientStorage"}})
+    played = play(completed_upload(WRONG).finish(item_of(WRONG), HASH), [full])
+    assert type(played.error) is DestinationError
+    assert "storage is full" in str(played.error)
+
+
+def test_a_file_that_is_said_to_be_complete_and_never_shown_is_looked_for_again_later() -> None:
+    upload = begun_upload()
+    model_says_nothing = [answer(201)]
+    assert play(upload.feed(0, DATA, HASH), model_says_nothing).result == Completed(None)
+    played = play(upload.finish(None, HASH), [NOT_THERE] * 4)
+    assert type(played.error) is UploadSessionLostError
+    assert "reported 'A/p.zip' as complete, but it does not show it" in str(played.error)
+    assert played.seconds == [1, 2, 5]
+
+
+def test_an_item_that_the_service_named_and_that_is_gone_is_looked_for_by_its_content() -> None:
+    upload = completed_upload(hashed(HASH))
+    listed = answer(json={**hashed(HASH), "id": "I2"})
+    played = play(upload.find_finished(HASH), [NOT_THERE, listed])
+    assert [request.url for request in played.requests] == ["/drives/d/items/I1", "/drives/d/root:/A/p.zip"]
+    assert played.result is not None
+    assert played.result.id == "I2"

@@ -81,20 +81,15 @@ class PackageCheck:
             self._header.clear()
             self._entries.pop()
             self._entry = _EntryCheck(entry, skip_bytes=name_bytes + extra_bytes)
-            self._end_if_over(self._entry)
         return len(taken)
 
     def _pass_on(self, check: _EntryCheck, data: memoryview) -> int:
         taken = check.feed(data)
-        self._end_if_over(check, self.position + taken)
-        return taken
-
-    def _end_if_over(self, check: _EntryCheck, end: int | None = None) -> None:
         if check.is_over:
             check.finish()
             self._entry = None
-            if end is not None:
-                self.checked_bytes = end
+            self.checked_bytes = self.position + taken
+        return taken
 
 
 class _EntryCheck:

@@ -165,10 +165,7 @@ def _fetch(
     offset: int,
     length: int,
 ) -> Steps[None]:
-    length = min(length, source.size_bytes - offset)
-    if length > _MAX_DIRECTORY_BYTES + MAX_XML_BYTES:
-        raise PackageInvalidError(f"The package is damaged: its zip directory leads nowhere. {FETCH_AGAIN}")
-    data = bytearray(length)
+    data = bytearray(min(length, source.size_bytes - offset))
     yield from read_range(source, offset, memoryview(data))
     sparse.add(offset, bytes(data))
 
@@ -307,9 +304,6 @@ class _SparseFile(io.RawIOBase):
         raise _GapError(offset, length)
 
     def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
         return True
 
     def tell(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from talent_dmf.api.errors import (
@@ -20,7 +21,7 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
-from talent_dmf.api.parsing import whole_number
+from talent_dmf.api.parsing import http_date, whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import patience
 from talent_dmf.api.steps import Request, Response, Steps, send
@@ -37,14 +38,14 @@ class Source:
     :param url: signed URL.
     :param size_bytes: length in bytes.
     :param etag: entity tag of the version.
-    :param modified: when it was made, as an HTTP date, if the storage said so.
+    :param modified: when it was made, if the storage said so.
     :param fingerprint: what tells its content from any other, whichever copy is read; ``""`` if it was not taken.
     """
 
     url: SecretUrl
     size_bytes: int
     etag: str
-    modified: str = ""
+    modified: datetime | None = None
     fingerprint: str = ""
 
     @property
@@ -64,7 +65,8 @@ def probe(url: SecretUrl) -> Steps[Source]:
     length = whole_number(response.headers.get("content-length"))
     if response.status != 200 or length is None:
         raise _refusal(response)
-    return Source(url, length, response.headers.get("etag", ""), response.headers.get("last-modified", ""))
+    modified = http_date(response.headers.get("last-modified", ""))
+    return Source(url, length, response.headers.get("etag", ""), modified)
 
 
 def pin(url: SecretUrl) -> Steps[Source]:

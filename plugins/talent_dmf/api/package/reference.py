@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -95,12 +94,17 @@ def _no_reference(words: str = "") -> ConfigurationError:
 
 
 def reference_to(
-    execution_id: str, source: Source, entities: tuple[str, ...], without_file: tuple[str, ...] = ()
+    execution_id: str,
+    source: Source,
+    extracted_at: datetime,
+    entities: tuple[str, ...],
+    without_file: tuple[str, ...] = (),
 ) -> PackageReference:
     """Where a package lies, without the signature that opens it.
 
     :param execution_id: the execution that made it.
     :param source: its signed URL, length and version.
+    :param extracted_at: when the package was made.
     :param entities: names of its data files.
     :param without_file: labels of the entities of which it holds none.
     """
@@ -112,7 +116,7 @@ def reference_to(
         path=unquote(parts.path),
         size_bytes=source.size_bytes,
         etag=source.etag,
-        extracted_at=_moment(source.modified).isoformat(),
+        extracted_at=extracted_at.isoformat(),
         expires_at=expires,
         version=source.version,
         entities=entities,
@@ -154,8 +158,3 @@ def missing_files(reference: PackageReference, rows_of_entities: Sequence[tuple[
     if not sentences:
         return ""
     return f"The package of execution {reference.execution_id} holds {'; and '.join(sentences)}."
-
-
-def _moment(http_date: str) -> datetime:
-    moment = parsedate_to_datetime(http_date)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
