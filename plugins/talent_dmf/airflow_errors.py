@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
@@ -13,8 +13,12 @@ from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.findings import Finding
 from talent_dmf.api.redaction import redact
 
-# XCom key under which a failed task says why, in one sentence: notes and the Exports page read it.
-FAILURE_XCOM_KEY = "failure"
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# XCom key under which a failed task says why, in one sentence: notes and the Exports page read it. It is one that no
+# other task uses by chance.
+FAILURE_XCOM_KEY = "talent_dmf_failure"
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def translated_errors(log: logging.Logger | Any, context: Mapping[str, Any] | No
     except TalentDmfError as error:
         if error.detail:
             log.debug("The service answered: %s", error.detail)
-        _keep(context, str(error))
+        keep_reason(context, str(error))
         if error.retryable:
             raise
         failure = AirflowFailException(str(error))
@@ -41,7 +45,7 @@ def translated_errors(log: logging.Logger | Any, context: Mapping[str, Any] | No
         # The sentence says it; a chain of tracebacks would hide it.
         raise failure from None
     except (AirflowFailException, AirflowSensorTimeout) as error:
-        _keep(context, str(error))
+        keep_reason(context, str(error))
         raise
 
 
@@ -60,7 +64,12 @@ def found(check: str, look: Callable[[], str]) -> Finding:
         return Finding(check, "failed", redact(str(error)))
 
 
-def _keep(context: Mapping[str, Any] | None, sentence: str) -> None:
+def keep_reason(context: Mapping[str, Any] | Context | None, sentence: str) -> None:
+    """Keep the reason of a failure as an XCom of the failed task.
+
+    :param context: the task's context; without one, nothing is kept.
+    :param sentence: the reason.
+    """
     if context is not None:
         # It only informs: whatever happens here must not take the place of the failure itself.
         with suppress(Exception):

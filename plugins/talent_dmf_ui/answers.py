@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from talent_dmf.airflow_errors import FAILURE_XCOM_KEY
 from talent_dmf_ui import access, queries, records, states
 from talent_dmf_ui.memory import Memory
 from talent_dmf_ui.queries import Export, Promise, Run, Step, Task
@@ -28,7 +29,7 @@ _COMPANIES_SHOWN = 200
 _ENOUGH = 5
 # A table that grows a little every day is always the largest yet; that is not unusual.
 _MARGIN = 0.1
-_XCOMS = ("notified", "job_page_url")
+_XCOMS = ("notified", "job_page_url", FAILURE_XCOM_KEY)
 _STARTS, _WAITS = "trigger_export", "wait_for_export"
 _SAVES = ("save_to_onedrive", "save_to_storage")
 
@@ -499,10 +500,15 @@ def _deciding_task(tasks: Iterable[Task]) -> Task | None:
 
 
 def _sentence(run: Run, tasks: Iterable[Task], facts: Facts) -> str | None:
+    """Why a run failed: its note, or that of the task that failed first, or the reason which that task has left."""
     if run.id in facts.notes:
         return facts.notes[run.id]
     failed = _deciding_task(tasks)
-    return records.text_of(failed.note, longest=records.MAX_SENTENCE_CHARS) if failed else None
+    note = records.text_of(failed.note, longest=records.MAX_SENTENCE_CHARS) if failed else None
+    if note or failed is None:
+        return note
+    reason = facts.xcoms.get(run.id, {}).get(f"{failed.step}/{FAILURE_XCOM_KEY}", {}).get(failed.map_index)
+    return records.text_of(records.parse(reason), longest=records.MAX_SENTENCE_CHARS)
 
 
 def _task_link(export: Export, run: Run, task: Task, facts: Facts) -> dict[str, Any]:

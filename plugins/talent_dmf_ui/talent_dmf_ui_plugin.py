@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink, TalentDmfJobPageLink
+from talent_dmf_ui import listener
 from talent_dmf_ui.lazy_app import LazyApp
 
 URL_PREFIX = "/talent-exports"
@@ -19,7 +20,7 @@ _VIEW = {
 
 
 class TalentDmfUiPlugin(AirflowPlugin):
-    """*Browse > Exports*, a tab of each DAG, and buttons on the tasks."""
+    """*Browse > Exports*, a tab of each DAG, buttons on the tasks, and notes that say why a run failed."""
 
     name = "talent_dmf_ui"
     fastapi_apps = [  # noqa: RUF012 - Airflow's own declaration, here and below
@@ -29,4 +30,5 @@ class TalentDmfUiPlugin(AirflowPlugin):
         {**_VIEW, "url_route": "exports", "destination": "nav", "category": "browse"},
         {**_VIEW, "url_route": "export", "destination": "dag"},
     ]
+    listeners = [listener]  # noqa: RUF012
     operator_extra_links = [TalentDmfJobPageLink(), OneDriveItemLink(), OneDriveFolderLink()]  # noqa: RUF012

@@ -65,6 +65,13 @@ class Mailbox:
         return mail
 
 
+def notes(alerted: Alerted, export: str, run_id: str, task_id: str, *, map_index: int = -1) -> tuple[Any, Any]:
+    """Note of a run and of one of its tasks."""
+    airflow, run = alerted.stack.airflow, f"/dags/talent_export_{export}/dagRuns/{run_id}"
+    mapped = f"/{map_index}" if map_index >= 0 else ""
+    return airflow.call("GET", run)["note"], airflow.call("GET", f"{run}/taskInstances/{task_id}{mapped}")["note"]
+
+
 def words(mail: EmailMessage) -> str:
     part = mail.get_body(("html",))
     assert part is not None
@@ -157,6 +164,15 @@ class TestAFailedTask:
         assert "nobody_listens could not be notified by webhook" in sentence
         assert "cannot be reached" in sentence
 
+    def test_has_a_note_with_the_sentence_and_so_has_its_run(
+        self, alerted: Alerted, failed: tuple[str, dict[str, Any], str]
+    ) -> None:
+        run_id, xcoms, log = failed
+        run, task = notes(alerted, "nightly", run_id, "trigger_export")
+        assert "Export <b>Wrokers</b>" in run
+        assert run == task == xcoms["talent_dmf_failure"]
+        assert run in log
+
     def test_tells_no_secret(self, alerted: Alerted, failed: tuple[str, dict[str, Any], str]) -> None:
         _, xcoms, log = failed
         written = log + json.dumps(xcoms) + "".join(words(mail) for mail in alerted.mailbox.mails)
@@ -172,10 +188,22 @@ class TestAFailedTask:
 
 
 def test_of_several_companies_the_one_that_failed_is_named(alerted: Alerted) -> None:
-    _, state = alerted.run("several", {"legal_entities": ["USMF", "ZZZZ"]})
+    run_id, state = alerted.run("several", {"legal_entities": ["USMF", "ZZZZ"]})
     assert state == "failed"
+    run, task = notes(alerted, "several", run_id, "export.trigger_export", map_index=1)
+    assert run == f"ZZZZ: {task}"
+    assert notes(alerted, "several", run_id, "export.trigger_export", map_index=0)[1] is None
     alerted.mailbox.wait_for("Export several failed (ZZZZ)")
     assert not alerted.mailbox.about("Export several failed (USMF)")
+
+
+def test_a_run_that_is_cleared_and_succeeds_keeps_no_reason_of_its_failure(
+    alerted: Alerted, failed: tuple[str, Any, str]
+) -> None:
+    run_id, path = failed[0], f"/dags/talent_export_nightly/dagRuns/{failed[0]}"
+    alerted.stack.airflow.call("PATCH", f"{path}/taskInstances/trigger_export", body={"note": "A person's own words."})
+    alerted.stack.airflow.call("PATCH", path, body={"state": "success"})
+    assert notes(alerted, "nightly", run_id, "trigger_export") == (None, "A person's own words.")
 
 
 def test_an_export_without_rows_is_told(alerted: Alerted) -> None:

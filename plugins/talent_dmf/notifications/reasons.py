@@ -1,9 +1,12 @@
-"""Why a task failed, as the last line of its log."""
+"""Why a task failed: the last line of its log, and what notes and the Exports page say."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+
+from talent_dmf.airflow_errors import keep_reason
+from talent_dmf.notifications.alert import safe_sentence
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -16,7 +19,10 @@ def say_failure(context: Context) -> None:
 
     :param context: the task's context.
     """
-    log.error("%s", _reason(context))
+    reason = _reason(context)
+    # Once more, for errors that are none of ours, such as a timeout of Airflow's.
+    keep_reason(context, safe_sentence(reason))
+    log.error("%s", reason)
 
 
 def say_retry(context: Context) -> None:
