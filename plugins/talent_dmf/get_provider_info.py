@@ -205,7 +205,7 @@ def get_provider_info() -> dict[str, Any]:
         "config": {"talent_dmf": _CONFIGURATION},
         "extra-links": [
             "talent_dmf.links.TalentDmfJobPageLink",
-            "talent_dmf.links.OneDriveItemLink",
-            "talent_dmf.links.OneDriveFolderLink",
+            "talent_dmf.links.SavedFileLink",
+            "talent_dmf.links.SavedFolderLink",
         ],
     }

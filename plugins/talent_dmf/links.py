@@ -32,10 +32,10 @@ class TalentDmfJobPageLink(BaseOperatorLink):
         return _web_address(_pushed(ti_key, JOB_PAGE_XCOM_KEY))
 
 
-class OneDriveItemLink(BaseOperatorLink):
-    """The saved file in OneDrive or SharePoint."""
+class SavedFileLink(BaseOperatorLink):
+    """The saved file, if it has an address for browsers: in OneDrive and SharePoint it has, in an object store not."""
 
-    name = "Open in OneDrive"
+    name = "Open file"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Address of the file for people; empty before it is saved.
@@ -43,12 +43,11 @@ class OneDriveItemLink(BaseOperatorLink):
         :param operator: the transfer operator.
         :param ti_key: its task instance.
         """
-        saved = _pushed(ti_key, "return_value")
-        return _web_address(saved.get("web_url") if isinstance(saved, dict) else None)
+        return _web_address(_saved(ti_key).get("web_url"))
 
 
-class OneDriveFolderLink(BaseOperatorLink):
-    """The folder of the saved file in OneDrive or SharePoint."""
+class SavedFolderLink(BaseOperatorLink):
+    """The folder of the saved file, if it has an address for browsers."""
 
     name = "Open folder"
 
@@ -58,10 +57,16 @@ class OneDriveFolderLink(BaseOperatorLink):
         :param operator: the transfer operator.
         :param ti_key: its task instance.
         """
-        saved = _pushed(ti_key, "return_value")
-        address = _web_address(saved.get("web_url") if isinstance(saved, dict) else None)
-        # Of Office files the service gives the address of an editor, which has a query.
-        return address.rpartition("/")[0] if address.count("/") > 3 and "?" not in address else ""
+        return _web_address(_saved(ti_key).get("folder_url"))
+
+
+def folder_address(address: str) -> str | None:
+    """The folder of a file, or ``None`` if the file's address does not say.
+
+    :param address: of the file.
+    """
+    # Of Office files the service gives the address of an editor, which has a query.
+    return address.rpartition("/")[0] if address.count("/") > 3 and "?" not in address else None
 
 
 def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> None:
@@ -88,6 +93,11 @@ def _pushed(ti_key: TaskInstanceKey, key: str) -> Any:
     from airflow.sdk.execution_time.xcom import XCom
 
     return XCom.get_value(ti_key=cast("Any", ti_key), key=key)
+
+
+def _saved(ti_key: TaskInstanceKey) -> dict[str, Any]:
+    saved = _pushed(ti_key, "return_value")
+    return saved if isinstance(saved, dict) else {}
 
 
 def _web_address(value: Any) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink, TalentDmfJobPageLink
+from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink
 from talent_dmf_ui import listener
 from talent_dmf_ui.lazy_app import LazyApp
 
 URL_PREFIX = "/talent-exports"
 _FILES = "talent-exports/static"  # relative to Airflow's base, which may be below the path of a proxy
-# One name for both places: the UI keeps a bundle under its name and runs it only once.
+# One name for all places: the UI keeps a bundle under its name and runs it only once.
 _VIEW = {
     "name": "Exports",
     "icon": f"{_FILES}/icon.svg",
@@ -20,7 +20,7 @@ _VIEW = {
 
 
 class TalentDmfUiPlugin(AirflowPlugin):
-    """*Browse > Exports*, a tab of each DAG, buttons on the tasks, and notes that say why a run failed."""
+    """*Browse > Exports*, a tab of each DAG and run, buttons on the tasks, and notes that say why a run failed."""
 
     name = "talent_dmf_ui"
     fastapi_apps = [  # noqa: RUF012 - Airflow's own declaration, here and below
@@ -29,6 +29,7 @@ class TalentDmfUiPlugin(AirflowPlugin):
     react_apps = [  # noqa: RUF012
         {**_VIEW, "url_route": "exports", "destination": "nav", "category": "browse"},
         {**_VIEW, "url_route": "export", "destination": "dag"},
+        {**_VIEW, "url_route": "export", "destination": "dag_run"},
     ]
     listeners = [listener]  # noqa: RUF012
-    operator_extra_links = [TalentDmfJobPageLink(), OneDriveItemLink(), OneDriveFolderLink()]  # noqa: RUF012
+    operator_extra_links = [SavedFileLink(), SavedFolderLink(), TalentDmfJobPageLink()]  # noqa: RUF012

@@ -63,6 +63,7 @@ def test_the_files_instead_of_the_package(saving_task: SavingTask) -> None:
     assert len(names) == 3
     assert saving_task.names() == {*names, "package.zip.receipt.json"}
     assert saved["name"] == saving_task.folder
+    assert saved["folder_url"] == (saved["web_url"] if "web_url" in saved else saved["url"])
     assert {file["name"] for file in saved["files"]} == names
     receipt = json.loads((saving_task.path / "package.zip.receipt.json").read_text())
     assert receipt["file"] is None
@@ -91,6 +92,10 @@ def test_the_receipt_and_the_asset_tell_all(saving_task: SavingTask) -> None:
         "package.zip",
     )
     assert extra["files"] == saved["files"]
+    assert (extra["data_project"], extra["legal_entity"]) == ("Export Positions and Jobs", "USMF")
+    assert (extra["data_interval_start"], extra["data_interval_end"]) == ("2026-11-01T00:00:00+00:00", None)
+    address = saved["web_url"] if "web_url" in saved else saved["url"]
+    assert extra["folder_url"] == saved["folder_url"] == address.removesuffix("/package.zip")
 
 
 @pytest.mark.parametrize("remembered", [True, False], ids=["remembered", "forgotten"])

@@ -190,4 +190,8 @@ def test_the_plugin_loads_once_and_without_an_error(server: Server) -> None:
     assert server.get("/api/v2/plugins/importErrors", "admin").json()["import_errors"] == []
     plugins = server.get("/api/v2/plugins", "admin").json()["plugins"]
     (ours,) = [plugin for plugin in plugins if plugin["name"] == "talent_dmf_ui"]
-    assert [(app["name"], app["destination"]) for app in ours["react_apps"]] == [("Exports", "nav"), ("Exports", "dag")]
+    assert [(app["name"], app["destination"]) for app in ours["react_apps"]] == [
+        ("Exports", "nav"),
+        ("Exports", "dag"),
+        ("Exports", "dag_run"),
+    ]

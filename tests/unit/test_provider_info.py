@@ -18,8 +18,9 @@ from airflow.sdk._shared.secrets_masker import should_hide_value_for_key
 from talent_dmf.auth.tokens import AUTH_TYPES
 from talent_dmf.get_provider_info import get_provider_info
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
-from talent_dmf.links import JOB_PAGE_XCOM_KEY, OneDriveItemLink, TalentDmfJobPageLink
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, SavedFileLink, SavedFolderLink, TalentDmfJobPageLink
 from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
+from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
 
 REPOSITORY = Path(__file__).parents[2]
@@ -114,10 +115,12 @@ def test_the_links_can_be_imported(path: str) -> None:
 
 def test_the_operators_carry_their_links() -> None:
     assert [link.name for link in TalentDmfExportToPackageOperator.operator_extra_links] == ["Open in Dynamics 365"]
-    assert [link.name for link in TalentDmfToOneDriveOperator.operator_extra_links] == [
-        "Open in OneDrive",
-        "Open folder",
-    ]
+    for operator in (TalentDmfToOneDriveOperator, TalentDmfToObjectStorageOperator):
+        assert [link.name for link in operator.operator_extra_links] == [
+            "Open file",
+            "Open folder",
+            "Open in Dynamics 365",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -126,10 +129,15 @@ def test_the_operators_carry_their_links() -> None:
         (TalentDmfJobPageLink(), JOB_PAGE_XCOM_KEY, "https://env.example/?ExecutionId=1", "https://env.example/?ExecutionId=1"),
         (TalentDmfJobPageLink(), JOB_PAGE_XCOM_KEY, None, ""),
         (TalentDmfJobPageLink(), JOB_PAGE_XCOM_KEY, "javascript:alert(1)", ""),
-        (OneDriveItemLink(), "return_value", {"web_url": "https://drive.example/x"}, "https://drive.example/x"),
-        (OneDriveItemLink(), "return_value", {"web_url": ""}, ""),
-        (OneDriveItemLink(), "return_value", {}, ""),
-        (OneDriveItemLink(), "return_value", None, ""),
+        (SavedFileLink(), "return_value", {"web_url": "https://drive.example/x"}, "https://drive.example/x"),
+        (SavedFileLink(), "return_value", {"web_url": ""}, ""),
+        (SavedFileLink(), "return_value", {}, ""),
+        (SavedFileLink(), "return_value", None, ""),
+        (SavedFileLink(), "return_value", {"url": "s3://bucket/x.zip"}, ""),
+        (SavedFolderLink(), "return_value", {"folder_url": "https://drive.example/f"}, "https://drive.example/f"),
+        (SavedFolderLink(), "return_value", {"folder_url": "s3://bucket"}, ""),
+        (SavedFolderLink(), "return_value", {"folder_url": None}, ""),
+        (SavedFolderLink(), "return_value", "text", ""),
     ],
 )  # fmt: skip
 def test_a_link_is_what_the_task_has_pushed_if_it_is_an_address(

@@ -34,6 +34,7 @@ from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError
 from talent_dmf.api.findings import Finding
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
+from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink, folder_address, push_job_page
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -85,6 +86,7 @@ class SavePackageOperator(BaseOperator):
         "unpack_name",
         "talent_dmf_conn_id",
     )
+    operator_extra_links = (SavedFileLink(), SavedFolderLink(), TalentDmfJobPageLink())
     ui_color = "#e6f4ea"
     argument_rules: ClassVar[Mapping[str, Rule]] = {
         "file_name": text(),
@@ -164,6 +166,7 @@ class SavePackageOperator(BaseOperator):
                 self.definition_group_id,
                 self.legal_entity_id,
             )
+            push_job_page(context, environment, reference.execution_id, self.log)
             with self.open_folder(context) as folder, self._package(environment, reference) as source:
                 receipts = ReceiptKeeper(folder, series, reference.execution_id, self.conflict_behavior, self.log)
                 plan = partial(self._files, environment, source, reference, facts, package_name)
@@ -447,9 +450,13 @@ class SavePackageOperator(BaseOperator):
         return files if self.unpack == "instead" else [whole, *files]
 
     def _described(self, folder: DestinationFolder, saved: list[SavedFile]) -> dict[str, Any]:
+        if self.unpack == "instead":
+            described = folder.describe()
+            described["folder_url"] = described.get("web_url") or described.get("url")
+        else:
+            described = {**saved[0].described, "folder_url": folder_address(saved[0].address)}
         if self.unpack == "no":
-            return saved[0].described
-        described = saved[0].described if self.unpack == "beside" else folder.describe()
+            return described
         return {
             **described,
             "files": [{"entity": each.written.entity, **each.described} for each in saved if each.written.entity],
@@ -471,6 +478,8 @@ class SavePackageOperator(BaseOperator):
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {
                 "execution_id": reference.execution_id,
+                "data_project": self.definition_group_id or None,
+                "legal_entity": self.legal_entity_id or None,
                 **described,
                 "rows": export.get("rows"),
                 "entities": export.get("entities"),

@@ -33,7 +33,8 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
         ``file:///data/exports``. Bucket or container must exist. Names follow OneDrive's rules, so that one catalogue
         serves both.
     :param conn_id: connection to the store, if it needs one.
-    :returns: XCom ``return_value``: ``url``, ``name``, ``size``, ``sha256``, and with ``unpack`` also ``files``.
+    :returns: XCom ``return_value``: ``url``, ``name``, ``size``, ``sha256``, ``folder_url``, and with ``unpack`` also
+        ``files``. XCom ``job_page_url``: the execution's page in Dynamics 365.
     :raises AirflowFailException: a permanent error: name taken, no such bucket, no rights, package gone.
     """
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from talent_dmf.api.arguments import CONN_ID, Rule, check_arguments, optional, text
 from talent_dmf.api.findings import Finding
-from talent_dmf.links import OneDriveFolderLink, OneDriveItemLink
 from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
@@ -40,8 +39,9 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
     :param group: id of a Microsoft 365 group.
     :param library: name of a library of the site or group, if not the default one.
     :param onedrive_conn_id: connection to Microsoft Graph.
-    :returns: XCom ``return_value``: ``drive_item_id``, ``web_url``, ``name``, ``size``, ``quick_xor_hash``; with
-        ``unpack`` also ``files``, and with ``instead`` the first five are those of the folder.
+    :returns: XCom ``return_value``: ``drive_item_id``, ``web_url``, ``name``, ``size``, ``quick_xor_hash``,
+        ``folder_url``; with ``unpack`` also ``files``, and with ``instead`` the first five are those of the folder.
+        XCom ``job_page_url``: the execution's page in Dynamics 365.
     :raises AirflowFailException: a permanent error: name taken, folder impossible, no rights, no quota, package gone.
     """
 
@@ -55,7 +55,6 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         "library",
         "onedrive_conn_id",
     )
-    operator_extra_links = (OneDriveItemLink(), OneDriveFolderLink())
     argument_rules: ClassVar[Mapping[str, Rule]] = {
         **SavePackageOperator.argument_rules,
         "folder": optional(text(empty=True)),

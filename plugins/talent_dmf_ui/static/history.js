@@ -23,7 +23,7 @@ export function drawHistory(page, known) {
     facts(item, known, now),
     item.permitted.runs ? null : state("lock", "Not permitted", "You may read this Dag, but not its runs."),
     runs.length ? drawPlots(runs.toReversed(), page.element.clientWidth) : null,
-    runs.length ? h("div", { class: "x-two" }, table(item, runs, now), h("div", {}, failures(item, known, now), companies(known, now), entities(known))) : null,
+    runs.length ? h("div", { class: "x-two" }, table(item, runs, now, page.runId), h("div", {}, failures(item, known, now), companies(known, now), entities(known))) : null,
     item.permitted.runs && !runs.length ? state("box", "No runs yet", item.paused ? "The Dag is paused: switch it on, or trigger it." : "The first run has not been created.") : null,
   ];
 }
@@ -97,21 +97,21 @@ function facts(item, known, now) {
   return h("dl", { class: "x-facts" }, entries.map(([title, value]) => h("div", {}, h("dt", {}, title), h("dd", {}, value))));
 }
 
-function table(item, runs, now) {
+function table(item, runs, now, here) {
   const many = runs.some((run) => run.companies > 1);
   const head = [["State"], ["Run"], ["Queue", "x-num"], ["Export", "x-num"], ["Transfer", "x-num"], ["Rows", "x-num"], ["Size", "x-num"], ["File"], ["Told"]];
   return h("div", { class: "x-scroll" }, h("table", { class: "x-table x-history" }, h("caption", { class: "x-sr" }, "Runs, newest first"),
     h("thead", {}, h("tr", {}, head.map(([title, kind]) => h("th", { scope: "col", class: kind }, title)))),
-    runs.map((run) => line(item, run, now, many))));
+    runs.map((run) => line(item, run, now, many, run.run_id === here))));
 }
 
-function line(item, run, now, many) {
+function line(item, run, now, many, here) {
   const [first] = run.files;
   const name = run.files.length > 1 ? `${run.files.length} files` : first?.name ?? "—";
   const told = run.state === "failed" ? (run.told === null ? (item.permitted.xcoms ? "not known" : "not permitted") : run.told.length === 1 ? "1 place" : `${run.told.length} places`) : "";
   const count = many && run.companies > 1 && run.state === "failed" ? ` ${run.companies - run.companies_arrived} of ${run.companies}` : "";
   const type = run.type === "scheduled" ? null : h("span", { class: "x-m" }, run.type);
-  return h("tbody", { class: run.state === "failed" ? "x-failed" : "" },
+  return h("tbody", { class: run.state === "failed" ? "x-failed" : "", "aria-current": here ? "true" : null },
     h("tr", {},
       h("td", {}, mark(run.result, count ? `Failed${count}` : run.result === "unknown" && run.state === "success" ? "Succeeded" : undefined)),
       h("td", {}, h("a", { href: address.run(item.dag_id, run.run_id), title: run.run_id, "data-k": `run-${run.run_id}` }, longDay(run.at)), type),

@@ -10,9 +10,9 @@ globalThis.AirflowPlugin = function Exports(props) {
   const page = useRef(null);
 
   useEffect(() => {
-    page.current = mount(place.current, { dagId: props.dagId, navigate });
+    page.current = mount(place.current, { dagId: props.dagId, runId: props.runId, navigate });
     return () => page.current.unmount();
-  }, [props.dagId]);
+  }, [props.dagId, props.runId]);
   useEffect(() => page.current?.moved(), [location?.search]);
 
   return createElement("div", { ref: place, style: { height: "100%", overflow: "auto" } });

@@ -17,9 +17,10 @@ export function mount(element, options = {}) {
 }
 
 class Page {
-  constructor(element, { dagId = null, navigate = null, standalone = false }) {
+  constructor(element, { dagId = null, runId = null, navigate = null, standalone = false }) {
     this.element = element;
     this.dagId = dagId;
+    this.runId = runId; // the run whose page this is a tab of, or null
     this.navigate = navigate;
     this.standalone = standalone;
     this.documents = new Map(); // by DAG id; all exports under null
