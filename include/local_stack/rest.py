@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Self
 
@@ -86,6 +87,17 @@ class AirflowApi:
         except httpx.TransportError:
             return {}
         return {name: part["status"] for name, part in response.json().items() if part} if response.is_success else {}
+
+    def wake_execution_api(self, *, timeout_seconds: float) -> None:
+        """Return when the API that tasks call has answered, or the time is over.
+
+        Airflow builds it at its first request, for each of its versions, and answers nothing else meanwhile. On a busy
+        machine that takes longer than a task waits for an answer: the first task of all would fail.
+
+        :param timeout_seconds: when to give up.
+        """
+        with suppress(httpx.TransportError):
+            self._client.get("/execution/health", timeout=timeout_seconds)
 
     def has_dag(self, dag_id: str) -> bool:
         """Whether the DAG processor has stored a DAG.

@@ -195,6 +195,7 @@ class LocalStack:
 
         self._facts = wait_until(ready, "the emulator is ready", timeout_seconds=30)
         self._wait_for_health(progress)
+        self.airflow.wake_execution_api(timeout_seconds=BOOT_TIMEOUT_SECONDS)
         progress("storing the connections")
         write_private(self._connections_path, json.dumps(self.connections, indent=2))
         self.airflow.store_connections(with_extra_as_text(self.connections))
