@@ -160,7 +160,7 @@ class TestAFailedTask:
         }
         assert told["mail"]["target"] == "hr-integration@contoso.com"
         assert all(each["at"] for each in told.values())
-        (sentence,) = [line for line in log.splitlines() if "could not be told" in line]
+        (sentence,) = [line for line in log.splitlines() if "could not be notified" in line]
         assert "nobody_listens could not be notified by webhook" in sentence
         assert "cannot be reached" in sentence
 
