@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.findings import Finding
 from talent_dmf.api.redaction import redact
-
-if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-# XCom key under which a failed task says why, in one sentence: notes and the Exports page read it. It is one that no
-# other task uses by chance.
-FAILURE_XCOM_KEY = "talent_dmf_failure"
+from talent_dmf.notes import keep_reason
 
 
 @contextmanager
@@ -62,15 +56,3 @@ def found(check: str, look: Callable[[], str]) -> Finding:
     except AirflowException as error:
         # Such as a connection that is not defined.
         return Finding(check, "failed", redact(str(error)))
-
-
-def keep_reason(context: Mapping[str, Any] | Context | None, sentence: str) -> None:
-    """Keep the reason of a failure as an XCom of the failed task.
-
-    :param context: the task's context; without one, nothing is kept.
-    :param sentence: the reason.
-    """
-    if context is not None:
-        # It only informs: whatever happens here must not take the place of the failure itself.
-        with suppress(Exception):
-            context["ti"].xcom_push(key=FAILURE_XCOM_KEY, value=sentence[:4000])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from talent_dmf.airflow_errors import FAILURE_XCOM_KEY
+from talent_dmf.notes import FAILURE_XCOM_KEY
 from talent_dmf_ui import access, queries, records, states
 from talent_dmf_ui.memory import Memory
 from talent_dmf_ui.queries import Export, Promise, Run, Step, Task

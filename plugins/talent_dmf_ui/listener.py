@@ -23,7 +23,7 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
     try:
         from talent_dmf_ui import notes
 
-        notes.write(dag_run, by_tasks=msg == "task_failure")
+        notes.write_reasons(dag_run, by_tasks=msg == "task_failure")
     except Exception as error:  # noqa: BLE001 - a note only informs
         _say(dag_run, error)
 
@@ -32,17 +32,21 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
     """Take away the reason why the run failed before it was cleared."""
     if getattr(dag_run, "clear_number", 1):
-        on_dag_run_success(dag_run, msg)
+        _write_notices(dag_run, ended=False)
 
 
 @hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """Take away the reason why the run failed before."""
+    """Take away the reason why the run failed before, and put into its note what its tasks found remarkable."""
+    _write_notices(dag_run, ended=True)
+
+
+def _write_notices(dag_run: DagRun, *, ended: bool) -> None:
     try:
         from talent_dmf_ui import notes
 
-        notes.remove(dag_run)
-    except Exception as error:  # noqa: BLE001 - a note only informs
+        notes.write_notices(dag_run, ended=ended)
+    except Exception as error:  # noqa: BLE001 - see above
         _say(dag_run, error)
 
 

@@ -1,12 +1,12 @@
-"""The reason of a failure as note of the run and of its task, where the grid shows it without a click.
+"""What tasks have left for people to read (:mod:`talent_dmf.notes`), as notes of the run and of its tasks.
 
-A task cannot write notes: Airflow gives it no way to (docs/adr/0013-notes.md). It leaves its reason as an XCom, and the
-process that decides that the run has failed copies it, in the transaction in which it decides.
+The process that decides how a run ends copies it, in the transaction in which it decides (docs/adr/0013-notes.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.models.dagrun import DagRun, DagRunNote
@@ -15,7 +15,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import Text, and_, cast, delete, insert, select, update
 from sqlalchemy.orm import object_session
 
-from talent_dmf.airflow_errors import FAILURE_XCOM_KEY
+from talent_dmf.notes import FAILURE_XCOM_KEY, NOTICE_XCOM_KEY
 from talent_dmf_ui import records
 from talent_dmf_ui.queries import TAG
 
@@ -45,14 +45,49 @@ class Failure(NamedTuple):
     reason: str | None
 
 
-def write(dag_run: DagRun, *, by_tasks: bool) -> None:
+def write_reasons(dag_run: DagRun, *, by_tasks: bool) -> None:
     """Say in notes why a run has failed. A note that a person has written stays.
 
     :param dag_run: the run, in the session of whoever has decided that it failed.
     :param by_tasks: whether it failed because of its tasks, and not because a person said so.
     """
+    with _connection(dag_run) as connection:
+        failures = _failures(connection, dag_run) if connection is not None else []
+        if connection is None or not failures:
+            return
+        if not any(failure.reason for failure in failures) and not (by_tasks and _is_export(dag_run)):
+            return
+        for failure in failures:
+            _put(connection, TaskInstanceNote, TaskInstanceNote.ti_id, failure.id, failure.reason or _NO_REASON)
+        _put(connection, DagRunNote, DagRunNote.dag_run_id, dag_run.id, sentence(failures))
+
+
+def write_notices(dag_run: DagRun, *, ended: bool) -> None:
+    """Take away why a run has failed before, and say what is remarkable about it.
+
+    :param dag_run: the run, in the session of whoever has decided about its state.
+    :param ended: whether it has succeeded, and has not just begun again.
+    """
+    with _connection(dag_run) as connection:
+        if connection is None:
+            return
+        of_run = and_(DagRunNote.dag_run_id == dag_run.id, DagRunNote.user_id == AUTHOR)
+        if connection.execute(select(DagRunNote.dag_run_id).where(of_run)).first() is not None:
+            connection.execute(delete(DagRunNote).where(of_run))
+            tasks = select(_ti.id).where(_ti.dag_id == dag_run.dag_id, _ti.run_id == dag_run.run_id)
+            of_tasks = and_(TaskInstanceNote.ti_id.in_(tasks), TaskInstanceNote.user_id == AUTHOR)
+            connection.execute(delete(TaskInstanceNote).where(of_tasks))
+        notices = _notices(connection, dag_run) if ended else []
+        if notices:
+            _put(connection, DagRunNote, DagRunNote.dag_run_id, dag_run.id, _cut(" ".join(notices), LONGEST_NOTE))
+
+
+@contextmanager
+def _connection(dag_run: DagRun) -> Iterator[Connection | None]:
+    """The connection of the transaction that decides about a run, within a savepoint; ``None`` if there is none."""
     session = object_session(dag_run)
     if session is None:
+        yield None
         return
     # A note that a person gives together with the state may not be in the database yet.
     session.flush()
@@ -60,34 +95,7 @@ def write(dag_run: DagRun, *, by_tasks: bool) -> None:
     # A savepoint of the connection: one of the session is a commit to the scheduler, which forbids it. Without any, a
     # statement that PostgreSQL refuses would take the scheduler's transaction with it.
     with connection.begin_nested():
-        failures = _failures(connection, dag_run)
-        if not any(failure.reason for failure in failures) and not (by_tasks and _is_export(dag_run)):
-            return
-        for failure in failures:
-            _put(connection, TaskInstanceNote, TaskInstanceNote.ti_id, failure.id, failure.reason or _NO_REASON)
-        if failures:
-            _put(connection, DagRunNote, DagRunNote.dag_run_id, dag_run.id, sentence(failures))
-
-
-def remove(dag_run: DagRun) -> None:
-    """Remove the notes that :func:`write` has left.
-
-    :param dag_run: the run.
-    """
-    session = object_session(dag_run)
-    if session is None:
-        return
-    session.flush()
-    connection = session.connection()
-    of_run = and_(DagRunNote.dag_run_id == dag_run.id, DagRunNote.user_id == AUTHOR)
-    with connection.begin_nested():
-        if connection.execute(select(DagRunNote.dag_run_id).where(of_run)).first() is None:
-            return
-        connection.execute(delete(DagRunNote).where(of_run))
-        tasks = select(_ti.id).where(_ti.dag_id == dag_run.dag_id, _ti.run_id == dag_run.run_id)
-        connection.execute(
-            delete(TaskInstanceNote).where(TaskInstanceNote.ti_id.in_(tasks), TaskInstanceNote.user_id == AUTHOR)
-        )
+        yield connection
 
 
 def sentence(failures: Sequence[Failure]) -> str:
@@ -122,12 +130,22 @@ def _failures(connection: Connection, dag_run: DagRun) -> list[Failure]:
         .limit(_MOST_TASKS)
     ).all()
     return [
-        Failure(task, (records.text_of(label) or str(index)) if index >= 0 else "", _reason(text))
+        Failure(task, (records.text_of(label) or str(index)) if index >= 0 else "", _sentence(text))
         for task, index, label, text in rows
     ]
 
 
-def _reason(text: object) -> str | None:
+def _notices(connection: Connection, dag_run: DagRun) -> list[str]:
+    rows = connection.execute(
+        select(cast(_xcom.value, Text))
+        .where(_xcom.dag_run_id == dag_run.id, _xcom.key == NOTICE_XCOM_KEY)
+        .order_by(_xcom.task_id, _xcom.map_index)
+        .limit(_MOST_TASKS)
+    )
+    return list(dict.fromkeys(notice for (text,) in rows if (notice := _sentence(text))))
+
+
+def _sentence(text: object) -> str | None:
     # A backend of XComs that keeps them elsewhere leaves an address, which is no sentence.
     found = records.text_of(records.parse(text), longest=LONGEST_NOTE)
     return found if found and " " in found.strip() else None

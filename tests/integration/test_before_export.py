@@ -158,7 +158,7 @@ def test_a_run_of_a_backfill_says_that_its_rows_are_of_today(
     context["dag_run"].run_type = run_type
     context["data_interval_end"] = datetime(2026, 11, 20, tzinfo=UTC)
     export().execute(context)
-    notice = context["ti"].pushed.get("notice", "")
+    notice = context["ti"].pushed.get("talent_dmf_notice", "")
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     assert (f"for 2026-11-20 exports the data of today, {today}" in notice) is said
 

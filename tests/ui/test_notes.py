@@ -53,11 +53,18 @@ def run_of(session: Session, name: str) -> DagRun:
     return run
 
 
-def leave_reason(session: Session, run: DagRun, value: Any, task_id: str = "trigger_export", index: int = -1) -> None:
+def leave_reason(
+    session: Session,
+    run: DagRun,
+    value: Any,
+    task_id: str = "trigger_export",
+    index: int = -1,
+    key: str = "talent_dmf_failure",
+) -> None:
     session.execute(
         Base.metadata.tables["xcom"].insert(),
         {
-            "dag_run_id": run.id, "task_id": task_id, "map_index": index, "key": "talent_dmf_failure",
+            "dag_run_id": run.id, "task_id": task_id, "map_index": index, "key": key,
             "dag_id": run.dag_id, "run_id": run.run_id, "value": value,
         },
     )  # fmt: skip
@@ -153,6 +160,19 @@ def test_a_run_that_succeeds_after_all_loses_the_reason(session: Session) -> Non
         guard.commit()
     assert (note_of(session, run), notes_of_tasks(session, run)) == (None, {})
     assert note_of(session, other) is not None
+
+
+def test_what_is_remarkable_about_a_run_that_succeeds_is_its_note(session: Session) -> None:
+    run = run_of(session, "three")
+    fail(session, run)
+    for index, notice in enumerate(["It is a backfill.", "It is a backfill.", 7]):
+        leave_reason(session, run, notice, "export.trigger_export", index, "talent_dmf_notice")
+    leave_reason(session, run, "It checked only.", "check", -1, "talent_dmf_notice")
+    with prohibit_commit(session) as guard:
+        listener.on_dag_run_success(run, "success")
+        guard.commit()
+    assert note_of(session, run) == "It checked only. It is a backfill."
+    assert notes_of_tasks(session, run) == {}
 
 
 def test_a_second_failure_replaces_the_reason_of_the_first(session: Session) -> None:

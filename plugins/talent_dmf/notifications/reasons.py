@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from talent_dmf.airflow_errors import keep_reason
+from talent_dmf.notes import keep_reason
 from talent_dmf.notifications.alert import safe_sentence
 
 if TYPE_CHECKING:

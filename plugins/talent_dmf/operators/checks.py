@@ -16,6 +16,7 @@ from talent_dmf.api.dmf.execution_ids import check_legal_entity, new_execution_i
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.findings import Finding, summary, table
 from talent_dmf.api.naming.file_names import check_package_name
+from talent_dmf.notes import keep_notice
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -77,6 +78,7 @@ def report(findings: Iterable[Finding], context: Context, log: logging.Logger | 
     sentence = f"{summary(rows)} Nothing was exported."
     if any(each.result == "failed" for each in rows):
         raise ConfigurationError(f"{sentence} The table in this task's log says what to do.")
+    keep_notice(context, sentence)
     return sentence
 
 

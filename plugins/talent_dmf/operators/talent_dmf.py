@@ -37,6 +37,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.naming.file_names import check_package_name
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.notes import keep_notice
 from talent_dmf.notifications.lateness import is_backfill
 from talent_dmf.operators.turns import Turn
 
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
 CONN_ID = "talent_dmf_default"
-# XCom key under which a run says what a reader of its file must know.
-NOTICE_XCOM_KEY = "notice"
 
 
 class SavesLater(Protocol):
@@ -314,7 +313,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             f"{datetime.now(UTC):%Y-%m-%d}: Dynamics 365 exports its present state, whatever date a run is for."
         )
         self.log.warning("%s", sentence)
-        context["ti"].xcom_push(key=NOTICE_XCOM_KEY, value=sentence)
+        keep_notice(context, sentence)
 
     def _refuse_backfill(self, context: Context) -> None:
         if is_backfill(context) and self.incremental and str(self.backfill) != "True":
