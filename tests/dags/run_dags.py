@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from airflow.configuration import conf
@@ -36,7 +37,20 @@ def run(bag: DagBag, dag_id: str, logical_date: str | None, conf: dict[str, Any]
     }
 
 
+def initialize_metrics() -> None:
+    """What the task runner and the triggerer do when they begin: ``dag.test()`` leaves it out."""
+    core = import_module("airflow.observability.stats"), import_module("airflow.observability.metrics.stats_utils")
+    sdk = (
+        import_module("airflow.sdk.observability.stats"),
+        import_module("airflow.sdk.observability.metrics.stats_utils"),
+    )
+    for stats, utilities in (core, sdk):
+        stats.initialize(factory=utilities.get_stats_factory(), export_legacy_names=True)
+
+
 if __name__ == "__main__":
+    if conf.getboolean("metrics", "statsd_on"):
+        initialize_metrics()
     dags = DagBag(conf.get("core", "dags_folder"))
     results = [run(dags, **each) for each in json.load(sys.stdin)]
     sys.stdout.write(f"\n{MARK}{json.dumps(results)}\n")

@@ -103,6 +103,20 @@ def test_a_missed_sla_is_said_once_and_the_wait_goes_on(
     assert len([record for record in caplog.records if "The wait goes on" in record.getMessage()]) == 1
 
 
+def test_a_wait_in_the_triggerer_says_each_change_once(
+    connections: Emulator, context: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="talent_dmf.triggers")
+    connections.faults.add("dmf.F9", mode="queue", not_run_seconds=4.0)
+    execution_id = started(context, "each change", definition_group_id="Export Workers CSV")
+    _, deferrals = run_to_end(sensor(execution_id, deferrable=True, short_export_seconds=0, poke_interval=0.2), context)
+    assert deferrals == 1
+    said = [record.getMessage() for record in caplog.records if record.name == "talent_dmf.triggers.talent_dmf"]
+    # Polled many times, and told by change; what lasts shorter than a pause is seen or not.
+    assert said
+    assert said == [f"Execution {execution_id} is {word}." for word in ("NotRun", "Executing")][: len(said)]
+
+
 @BOTH_MODES
 def test_an_unknown_execution_is_borne_for_the_grace_period_only(
     connections: Emulator, context: dict[str, Any], mode: dict[str, Any]

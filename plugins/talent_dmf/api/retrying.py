@@ -14,7 +14,7 @@ from datetime import datetime
 
 from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
 from talent_dmf.api.parsing import http_date
-from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, Request, Response, Sleep, Steps, T, now
+from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, RepeatCause, Request, Response, Sleep, Steps, T, now
 
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
 # are gateways and overload. 501 and 505 do not pass by themselves.
@@ -88,7 +88,8 @@ class Patience:
         if self.attempts >= allowed or self.spent_seconds + pause > self.policy.budget_seconds:
             raise failure
         self.spent_seconds += pause
-        return Sleep(pause, reason=f"{operation}: {failure.message}", spread=not asked)
+        cause: RepeatCause = "throttles" if asked or isinstance(failure, ThrottledError) else "retries"
+        return Sleep(pause, reason=f"{operation}: {failure.message}", spread=not asked, cause=cause)
 
     def renew(self) -> None:
         """Start anew, because the undertaking has made progress."""

@@ -14,13 +14,15 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from talent_dmf.api.errors import TalentDmfError, TransportError
 from talent_dmf.api.parsing import read_json
 from talent_dmf.api.redaction import redact_url
 
 T = TypeVar("T")
+# A service has asked for a pause, or has given no usable answer.
+RepeatCause: TypeAlias = Literal["throttles", "retries"]
 
 # The answers' headers that Microsoft support asks for, from every service that we call.
 REQUEST_ID_HEADERS = (
@@ -121,11 +123,13 @@ class Sleep:
     :param seconds: its length, or its greatest length.
     :param reason: why, in words, for the log.
     :param spread: whether whoever sleeps shortens it at random, so that clients do not march in step.
+    :param cause: what the pause is counted as, if a request came to nothing before it.
     """
 
     seconds: float
     reason: str
     spread: bool = False
+    cause: RepeatCause | None = field(default=None, compare=False)
 
     def length_seconds(self, random_number: float) -> float:
         """How long to sleep: up to half of the pause is left out if it is to be spread.

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from talent_dmf.links import JOB_PAGE_XCOM_KEY
+from talent_dmf.metrics import Metrics
 from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
 from talent_dmf.notifications.channels import Channel, reason
 from talent_dmf.notifications.telling import atell, chosen, remember
@@ -84,6 +85,9 @@ async def report_missed_deadline(
     """
     level, sentence = deadline_sentence(context, export=export, sla=sla)
     log.log(level, "%s", sentence)
+    if level == logging.ERROR:
+        run = context.get("dag_run") or {}
+        Metrics(str(run.get("dag_id") or ""), in_triggerer=True).count("late.runs")
     wanted = chosen(channels, "late")
     if level != logging.ERROR or not wanted:
         return []
@@ -133,4 +137,5 @@ def notify_sla_missed(context: Context, *, execution_id: str, sla: timedelta | N
         f"Export {ti.dag_id}, run {ti.run_id}: execution {execution_id} is not finished after {sla}. The wait goes on."
     )
     log.error("%s", sentence)
+    Metrics(ti.dag_id).count("late.waits")
     return sentence

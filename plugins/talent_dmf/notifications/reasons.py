@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_reason
 from talent_dmf.notifications.alert import safe_sentence
 
@@ -22,6 +23,7 @@ def say_failure(context: Context) -> None:
     reason = _reason(context)
     # Once more, for errors that are none of ours, such as a timeout of Airflow's.
     keep_reason(context, safe_sentence(reason))
+    Metrics(context["ti"].dag_id).count("exports.failed")
     log.error("%s", reason)
 
 

@@ -37,6 +37,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.naming.file_names import check_package_name
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_notice
 from talent_dmf.notifications.lateness import is_backfill
 from talent_dmf.operators.turns import Turn
@@ -288,6 +289,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             "was found, started before," if started.adopted else "started",
             started.execution_id,
         )
+        if not started.adopted:
+            Metrics(context["ti"].dag_id, request.legal_entity_id).count("exports.started")
         push_job_page(context, hook, started.execution_id, self.log)
         return started.execution_id
 

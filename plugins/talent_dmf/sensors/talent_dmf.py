@@ -28,6 +28,7 @@ from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportEmptyError, TransportError
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.metrics import Metrics
 from talent_dmf.notifications import notify_sla_missed
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         self.time_limit = time_limit
         self.sla_after = sla
         self.on_late = on_late
+        self._began: datetime | None = None
         self.short_export_seconds = short_export_seconds
         self.grace_seconds = grace_seconds
         self.talent_dmf_conn_id = talent_dmf_conn_id
@@ -124,7 +126,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.models import WaitState
         from talent_dmf.api.dmf.waiting import OutOfTime
 
-        started = datetime.now(UTC)
+        started = self._began = datetime.now(UTC)
         deadline = started + timedelta(seconds=self.timeout)
         worker_until = (
             min(deadline, started + timedelta(seconds=self.short_export_seconds)) if self.deferrable else deadline
@@ -170,7 +172,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         with translated_errors(self.log, context):
             seen = ExecutionEvent.from_json(event, self.execution_id)
             hook = self._hook()
-            started = datetime.fromisoformat(seen.started_at)
+            started = self._began = datetime.fromisoformat(seen.started_at)
             since = datetime.fromisoformat(seen.unsettled_since) if seen.unsettled_since else None
             state = WaitState(started_at=started, unsettled_since=since)
             if seen.kind == "error":
@@ -254,13 +256,18 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         from talent_dmf.api.dmf.reporting import ExportReport, export_error
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime
 
+        metrics = Metrics(context["ti"].dag_id)
+        if self._began is not None:
+            metrics.took("export_duration", datetime.now(UTC) - self._began)
         if isinstance(result, OutOfTime):
+            metrics.count("executions.timed_out")
             limit = in_words(timedelta(seconds=max(1, round(self.timeout))))
             raise AirflowSensorTimeout(
                 f"Export {self.execution_id} is not finished after {limit}; it may still be running in Dynamics 365. "
                 "Raise the time limit and clear this task: it goes on waiting for the same export."
             )
         status = result.status
+        metrics.count(f"executions.{status.name.lower() if status else 'unknown'}")
         if isinstance(result, Finished) and status is DmfExecutionStatus.SUCCEEDED:
             report = ExportReport(entities=tuple(hook.entity_outcomes(self.execution_id)))
         else:
@@ -270,6 +277,9 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         error = export_error(self.execution_id, status, report, self.partial_success)
         if error is not None:
             raise error
+        metrics.measured("rows", report.rows)
+        if report.rows == 0:
+            metrics.count("exports.empty")
         self._judge_rows(report)
         self.log.info(
             "Export %s: %s, %s rows.", self.execution_id, status, "unknown" if report.rows is None else report.rows

@@ -35,12 +35,15 @@ from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentD
 from talent_dmf.api.findings import Finding
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink, folder_address, push_job_page
+from talent_dmf.metrics import Metrics
+from talent_dmf.notifications.lateness import is_backfill
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.package.reference import PackageReference
     from talent_dmf.api.retention.plan import Retention
+    from talent_dmf.api.retention.receipts import Series
     from talent_dmf.destinations.base import DestinationFolder, SavedFile
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
     from talent_dmf.package_source.source import PackageFile, PackageSource, StopSignal
@@ -148,24 +151,19 @@ class SavePackageOperator(BaseOperator):
         """Bring the package to its folder and prove that it is there."""
         # Imported where it runs, here and below: a DAG file must not pay for it.
         from talent_dmf.api.package.reference import PackageReference
-        from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Series
+        from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX
         from talent_dmf.destinations.receipts import ReceiptKeeper
         from talent_dmf.destinations.saving import save_files
         from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
+        began = datetime.now(UTC)
         with translated_errors(self.log, context):
             retention = self._checked()
             reference = PackageReference.from_json(self.package)
             facts = self._facts(context, reference)
             package_name = render_file_name(self.file_name, facts)
             environment = TalentDmfHook(self.talent_dmf_conn_id)
-            series = Series(
-                environment.settings.base_url,
-                self.dag_id,
-                self.task_id,
-                self.definition_group_id,
-                self.legal_entity_id,
-            )
+            series = self._series(environment)
             push_job_page(context, environment, reference.execution_id, self.log)
             with self.open_folder(context) as folder, self._package(environment, reference) as source:
                 receipts = ReceiptKeeper(folder, series, reference.execution_id, self.conflict_behavior, self.log)
@@ -192,7 +190,14 @@ class SavePackageOperator(BaseOperator):
                 self._describe_assets(context, reference, described)
                 if retention:
                     receipts.retain(retention)
+        self._measure(context, began, saved)
         return described
+
+    def _series(self, environment: TalentDmfHook) -> Series:
+        from talent_dmf.api.retention.receipts import Series
+
+        names = (self.dag_id, self.task_id, self.definition_group_id, self.legal_entity_id)
+        return Series(environment.settings.base_url, *names)
 
     def check_before_export(self, context: Context, execution_id: str) -> None:
         """Check what can be checked before the export is spent: values, names, destination, whether the name is free.
@@ -472,6 +477,15 @@ class SavePackageOperator(BaseOperator):
             "data_files": list(reference.entities),
             "export": self.export_result,
         }
+
+    def _measure(self, context: Context, began: datetime, saved: Sequence[SavedFile]) -> None:
+        metrics = Metrics(context["ti"].dag_id, self.legal_entity_id)
+        metrics.count("exports.saved")
+        metrics.took("transfer_duration", datetime.now(UTC) - began)
+        metrics.measured("bytes", sum(each.written.size_bytes for each in saved))
+        due = getattr(context.get("dag_run"), "run_after", None)
+        if due is not None and not is_backfill(context):
+            metrics.took("arrival_delay", datetime.now(UTC) - due)
 
     def _describe_assets(self, context: Context, reference: PackageReference, described: dict[str, Any]) -> None:
         export = self.export_result if isinstance(self.export_result, dict) else {}

@@ -19,6 +19,7 @@ from talent_dmf.api.addresses import AddressRules
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
 from talent_dmf.api.steps import Effect, Note, Request, Response, Sleep, Steps
+from talent_dmf.metrics import Metrics
 from talent_dmf.transport.bodies import read_answer
 from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, BearerState, Wire
 from talent_dmf.transport.tls import TlsSession, TlsSettings
@@ -118,6 +119,8 @@ class SyncDriver:
             seconds = effect.length_seconds(self._jitter())
             if effect.reason:
                 log.info("%s Next try in %.1f s.", effect.reason, seconds)
+            if effect.cause:
+                Metrics().count(f"requests.{effect.cause}")
             self._sleep(seconds)
             return None
         return self._clock()
@@ -233,6 +236,8 @@ class AsyncDriver:
         if isinstance(effect, Sleep):
             seconds = effect.length_seconds(self._jitter())
             log.debug("%s Next try in %.1f s.", effect.reason, seconds)
+            if effect.cause:
+                Metrics(in_triggerer=True).count(f"requests.{effect.cause}")
             await self._sleep(seconds)
             return None
         return self._clock()

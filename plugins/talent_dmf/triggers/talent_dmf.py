@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from talent_dmf.hooks.settings import EnvironmentSettings
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 from talent_dmf.transport.drivers import AsyncDriver
 from talent_dmf.triggers.board import CONFIRM_SECONDS, Board, board_of
+
+log = logging.getLogger(__name__)
 
 
 class TalentDmfExecutionStatusTrigger(BaseTrigger):
@@ -134,6 +137,8 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
                 if not isinstance(seen, Pending):
                     return seen
                 state = seen.state
+                if seen.sleep.reason:
+                    log.info("%s", seen.sleep.reason)
                 if board.is_used and state.unsettled_since is None:
                     left = CONFIRM_SECONDS if seen.left_seconds is None else seen.left_seconds
                     await board.news_of(follower, left)

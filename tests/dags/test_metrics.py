@@ -1,0 +1,105 @@
+"""Metrics of real runs, through Airflow's own StatsD client, as they arrive at a UDP socket."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import pytest
+from tests.dags.conftest import REPOSITORY
+from tests.dags.own_airflow import OwnAirflow
+from tests.examples import WORKERS
+
+from dmf_emulator import Emulator, Settings
+from talent_dmf.api.dmf.status import DmfExecutionStatus
+from talent_dmf.api.steps import RepeatCause
+
+DAY = "2026-11-20T00:00:00+00:00"
+DAG = "talent_export_workers"
+PLAN = {
+    "saved": (DAG, DAY, {}),
+    "failed": (DAG, "2026-11-21T00:00:00+00:00", {"data_project": "Export Workers CSV"}),
+}
+
+
+@dataclass
+class Metrics:
+    """What arrived: values by name, without Airflow's prefix."""
+
+    runs: dict[str, dict[str, Any]]
+    lines: list[str]
+
+    def values(self, name: str) -> list[float]:
+        """The values of one metric, in the order of their arrival."""
+        found = (re.fullmatch(rf"airflow\.{re.escape(name)}:([-+0-9.]+)\|(?:c|ms|g)", line) for line in self.lines)
+        return [float(match[1]) for match in found if match]
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metrics]:
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    receiver.bind(("127.0.0.1", 0))
+    receiver.setblocking(False)
+    quick = Settings(seed=3, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=0.0, url_delay_seconds=0.0)
+    with receiver, Emulator(quick) as emulator:
+        emulator.faults.add("dmf.F12", outcome="Failed", match={"definition_group_id": "Export Workers CSV"})
+        emulator.faults.add("dmf.F17", match={"action": "GetExportedPackageUrl"}, times=1, retry_after=1)
+        emulator.faults.add("dmf.F18", match={"action": "GetExecutionSummaryStatus"}, times=1)
+        airflow = OwnAirflow(
+            tmp_path_factory.mktemp("metrics"),
+            emulator,
+            {
+                "AIRFLOW__METRICS__STATSD_ON": "True",
+                "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+                "AIRFLOW__METRICS__STATSD_PORT": str(receiver.getsockname()[1]),
+            },
+        )
+        (airflow.exports / "workers.yaml").write_text(WORKERS + "retries: 0\nsla: 1 s\n")
+        runs = airflow.run(PLAN)
+        lines: list[str] = []
+        while True:
+            try:
+                lines += receiver.recv(65536).decode().splitlines()
+            except BlockingIOError:
+                break
+        yield Metrics(runs, lines)
+
+
+def test_exports_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
+    assert [run["state"] for run in metrics.runs.values()] == ["success", "failed"]
+    counted = {"exports.started": 2, "exports.saved": 1, "exports.failed": 1, "exports.empty": 0}
+    counted |= {"executions.succeeded": 1, "executions.failed": 1, "executions.timed_out": 0}
+    assert {name: sum(metrics.values(f"talent_dmf.{name}")) for name in counted} == counted
+    # StatsD knows no tags: the DAG is in the name.
+    assert {name: sum(metrics.values(f"talent_dmf.{name}.{DAG}")) for name in counted} == counted
+
+
+def test_rows_bytes_and_times_are_measured(metrics: Metrics) -> None:
+    saved = metrics.runs["saved"]["xcoms"]["save_to_onedrive[-1].return_value"]
+    assert metrics.values(f"talent_dmf.rows.{DAG}") == [100]
+    assert metrics.values(f"talent_dmf.bytes.{DAG}") == [saved["size"]]
+    assert len(metrics.values(f"talent_dmf.export_duration.{DAG}")) == 2
+    assert len(metrics.values(f"talent_dmf.transfer_duration.{DAG}")) == 1
+    (delay,) = metrics.values(f"talent_dmf.arrival_delay.{DAG}")
+    assert delay > 0
+
+
+def test_repeated_requests_are_counted(metrics: Metrics) -> None:
+    assert sum(metrics.values("talent_dmf.requests.throttles")) == 1
+    assert sum(metrics.values("talent_dmf.requests.retries")) == 1
+
+
+def test_every_metric_is_in_the_documentation_and_nothing_else() -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "monitoring.md").read_text()
+    # The first column; examples in the text name a DAG as well.
+    documented = set(re.findall(r"^\| `talent_dmf\.([a-z_.]+)`", page, re.MULTILINE))
+    named = re.compile(r"""\.(?:count|took|measured)\(\s*f?["']([a-z_.]+)""")
+    sources = (REPOSITORY / "plugins" / "talent_dmf").rglob("*.py")
+    in_the_code = {name for path in sources for name in named.findall(path.read_text())}
+    statuses = {status.name.lower() for status in DmfExecutionStatus if status.is_terminal} | {"unknown"}
+    computed = {f"executions.{status}" for status in statuses} | {f"requests.{each}" for each in get_args(RepeatCause)}
+    assert documented == {name for name in in_the_code if not name.endswith(".")} | computed
