@@ -1,6 +1,6 @@
 # The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: coverage docs help mutants setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
+.PHONY: coverage docs fuzz help mutants setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -63,6 +63,14 @@ coverage: $(STAMP) ## Run the unit tests; they must take every branch of the cor
 	@$(BIN)/coverage report --include 'plugins/talent_dmf/api/*' --fail-under 100
 	@printf 'the rest of plugins/, by the unit tests alone, in percent: '
 	@$(BIN)/coverage report --omit 'plugins/talent_dmf/api/*' --format total --fail-under 40
+
+# For how many seconds `make fuzz` looks.
+FUZZ_SECONDS ?= 480
+
+fuzz: $(STAMP) ## Look for inputs that break a parser, for eight minutes (FUZZ_SECONDS=60: for one)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -r requirements-fuzz.txt 2>/dev/null \
+	    || echo "fuzz: there is no atheris for this Python and system, so hypothesis looks alone"
+	@$(BIN)/python .ci/fuzz.py --seconds $(FUZZ_SECONDS)
 
 mutants: $(STAMP) ## Break the core in 40 places and count what its tests notice (MUTANTS="retrying --sample 0": all of a module)
 	@$(BIN)/python .ci/mutants.py $(MUTANTS)

@@ -42,7 +42,19 @@ def test_a_path_that_would_begin_where_the_worker_happens_to_be_is_told(url: str
 
 
 @pytest.mark.parametrize(
-    "url", ["", "exports", "file://", "file:///", "file:data/exports", "s3:", "s3:bucket/x", "abfs://"]
+    "url",
+    [
+        "",
+        "exports",
+        "file://",
+        "file:///",
+        "file:data/exports",
+        "s3:",
+        "s3:bucket/x",
+        "abfs://",
+        "s3://[x",
+        "s3://x]/y",
+    ],
 )
 def test_what_is_no_folder_is_told(url: str) -> None:
     with pytest.raises(ConfigurationError, match="is no URL of a folder"):

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from talent_dmf.api.arguments import moment
+
 if TYPE_CHECKING:
     from airflow.sdk.types import RuntimeTaskInstanceProtocol as TaskInstance
 
@@ -67,5 +69,5 @@ class Turn:
         # Without map_indexes, Airflow gives those of all, and a single one by itself.
         pulled = self._ti.xcom_pull(task_ids=self._ti.task_id, key=TURN_XCOM_KEY)
         for each in pulled if isinstance(pulled, list) else [pulled]:
-            if isinstance(each, Mapping):
+            if isinstance(each, Mapping) and moment(each.get("at")) is None:
                 yield {**each, "at": datetime.fromisoformat(str(each["at"]))}

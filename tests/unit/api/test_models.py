@@ -36,7 +36,12 @@ def test_other_kinds_need_no_status(kind):
         ({}, "without a readable event"),
         ({**FINISHED.to_json(), "kind": "success"}, "without a readable event"),
         ({**FINISHED.to_json(), "kind": ["finished"]}, "without a readable event"),
-        ({**FINISHED.to_json(), "started_at": None}, "without a readable event"),
+        *(
+            ({**FINISHED.to_json(), "started_at": time}, "without a readable event")
+            for time in (None, "", "yesterday", 5, "2026-03-01T06:00:00")
+        ),
+        ({**FINISHED.to_json(), "deadline": "tomorrow"}, "without a readable event"),
+        ({**FINISHED.to_json(), "unsettled_since": 5}, "without a readable event"),
         ({**FINISHED.to_json(), "version": 2}, "version 2"),
         ({**FINISHED.to_json(), "version": None}, "version None"),
         ({**FINISHED.to_json(), "execution_id": "e-2"}, "another execution"),

@@ -13,88 +13,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.api.packages import HEADER, ONE, manifest, package, read, utf16
 
 from talent_dmf.api.errors import PackageInvalidError
 from talent_dmf.api.package import directory
-from talent_dmf.api.package.directory import PackageContents, read_package
-from talent_dmf.api.package.download_range import Source
-from talent_dmf.api.package.manifest import parse_manifest
-from talent_dmf.api.redaction import SecretUrl
-from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import ReadPolicy, Request, Response
-
-NAMESPACE = "http://schemas.microsoft.com/dynamics/2015/01/DataManagement"
-HEADER = (
-    f'<DataManagementPackageHeader xmlns="{NAMESPACE}"><Description/><PackageVersion>2</PackageVersion>'
-    "</DataManagementPackageHeader>"
-)
-
-
-def manifest(*entities: tuple[str, str], root: str = "DataManagementPackageManifest") -> str:
-    listed = "".join(
-        "<DataManagementPackageEntityData><Disable>false</Disable><EntityMapList><EntityMap><EntityField>NAME"
-        f"</EntityField></EntityMap></EntityMapList><EntityName>{name}</EntityName><InputFilePath>{file}</InputFilePath>"
-        f"<SourceFormat>EXCEL</SourceFormat><TargetEntity>{name}Entity</TargetEntity></DataManagementPackageEntityData>"
-        for name, file in entities
-    )
-    return (
-        f'<{root} xmlns="{NAMESPACE}"><DefinitionGroupName>Export &amp; Workers</DefinitionGroupName>'
-        f"<PackageEntityList>{listed}</PackageEntityList></{root}>"
-    )
-
-
-ONE = manifest(("Workers", "Workers.xlsx"))
-
-
-def utf16(text: str) -> bytes:
-    return b"\xff\xfe" + text.encode("utf-16-le")
-
-
-def package(
-    files: dict[str, bytes] | None = None,
-    *,
-    manifest_xml: bytes | None = None,
-    header_xml: bytes | None = None,
-    comment: bytes = b"",
-    zip64: bool = False,
-) -> bytes:
-    """A package; ``b""`` in the place of an XML file leaves it out."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in ({"Workers.xlsx": b"x" * 5000} if files is None else files).items():
-            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=zip64) as file:
-                file.write(data)
-        for name, xml in (
-            ("Manifest.xml", utf16(ONE) if manifest_xml is None else manifest_xml),
-            ("PackageHeader.xml", utf16(HEADER) if header_xml is None else header_xml),
-        ):
-            if xml:
-                archive.writestr(name, xml)
-        archive.comment = comment
-    return made.getvalue()
-
-
-def read(data: bytes, size_bytes: int | None = None) -> tuple[PackageContents, int]:
-    """Read a package from memory; the contents, and how many bytes were asked for."""
-    source = Source(SecretUrl("https://a.blob.example/p?sig=SECRET"), size_bytes or len(data), '"E"')
-    flow = read_package(source)
-    asked = 0
-    try:
-        effect = next(flow)
-        while True:
-            if isinstance(effect, ReadPolicy):
-                effect = flow.send(RetryPolicy(max_attempts=2))
-                continue
-            assert isinstance(effect, Request)
-            assert effect.into is not None
-            first, last = (int(number) for number in effect.headers["Range"].removeprefix("bytes=").split("-"))
-            part = data[first : last + 1]
-            effect.into[: len(part)] = part
-            asked += len(part)
-            headers = {"content-range": f"bytes {first}-{last}/{len(data)}", "etag": '"E"'}
-            effect = flow.send(Response(206, headers, b"", len(part)))
-    except StopIteration as stop:
-        return stop.value, asked
 
 
 def test_contents() -> None:
@@ -342,54 +264,6 @@ def test_what_a_package_holds_is_told_without_its_times() -> None:
 
     first, same, other = (read(zipped(*each))[0] for each in ((2025, b"rows"), (2026, b"rows"), (2025, b"Rows")))
     assert first.fingerprint == same.fingerprint != other.fingerprint
-
-
-DECLARED = '<?xml version="1.0" encoding="{}"?>\r\n'
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        utf16(DECLARED.format("utf-16") + ONE),
-        b"\xfe\xff" + ONE.encode("utf-16-be"),
-        ONE.encode(),
-        b"\xef\xbb\xbf" + ONE.encode(),
-        (DECLARED.format("utf-16") + ONE).encode(),
-        b"\xef\xbb\xbf" + (DECLARED.format("utf-16") + ONE).encode(),
-        ONE.encode("utf-16-le"),
-        (DECLARED.format("windows-1252") + ONE.replace("Export", "Exportación")).encode("windows-1252"),
-        b"\r\n" + ONE.encode(),
-        *((DECLARED.format(name) + ONE).encode() for name in ("shift_jis", "gb2312", "utf-7", "rot13", "x-unknown")),
-    ],
-)
-def test_manifests_in_all_the_ways_they_are_written(data: bytes) -> None:
-    assert [entity.file_name for entity in parse_manifest(data).entities] == ["Workers.xlsx"]
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"\xff\xfe" + b"<\0\0\xd8", "no text in UTF-16 or UTF-8"),
-        (DECLARED.format("shift_jis").encode() + b"\x83\x41", "no text in UTF-16 or UTF-8"),
-        (b"\0" * 10, "damaged"),
-        (b"", "damaged"),
-        (b" " * (8 * 1024 * 1024 + 1), "more than 8 MiB"),
-        (b"<a " + b" ".join(b'a%d="x"' % number for number in range(300_000)), "tag of more than 1 MiB"),
-        (b"<a " + b" ".join(b'a%d="x"' % number for number in range(100)) + b"/>", "element with 100 attributes"),
-        (manifest(("W" * 600, "W.xlsx")).encode(), "name of 600 characters"),
-        (manifest(*((f"W{number}", "W.xlsx") for number in range(5001))).encode(), "more than 5000 entities"),
-    ],
-)
-def test_manifests_that_no_export_has(data: bytes, words: str) -> None:
-    with pytest.raises(PackageInvalidError, match=words):
-        parse_manifest(data)
-
-
-@given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
-def test_whatever_stands_in_a_manifest_ends_in_a_value_or_a_sentence(data: bytes) -> None:
-    for each in (data, ONE.encode()[: len(data)] + data):
-        with suppress(PackageInvalidError):
-            parse_manifest(each)
 
 
 @given(st.binary(max_size=60), st.integers(0, 2000))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
+from talent_dmf.api.arguments import moment, optional
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ProtocolError
 
@@ -113,7 +115,7 @@ class ExecutionEvent:
         :param execution_id: the execution that the sensor waits for.
         :raises ProtocolError: missing, foreign, incomplete or newer than this release.
         """
-        if not isinstance(raw, dict) or raw.get("kind") not in get_args(EventKind) or not raw.get("started_at"):
+        if not isinstance(raw, dict) or raw.get("kind") not in get_args(EventKind) or not _has_times(raw):
             raise ProtocolError(
                 f"The wait for execution {execution_id} was resumed without a readable event; "
                 "nothing is known about the export. Retry the task: it asks the service again."
@@ -137,6 +139,14 @@ class ExecutionEvent:
             )
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
         return cls(**known)
+
+
+def _has_times(raw: Mapping[str, Any]) -> bool:
+    """Whether the times of an event are those that a wait can go on with."""
+    optional_moment = optional(moment)
+    return moment(raw.get("started_at")) is None and not any(
+        optional_moment(raw.get(name)) for name in ("deadline", "unsettled_since")
+    )
 
 
 @dataclass(frozen=True, slots=True)

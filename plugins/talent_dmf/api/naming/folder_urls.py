@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.redaction import redact_url
 
+_WRITE_IT = "write it as abfs://container/folder, s3://bucket/folder or file:///folder."
+
 
 def check_folder_url(url: str) -> None:
     """Check the URL of a folder.
@@ -15,7 +17,11 @@ def check_folder_url(url: str) -> None:
         stands before an ``@`` as the id of a connection.
     :raises ConfigurationError: says what is wrong with it, and shows nothing that may be secret.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # A bracket without its other half; it may be part of a password, so nothing is shown.
+        raise ConfigurationError(f"The destination is no URL of a folder; {_WRITE_IT}") from None
     user, _, host = parts.netloc.rpartition("@")
     if ":" in user or parts.query:
         raise ConfigurationError(
@@ -24,10 +30,7 @@ def check_folder_url(url: str) -> None:
         )
     if not parts.scheme or "://" not in url or not (parts.path.strip("/") or host):
         shown = "" if user else f" {url!r}"
-        raise ConfigurationError(
-            f"The destination{shown} is no URL of a folder; write it as abfs://container/folder, s3://bucket/folder or "
-            "file:///folder."
-        )
+        raise ConfigurationError(f"The destination{shown} is no URL of a folder; {_WRITE_IT}")
     # fsspec makes a path of the host, and a relative one: the files would lie below the worker's current directory.
     if parts.scheme in {"file", "local"} and host:
         path = "/".join(each for each in ("" if host in {"localhost", "."} else host, parts.path.strip("/")) if each)
