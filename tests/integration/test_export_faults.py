@@ -303,8 +303,10 @@ def test_the_package_of_an_empty_delta_is_found(emulator: Emulator, context: dic
     assert (package["entities"], package["without_file"]) == (
         ([], ["Workers"]) if is_missing else (["Workers.xlsx"], [])
     )
-    told = [entry["event"] for entry in entries if "no data file of 'Workers' (no rows)" in str(entry)]
-    assert len(told) == is_missing
+    said = [
+        entry["event"] for entry in entries if "no data file of 'Workers', of which no rows were exported" in str(entry)
+    ]
+    assert len(said) == is_missing
 
 
 def test_rows_without_their_data_file_are_lost_and_not_empty(emulator: Emulator, context: dict[str, Any]) -> None:

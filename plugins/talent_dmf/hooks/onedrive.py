@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 
-_MAX_TEXT_BYTES = 1024 * 1024
+_MAX_TEXT_BYTES = 4 * 1024 * 1024
 
 
 def _content(value: object) -> str | None:
