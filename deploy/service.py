@@ -7,6 +7,7 @@ the interpreter and the driver only.
 from __future__ import annotations
 
 import base64
+import hmac
 import http.client
 import os
 import shlex
@@ -17,7 +18,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,8 @@ SETTINGS = {
     ("api", "secret_key"): "API_SECRET_KEY",
     ("api_auth", "jwt_secret"): "JWT_SECRET",
 }
+# What the API server and the others prove to each other with: who they are, and that a log may be read.
+SHARED_KEYS = (("api", "secret_key"), ("api_auth", "jwt_secret"))
 DEMO_MARK = "the demo of talent-dmf"
 LETTERS = "a password in an address holds letters, digits and - . _ ~ only, or is percent-encoded"
 
@@ -281,6 +284,53 @@ def check_token(url: str, secret: str) -> None:
         )
 
 
+def fingerprint(key: str) -> str:
+    """Return what tells two keys apart and tells nobody what they are.
+
+    :param key: the setting, too long to be guessed.
+    """
+    return hmac.new(key.encode(), b"talent-dmf: is it the same key?", "sha256").hexdigest()[:32]
+
+
+def keep_fingerprints(connection: Any, keys: Mapping[str, str]) -> None:
+    """Let the other services compare their keys with those of the API server.
+
+    :param connection: to the database.
+    :param keys: by the name of their line in .env.
+    """
+    with connection, connection.cursor() as cursor:
+        # Two API servers may start at once.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('talent_dmf_key'))")
+        cursor.execute("CREATE TABLE IF NOT EXISTS talent_dmf_key (name text PRIMARY KEY, fingerprint text NOT NULL)")
+        for name, key in keys.items():
+            cursor.execute(
+                "INSERT INTO talent_dmf_key VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET fingerprint = "
+                "excluded.fingerprint",
+                (name, fingerprint(key)),
+            )
+
+
+def compare_fingerprints(connection: Any, keys: Mapping[str, str]) -> None:
+    """Refuse keys that the API server does not share. One that is being started anew with others is waited for.
+
+    :param connection: to the database.
+    :param keys: by the name of their line in .env.
+    :raises NotYet: when one differs.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('talent_dmf_key') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return
+        cursor.execute("SELECT name, fingerprint FROM talent_dmf_key")
+        kept = dict(cursor.fetchall())
+    for name, key in keys.items():
+        if kept.get(name, fingerprint(key)) != fingerprint(key):
+            raise NotYet(
+                f"{name} differs from the one that the API server was started with: every service needs the same, so "
+                "start them all anew after it was changed."
+            )
+
+
 def give_up_lost_tasks(connection: Any, hostname: str) -> int:
     """Let the scheduler see at once that tasks which ran in this container's earlier life do not run any more.
 
@@ -342,6 +392,11 @@ def check(command: Sequence[str]) -> None:
         if os.environ.get("TALENT_DMF_DEMO"):
             check_demo(connection)
         check_key_of_database(connection, found["core", "fernet_key"])
+        keys = {SETTINGS[name]: found[name] for name in SHARED_KEYS}
+        if command[0] == "api-server":
+            keep_fingerprints(connection, keys)
+        elif command[0] != "db":
+            patiently(lambda: compare_fingerprints(connection, keys))
         if command[0] in {"scheduler", "celery"}:
             patiently(lambda: ping_broker(found["celery", "broker_url"]))
             check_token(setting("core", "execution_api_server_url"), found["api_auth", "jwt_secret"])

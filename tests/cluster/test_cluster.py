@@ -114,10 +114,21 @@ def test_other_keys_than_those_of_the_deployment_are_named_in_one_line(cluster: 
     (worker, _) = cluster.of("airflow-worker")
     wrong = {
         "AIRFLOW__API_AUTH__JWT_SECRET=other": "JWT_SECRET differs",
+        "AIRFLOW__API__SECRET_KEY=other": "API_SECRET_KEY differs",
         "AIRFLOW__CORE__FERNET_KEY=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=": "FERNET_KEY is not the key",
     }
     for variable, sentence in wrong.items():
-        outcome = worker.execute(["env", variable, "python", "/opt/talent-dmf/service.py", "check", "scheduler"])
+        outcome = worker.execute(
+            [
+                "env",
+                "TALENT_DMF_START_WAIT_SECONDS=0",
+                variable,
+                "python",
+                "/opt/talent-dmf/service.py",
+                "check",
+                "scheduler",
+            ]
+        )
         assert not outcome.passed
         (line,) = outcome.output.splitlines()
         assert sentence in line
