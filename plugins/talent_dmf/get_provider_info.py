@@ -111,6 +111,16 @@ _CONFIGURATION: dict[str, Any] = {
             "example": None,
             "default": "True",
         },
+        "environment": {
+            "description": (
+                "Which environment this deployment is, such as prod: what include/exports/_environments/NAME.yaml says "
+                "holds for all exports. The same in every component. Empty: the files as they are."
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "prod",
+            "default": "",
+        },
         "file_mode": _mode("files", "600"),
         "folder_mode": _mode("folders that are made for them", "700"),
     },

@@ -53,6 +53,9 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
     shutil.copytree(REPOSITORY / "include" / "exports", root / "include" / "exports")
     for name, text in {**SPREAD, **documented_exports()}.items():
         (root / "include" / "exports" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    # The documents show what an export says about this one.
+    (root / "include" / "exports" / "_environments").mkdir(exist_ok=True)
+    (root / "include" / "exports" / "_environments" / "test.yaml").touch()
     bag = DagBag(str(root / "dags"))
     assert bag.import_errors == {}
     specs = [load_export(path) for path in files(root)]

@@ -242,8 +242,8 @@ def test_values_are_read_back_as_they_were(value: str) -> None:
 
 def test_the_schema_describes_every_key_in_the_forms_that_people_write() -> None:
     schema = catalogue_schema()
-    assert set(schema["properties"]) == set(ExportSpec.model_fields) - {"name"}
+    assert set(schema["properties"]) == {*ExportSpec.model_fields, "environments"} - {"name"}
     assert [key for key, value in schema["properties"].items() if not value.get("description")] == []
-    assert schema["required"] == ["data_project", "legal_entities"]
+    assert schema["required"] == ["data_project"]
     assert schema["properties"]["legal_entities"]["anyOf"][0]["type"] == "string"
     assert "pattern" in schema["properties"]["sla"]

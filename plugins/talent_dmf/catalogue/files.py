@@ -30,6 +30,18 @@ def export_files(folder: Path) -> list[Path]:
     return sorted(_files(folder))
 
 
+def catalogue_of(path: Path) -> Path:
+    """The catalogue that a file or folder belongs to, as people call it: the nearest folder ``exports``, or its own.
+
+    :param path: a file or a folder.
+    """
+    path = path.absolute()
+    for folder in (path, *path.parents):
+        if folder.name == "exports":
+            return folder
+    return path if path.is_dir() else path.parent
+
+
 def export_name(folder: Path, path: Path) -> str:
     """The name of an export.
 

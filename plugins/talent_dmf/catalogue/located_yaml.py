@@ -44,8 +44,10 @@ class LocatedYaml:
             line = next((self._lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self._lines), None)
         return CatalogueError(f"{shown(self.path)}{f', line {line}' if line else ''}: {words}.")
 
-    def read(self) -> dict[str, Any]:
+    def read(self, *, empty: bool = False) -> dict[str, Any]:
         """The file's mapping.
+
+        :param empty: whether there may be none.
 
         :raises CatalogueError: unreadable, not YAML, not a mapping, a key given twice, or an alias.
         """
@@ -57,6 +59,8 @@ class LocatedYaml:
             raise self.error(None, f"is not valid YAML ({what})", line=mark.line + 1 if mark else None) from None
         except OSError as error:
             raise self.error(None, f"cannot be read ({error.strerror})") from None
+        if node is None and empty:
+            return {}
         if not isinstance(node, yaml.MappingNode):
             raise self.error(None, "must consist of `key: value` lines, such as `data_project: Export Workers`")
         return self._mapping(node, (), set())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
 from talent_dmf.api.errors import TalentDmfError
-from talent_dmf.catalogue.located_yaml import LocatedYaml
 
 # The keys that are known where one was found: its path in the file is given.
 Keys: TypeAlias = Callable[[tuple[str | int, ...]], Iterable[str]]
@@ -41,19 +40,35 @@ def checked(check: Callable[[str], Any], value: str) -> str:
     return value
 
 
-def sentences(file: LocatedYaml, error: ValidationError, keys: Keys) -> Iterator[str]:
-    """Pydantic's findings, in words for the person who wrote the file.
+class Mistake(NamedTuple):
+    """A finding, in words for the person who wrote the file.
 
-    :param file: what was read.
+    :param at: keys and indexes that lead to the value concerned.
+    :param words: what is wrong, without the full stop.
+    :param between: whether it is about several keys together.
+    :param unknown: whether the key is none.
+    """
+
+    at: tuple[str | int, ...]
+    words: str
+    between: bool
+    unknown: bool
+
+
+def mistakes(error: ValidationError, keys: Keys) -> Iterator[Mistake]:
+    """Pydantic's findings.
+
     :param error: the findings.
     :param keys: tells the keys that are known beside an unknown one.
     """
     for finding in error.errors(include_url=False):
         at = tuple(finding["loc"])
+        between = not at
         cause = finding.get("ctx", {}).get("error")
         if isinstance(cause, MistakeError) and cause.key is not None:
             at = (*at, cause.key)
-        yield str(file.error(at, _words(at, finding, cause, keys)))
+        unknown = len(at) == 1 and finding["type"] == "extra_forbidden"
+        yield Mistake(at, _words(at, finding, cause, keys), between, unknown)
 
 
 def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object, keys: Keys) -> str:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from talent_dmf.catalogue.files import DEFAULTS_FILE
-from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, Place, shown
-from talent_dmf.catalogue.messages import MistakeError, sentences
+from talent_dmf.catalogue.located_yaml import Place
+from talent_dmf.catalogue.messages import MistakeError
 
 Event = Literal["failed", "late", "empty", "recovered"]
 
@@ -117,39 +115,6 @@ def one_or_many(value: Any) -> Any:
 
 
 Channels: TypeAlias = tuple[Notify, ...]
-
-
-class _Defaults(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    notify: Channels = ()
-
-    @field_validator("notify", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return one_or_many(value)
-
-
-def load_defaults(folder: Path) -> tuple[Channels, CatalogueError | None]:
-    """The channels of all exports of a folder, and what is wrong with the file that names them.
-
-    A mistake there takes no export away: they run, and say so in their own channels only.
-
-    :param folder: usually ``include/exports``.
-    """
-    path = folder / DEFAULTS_FILE
-    if not path.is_file():
-        return (), None
-    file = LocatedYaml(path)
-    try:
-        return _Defaults(**file.read()).notify, None
-    except ValidationError as error:
-        keys = "\n".join(dict.fromkeys(sentences(file, error, lambda at: known_keys(at) or ("notify",))))
-        return (), CatalogueError(keys)
-    except CatalogueError as error:
-        return (), error
-    except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this file and no other
-        return (), CatalogueError(f"{shown(path)}: cannot be used ({type(error).__name__}: {error}).")
 
 
 def known_keys(at: Place) -> Iterable[str]:

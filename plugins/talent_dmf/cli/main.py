@@ -119,7 +119,14 @@ def _catalogue_commands(commands: argparse._SubParsersAction) -> None:  # type: 
         "--online", action="store_true", help="look at all that the exports need as well; nothing is exported"
     )
     check.add_argument("--conn-id", help="check against this connection instead of each file's own")
-    _command(commands, "schema", "catalogue:schema", "Print the JSON Schema of a catalogue file, for editors.")
+    check.add_argument("--for", dest="for_environment", metavar="NAME", help="only as this environment sees them")
+    schema = _command(commands, "schema", "catalogue:schema", "Print the JSON Schema of a catalogue file, for editors.")
+    schema.add_argument("--shared", action="store_true", help="of _defaults.yaml and _environments/NAME.yaml")
+    pools = _command(commands, "pools", "pools:pools", "Make the pools that the exports name and Airflow lacks.")
+    pools.add_argument("paths", nargs="*", type=Path, help="files or folders (default: include/exports)")
+    pools.add_argument("--for", dest="for_environment", metavar="NAME", help="as this environment sees the exports")
+    pools.add_argument("--slots", type=int, default=8, help="slots of a pool without pool_slots (default: 8)")
+    pools.add_argument("--update", action="store_true", help="give pools that are there the slots of pool_slots")
 
 
 def _environment_commands(commands: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]

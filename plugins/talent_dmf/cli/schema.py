@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from talent_dmf.catalogue.spec import ExportSpec
+from talent_dmf.catalogue.spec import KEYS_OF_ONE_EXPORT, ExportSpec
 
 _DURATION = {
     "type": "string",
@@ -45,6 +45,8 @@ _DESCRIPTIONS = {
     "incremental": "The project exports changes only: a backfill is refused unless its conf says so.",
     "check_package": "Check each file of the package while its bytes are on their way.",
     "pool": "Pool of the tasks.",
+    "pool_slots": "Slots that `talent-dmf pools` gives the pool.",
+    "environments": "What else holds in an environment of include/exports/_environments, by its name.",
     "owner": "Owner of the DAG.",
     "tags": "Tags of the DAG: one, or a list of them.",
     "notify": "Who is told when the export fails, is late, holds no rows or works again.",
@@ -54,15 +56,47 @@ _DESCRIPTIONS = {
 
 
 def catalogue_schema() -> dict[str, Any]:
-    """The schema, for ``yaml-language-server`` and editors that know it.
+    """The schema of an export's file, for ``yaml-language-server`` and editors that know it.
 
     :returns: a JSON Schema (draft 2020-12).
     """
+    schema = _schema()
+    part = {"type": "object", "properties": dict(schema["properties"]), "additionalProperties": False}
+    schema.setdefault("$defs", {})["Environment"] = part
+    schema["properties"]["environments"] = {
+        "type": "object",
+        "additionalProperties": {"$ref": "#/$defs/Environment"},
+        "description": _DESCRIPTIONS["environments"],
+    }
+    return schema | {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "An export of Dynamics 365",
+        "description": "One file of include/exports: what is exported, when, and where it is saved.",
+        # What others share, or an environment, may say the rest.
+        "required": ["data_project"],
+    }
+
+
+def shared_schema() -> dict[str, Any]:
+    """The schema of a file that several exports share: ``_defaults.yaml``, ``_environments/NAME.yaml``.
+
+    :returns: a JSON Schema (draft 2020-12).
+    """
+    schema = _schema()
+    schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in KEYS_OF_ONE_EXPORT}
+    del schema["required"]
+    return schema | {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Values for several exports of Dynamics 365",
+        "description": "_defaults.yaml of a folder, or _environments/NAME.yaml.",
+    }
+
+
+def _schema() -> dict[str, Any]:
     schema = ExportSpec.model_json_schema()
     properties: dict[str, Any] = schema["properties"]
     # The file's own name is the export's.
     properties.pop("name")
-    schema["required"] = [key for key in schema["required"] if key != "name"]
     for part in (schema, *schema.get("$defs", {}).values()):
         part["properties"] = {key: _as_written(value) for key, value in part.get("properties", {}).items()}
     properties = schema["properties"]
@@ -70,16 +104,15 @@ def catalogue_schema() -> dict[str, Any]:
         if key in properties:
             properties[key] = {"anyOf": [{"type": "string", "minLength": 1}, _without(properties[key], "default")]}
     properties["schedule"] = {
-        "anyOf": [{"type": "string", "examples": ["30 6 * * MON-FRI"]}, {"$ref": "#/$defs/Schedule"}]
+        "anyOf": [
+            {"type": "string", "examples": ["30 6 * * MON-FRI"]},
+            {"$ref": "#/$defs/Schedule"},
+            {"type": "null"},
+        ]
     }
     for key, value in properties.items():
         if key in _DESCRIPTIONS:
             value["description"] = _DESCRIPTIONS[key]
-    schema |= {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "An export of Dynamics 365",
-        "description": "One file of include/exports: what is exported, when, and where it is saved.",
-    }
     return schema
 
 

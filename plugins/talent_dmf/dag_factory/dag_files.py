@@ -44,7 +44,7 @@ def export_dags(folder: str | Path, dag_file: str | Path | None = None) -> dict[
         return {}
     from talent_dmf.dag_factory.exports import make_dags
 
-    return make_dags(folder, names)
+    return make_dags(folder, names, _environment())
 
 
 def check_exports(folder: str | Path) -> None:
@@ -55,7 +55,13 @@ def check_exports(folder: str | Path) -> None:
     """
     from talent_dmf.dag_factory.exports import check_catalogue
 
-    check_catalogue(Path(folder), most_dags=EXPORTS_PER_FILE)
+    check_catalogue(Path(folder), _environment(), most_dags=EXPORTS_PER_FILE)
+
+
+def _environment() -> str:
+    from airflow.sdk import conf
+
+    return str(conf.get("talent_dmf", "environment", fallback="") or "").strip()
 
 
 def sharing(dag_file: Path) -> tuple[Path, list[Path]]:

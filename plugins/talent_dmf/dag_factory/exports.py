@@ -55,14 +55,15 @@ def export_dag(spec: ExportSpec) -> DAG:
     return dag
 
 
-def make_dags(folder: Path, names: Iterable[str]) -> dict[str, DAG]:
+def make_dags(folder: Path, names: Iterable[str], environment: str = "") -> dict[str, DAG]:
     """The DAGs of some exports, by DAG id.
 
     :param folder: usually ``include/exports``.
     :param names: of the exports.
+    :param environment: the one that the deployment has chosen.
     """
     dags: dict[str, DAG] = {}
-    for spec in load_catalogue(folder, names).exports:
+    for spec in load_catalogue(folder, names, environment=environment).exports:
         try:
             dags[spec.dag_id] = export_dag(spec)
         except Exception as error:  # noqa: BLE001 - one mistake harms one export; check_catalogue raises it
@@ -70,15 +71,16 @@ def make_dags(folder: Path, names: Iterable[str]) -> dict[str, DAG]:
     return dags
 
 
-def check_catalogue(folder: Path, *, most_dags: int) -> None:
+def check_catalogue(folder: Path, environment: str = "", *, most_dags: int) -> None:
     """Say what is wrong with the files of a catalogue.
 
     :param folder: usually ``include/exports``.
+    :param environment: the one that the deployment has chosen.
     :param most_dags: size up to which a DAG is tried of every file: for a large catalogue that would take too long for
         one DAG file, and what can be written wrong in a file is found without it.
     :raises CatalogueError: one sentence per mistake, each with its file.
     """
-    catalogue = load_catalogue(folder)
+    catalogue = load_catalogue(folder, environment=environment)
     problems = [problem.message for problem in catalogue.problems]
     # Those of all exports once, and not at each of them.
     defaults = f"{shown(folder / DEFAULTS_FILE)}: "
