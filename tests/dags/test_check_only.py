@@ -62,7 +62,7 @@ class Story:
         """Why a run failed."""
         assert self.runs[name]["state"] == "failed", name
         assert self.runs[name]["tries"][f"{task}[-1]"] == 1
-        return str(self.runs[name]["xcoms"][f"{task}[-1].failure"])
+        return str(self.runs[name]["xcoms"][f"{task}[-1].talent_dmf_failure"])
 
 
 @pytest.fixture(scope="module")

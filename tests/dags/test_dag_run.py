@@ -186,10 +186,10 @@ def test_a_company_that_fails_keeps_no_other_from_being_exported_and_the_run_fai
 
 def test_the_last_line_of_a_failed_task_is_its_sentence_alone(story: Story) -> None:
     failed = [
-        (run, key.removesuffix(".failure"), why)
+        (run, key.removesuffix(".talent_dmf_failure"), why)
         for run in story.runs.values()
         for key, why in run["xcoms"].items()
-        if key.endswith(".failure") and run["tasks"][key.removesuffix(".failure")] == "failed"
+        if key.endswith(".talent_dmf_failure") and run["tasks"][key.removesuffix(".talent_dmf_failure")] == "failed"
     ]
     assert len(failed) == 3
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in story.output.splitlines()]
@@ -220,7 +220,7 @@ def test_an_unknown_data_project_is_permanent_that_costs_no_retries(story: Story
     assert run["tries"]["trigger_export[-1]"] == 1
     assert {run["tasks"][f"{task}[-1]"] for task in FOUR_TASKS[1:]} == {"upstream_failed"}
     assert "No such project" in story.output
-    why = run["xcoms"]["trigger_export[-1].failure"]
+    why = run["xcoms"]["trigger_export[-1].talent_dmf_failure"]
     assert why.startswith("The data project 'No such project' does not exist in this environment.")
 
 

@@ -132,6 +132,19 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         :raises PackageNotAvailableError: there is none.
         :raises PackageInvalidError: it is not the package that it should be.
         """
+        return self.look_into_package(execution_id, timeout_seconds=timeout_seconds)[0]
+
+    @checked_call(execution_id=_EXECUTION, timeout_seconds=SECONDS)
+    def look_into_package(
+        self, execution_id: str, *, timeout_seconds: float
+    ) -> tuple[PackageReference, PackageContents]:
+        """The same, with everything that was seen.
+
+        :param execution_id: which execution.
+        :param timeout_seconds: longest wait.
+        :raises PackageNotAvailableError: there is none.
+        :raises PackageInvalidError: it is not the package that it should be.
+        """
         first: list[SecretUrl] = [self.run(wait_for_link(execution_id, timeout_seconds))]
 
         def fresh_link() -> SecretUrl:
@@ -142,7 +155,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         files = tuple(entity.file_name for entity in contents.entities)
         # A storage that does not say when it made the package for us did so a moment ago.
         extracted_at = source.modified or self.run(now())
-        return reference_to(execution_id, source, extracted_at, files, contents.without_file)
+        return reference_to(execution_id, source, extracted_at, files, contents.without_file), contents
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.

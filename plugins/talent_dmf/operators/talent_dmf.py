@@ -36,6 +36,7 @@ from talent_dmf.api.errors import (
     WaitTimeoutError,
 )
 from talent_dmf.api.naming.file_names import check_package_name
+from talent_dmf.lineage import Lineage, operator_lineage
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_notice
@@ -432,6 +433,7 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
         super().__init__(**kwargs)
         self.execution_id = execution_id
         self.package_timeout_seconds = package_timeout_seconds
+        self._lineage: Lineage | None = None
         self.talent_dmf_conn_id = talent_dmf_conn_id
         check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
 
@@ -443,7 +445,15 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
             check_arguments(self, self.argument_rules)
             hook = _hook(self.talent_dmf_conn_id)
             push_job_page(context, hook, self.execution_id, self.log)
-            reference = hook.find_package(self.execution_id, timeout_seconds=self.package_timeout_seconds)
+            reference, contents = hook.look_into_package(
+                self.execution_id, timeout_seconds=self.package_timeout_seconds
+            )
+            self._lineage = Lineage(
+                hook.settings.base_url,
+                contents.definition_group_id,
+                self.execution_id,
+                columns={entity.name: entity.fields for entity in contents.entities},
+            )
             if reference.without_file:
                 outcomes = hook.entity_outcomes(self.execution_id)
                 self.log.warning("%s", missing_files(reference, [(each.entity_name, each.rows) for each in outcomes]))
@@ -454,3 +464,7 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
             ", ".join(reference.entities) or "none",
         )
         return reference.to_json()
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """What the openlineage provider asks for: the entities with their columns."""
+        return operator_lineage(self._lineage) if self._lineage is not None else None

@@ -34,6 +34,7 @@ from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError
 from talent_dmf.api.findings import Finding
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
+from talent_dmf.lineage import Lineage, LinkedFile, operator_lineage, rows_of
 from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink, folder_address, push_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notifications.lateness import is_backfill
@@ -141,6 +142,7 @@ class SavePackageOperator(BaseOperator):
         self.keep_days = keep_days
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self._stop: StopSignal | None = None
+        self._lineage: Lineage | None = None
         check_arguments(self, SavePackageOperator.argument_rules, templated=tuple(self.template_fields))
 
     def open_folder(self, context: Context) -> AbstractContextManager[DestinationFolder]:
@@ -191,6 +193,7 @@ class SavePackageOperator(BaseOperator):
                 if retention:
                     receipts.retain(retention)
         self._measure(context, began, saved)
+        self._lineage = self._lineage_of(environment.settings.base_url, reference, saved)
         return described
 
     def _series(self, environment: TalentDmfHook) -> Series:
@@ -477,6 +480,19 @@ class SavePackageOperator(BaseOperator):
             "data_files": list(reference.entities),
             "export": self.export_result,
         }
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """What the openlineage provider asks for: which entities became which files."""
+        return operator_lineage(self._lineage) if self._lineage is not None else None
+
+    def _lineage_of(self, environment: str, reference: PackageReference, saved: Sequence[SavedFile]) -> Lineage:
+        return Lineage(
+            environment,
+            self.definition_group_id,
+            reference.execution_id,
+            rows=rows_of(self.export_result),
+            files=[LinkedFile(each.address, each.written.size_bytes, each.written.entity or "") for each in saved],
+        )
 
     def _measure(self, context: Context, began: datetime, saved: Sequence[SavedFile]) -> None:
         metrics = Metrics(context["ti"].dag_id, self.legal_entity_id)

@@ -58,3 +58,22 @@ def test_whatever_stands_in_a_manifest_ends_in_a_value_or_a_sentence(data: bytes
     for each in (data, ONE.encode()[: len(data)] + data):
         with suppress(PackageInvalidError):
             parse_manifest(each)
+
+
+def test_the_fields_of_an_entity_are_those_that_its_maps_name() -> None:
+    def entity(name: str, *fields: str) -> str:
+        maps = "".join(
+            f"<EntityMap><EntityField>{field}</EntityField><XMLField>X</XMLField></EntityMap>" for field in fields
+        )
+        return (
+            f"<DataManagementPackageEntityData><EntityMapList>{maps}</EntityMapList><EntityName>{name}</EntityName>"
+            "</DataManagementPackageEntityData>"
+        )
+
+    text = (
+        "<DataManagementPackageManifest><PackageEntityList>"
+        f"{entity('Workers', 'NAME', '', 'JOBID', 'x' * 600)}{entity('Jobs')}"
+        "</PackageEntityList></DataManagementPackageManifest>"
+    )
+    found = parse_manifest(text.encode())
+    assert [(each.name, each.fields) for each in found.entities] == [("Workers", ("NAME", "JOBID")), ("Jobs", ())]

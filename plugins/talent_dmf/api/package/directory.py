@@ -84,6 +84,7 @@ class PackageEntity:
     :param file_name: its data file.
     :param source_format: ``EXCEL``, ``CSV-Unicode``, ``XML-Element``, …
     :param size_bytes: length of its data file, unpacked.
+    :param fields: names of its fields, as the manifest maps them.
     """
 
     name: str
@@ -91,6 +92,7 @@ class PackageEntity:
     file_name: str
     source_format: str
     size_bytes: int
+    fields: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -256,7 +258,14 @@ def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> Pa
             continue
         claimed.add(_key(entry.name))
         entities.append(
-            PackageEntity(named.name, named.target_entity, entry.name, named.source_format, size_bytes=entry.size_bytes)
+            PackageEntity(
+                named.name,
+                named.target_entity,
+                entry.name,
+                named.source_format,
+                size_bytes=entry.size_bytes,
+                fields=named.fields,
+            )
         )
     others = [each.name for each in entries if _key(each.name) not in claimed and not each.name.endswith("/")]
     return PackageContents(

@@ -24,6 +24,7 @@ FETCH_AGAIN = (
 _MANIFEST_ROOT = "DataManagementPackageManifest"
 _HEADER_ROOT = "DataManagementPackageHeader"
 _ENTITY = "DataManagementPackageEntityData"
+_MAP = ["EntityMapList", "EntityMap", "EntityField"]
 # Bounds that no export comes near: one of 92 entities has a manifest of 1 MB.
 MAX_XML_BYTES = 8 * 1024 * 1024
 MAX_ENTITIES = 5000
@@ -52,12 +53,15 @@ _ANY_DECLARATION = re.compile(r"<\?xml\s[^>]{0,500}\?>")
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntity:
-    """An entity in the manifest: its elements ``EntityName``, ``TargetEntity``, ``InputFilePath``, ``SourceFormat``."""
+    """An entity in the manifest: its elements ``EntityName``, ``TargetEntity``, ``InputFilePath``, ``SourceFormat``,
+    and the ``EntityField`` of each of its maps, in their order, which is not that of the columns.
+    """
 
     name: str
     target_entity: str
     file_name: str
     source_format: str
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,9 @@ def parse_manifest(data: bytes) -> PackageManifest:
             target_entity=found.get("TargetEntity", ""),
             file_name=found.get("InputFilePath", ""),
             source_format=found.get("SourceFormat", ""),
+            fields=tuple(fields),
         )
-        for found in reader.entities
+        for found, fields in zip(reader.entities, reader.fields, strict=True)
     )
     return PackageManifest(reader.top.get("DefinitionGroupName", ""), entities)
 
@@ -117,6 +122,7 @@ class _Reader:
         self._text: list[str] | None = None
         self.top: dict[str, str] = {}
         self.entities: list[dict[str, str]] = []
+        self.fields: list[list[str]] = []
 
     def parse(self, data: bytes) -> None:
         text = self._decoded(data)
@@ -179,7 +185,9 @@ class _Reader:
             if len(self.entities) == MAX_ENTITIES:
                 raise self._unlike(f"names more than {MAX_ENTITIES} entities")
             self.entities.append({})
-        is_field = len(self._path) == 2 or (len(self._path) == 4 and self._path[2] == _ENTITY)
+            self.fields.append([])
+        below = self._path[2:3] == [_ENTITY]
+        is_field = len(self._path) == 2 or (len(self._path) == 4 and below) or (below and self._path[3:] == _MAP)
         self._text = [] if is_field else None
 
     def _characters(self, text: str) -> None:
@@ -191,6 +199,10 @@ class _Reader:
         if self._text is not None:
             fields = self.top if len(self._path) == 1 else self.entities[-1]
             value = "".join(self._text).strip()
+            if len(self._path) == 5:
+                self.fields[-1] += [value] if 0 < len(value) <= MAX_LABEL_CHARACTERS else []
+                self._text = None
+                return
             if len(value) > MAX_LABEL_CHARACTERS and name in _LABELS:
                 raise self._unlike(f"has a name of {len(value)} characters ({name})")
             fields[name] = value
