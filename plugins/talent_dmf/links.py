@@ -70,7 +70,8 @@ def folder_address(address: str) -> str | None:
 
 
 def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> None:
-    """Ask for the execution's page and keep its address for the link. It only informs, so no failure stops the task.
+    """Keep the address of the execution's page for the link: as a task before this one was told it, or else asked for.
+    It only informs, so no failure stops the task.
 
     :param context: the task's context.
     :param hook: a :class:`~talent_dmf.hooks.talent_dmf.TalentDmfHook`.
@@ -80,12 +81,27 @@ def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> N
     from talent_dmf.api.errors import TalentDmfError
 
     try:
-        address = hook.execution_page_url(execution_id)
+        address = _told_before(context, execution_id, log) or hook.execution_page_url(execution_id)
     except TalentDmfError as error:
         log.info("The address of the execution's page in Dynamics 365 could not be read: %s", error.message)
         return
     if address:
         context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address)
+
+
+def _told_before(context: Context, execution_id: str, log: Any) -> str:
+    """The address that a task right before this one has pushed, if it is of the same execution."""
+    ti, task = context["ti"], context.get("task")
+    for task_id in sorted(getattr(task, "upstream_task_ids", ())):
+        try:
+            result = ti.xcom_pull(task_ids=task_id, map_indexes=ti.map_index)
+            about = result.get("execution_id") if isinstance(result, dict) else result
+            page = ti.xcom_pull(task_ids=task_id, key=JOB_PAGE_XCOM_KEY, map_indexes=ti.map_index)
+            if about == execution_id and _web_address(page):
+                return _web_address(page)
+        except Exception as error:  # noqa: BLE001 - whatever an XCom backend raises, the service can be asked
+            log.debug("The XComs of %s could not be read: %s", task_id, type(error).__name__)
+    return ""
 
 
 def _pushed(ti_key: TaskInstanceKey, key: str) -> Any:

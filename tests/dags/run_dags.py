@@ -1,12 +1,14 @@
 """Runs DAGs with ``dag.test()``, one after the other, in a process of its own: its environment says which Airflow.
 
 Reads a JSON list of ``{"dag_id", "logical_date", "conf"}`` from standard input; prints its results as the last line.
+With ``--forgetful``, each task begins without what the process knows of tokens, as tasks of their own processes do.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.xcom import XComModel
+from airflow.sdk.definitions import dag as dag_module
 from airflow.settings import Session
 from sqlalchemy import select
 
@@ -48,9 +51,23 @@ def initialize_metrics() -> None:
         stats.initialize(factory=utilities.get_stats_factory(), export_legacy_names=True)
 
 
+def forgetting(run_task: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs a task, after the process has forgotten its tokens and what token services say of themselves."""
+    from talent_dmf.auth import token_service, tokens
+
+    def run_anew(**arguments: Any) -> Any:
+        tokens._sources.clear()
+        token_service._discoveries.clear()
+        return run_task(**arguments)
+
+    return run_anew
+
+
 if __name__ == "__main__":
     if conf.getboolean("metrics", "statsd_on"):
         initialize_metrics()
+    if "--forgetful" in sys.argv:
+        dag_module._run_task = forgetting(dag_module._run_task)
     dags = DagBag(conf.get("core", "dags_folder"))
     results = [run(dags, **each) for each in json.load(sys.stdin)]
     sys.stdout.write(f"\n{MARK}{json.dumps(results)}\n")

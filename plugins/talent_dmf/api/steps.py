@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from talent_dmf.api.errors import TalentDmfError, TransportError
+from talent_dmf.api.errors import AuthenticationError, TalentDmfError, TransportError
 from talent_dmf.api.parsing import read_json
 from talent_dmf.api.redaction import redact_url
 
@@ -199,7 +199,8 @@ def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = 
         result: T = stop.value
         return result
     except TalentDmfError as error:
-        if unless_refused and isinstance(error, TransportError):
+        # A token that is refused is refused for everything.
+        if unless_refused and isinstance(error, TransportError | AuthenticationError):
             raise
         yield Note(f"{what} could not be read, and the job goes on without: {error.message}")
         return default

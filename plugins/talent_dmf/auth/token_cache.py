@@ -1,4 +1,5 @@
-"""Tokens that the tasks of one worker share, so that not every task signs in anew.
+"""Secrets of short life that the tasks of one worker share: tokens, so that not every task signs in anew, and the link
+to a package, so that whoever saves it need not have another copy made.
 
 Each task is a process that starts from nothing, and signing in costs two requests. A token is kept in a file that only
 its user can read (0600, in a folder of 0700), encrypted under a key derived from the connection's secret, under a name
@@ -12,6 +13,7 @@ The cache is a convenience: whatever is wrong with it, the task signs in.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -51,28 +53,33 @@ def shared_folder() -> Path | None:
 
 
 class TokenCache:
-    """The token of one identity, kept for the other processes of this user.
+    """The token of one identity, or another secret of its, kept for the other processes of this user.
 
     :param folder: where; see :func:`shared_folder`.
     :param identity: whose.
     :param clock: seconds since the epoch.
+    :param about: which other secret, such as the link to the package of an execution; ``""`` for the token.
     """
 
-    def __init__(self, folder: Path, identity: Identity, clock: Callable[[], float] = time.time) -> None:
-        self._path = folder / f"{identity.cache_key}{_SUFFIX}"
-        self._encryption = Encryption(identity.encryption_secret, identity.cache_key, "token cache")
+    def __init__(
+        self, folder: Path, identity: Identity, clock: Callable[[], float] = time.time, *, about: str = ""
+    ) -> None:
+        name = hashlib.sha256(f"{identity.cache_key} {about}".encode()).hexdigest() if about else identity.cache_key
+        self._path = folder / f"{name}{_SUFFIX}"
+        self._encryption = Encryption(identity.encryption_secret, f"{identity.cache_key}{about}", "token cache")
         self._clock = clock
 
     @classmethod
-    def of(cls, identity: Identity, folder: Path | None) -> TokenCache | None:
+    def of(cls, identity: Identity, folder: Path | None, *, about: str = "") -> TokenCache | None:
         """The cache of an identity, or ``None`` if it is not to be kept.
 
         :param identity: whose.
         :param folder: where; ``None`` for nowhere.
+        :param about: as for the class.
         """
         if folder is None or identity.auth_type not in {"client_secret", "certificate"}:
             return None
-        return cls(folder, identity)
+        return cls(folder, identity, about=about)
 
     def load(self) -> tuple[str, float] | None:
         """A token, and for how many seconds it is valid; ``None`` if there is none, or none any more."""
@@ -88,6 +95,13 @@ class TokenCache:
         except (ValueError, TypeError, KeyError):
             return None
         return (token, left) if isinstance(token, str) and left > 0 else None
+
+    def take(self) -> tuple[str, float] | None:
+        """As :meth:`load`, and nobody finds it again."""
+        found = self.load()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        return found
 
     def save(self, token: str, seconds: float) -> None:
         """Keep a token.

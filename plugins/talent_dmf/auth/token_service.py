@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from typing import Any
+import time
+from typing import Any, TypeAlias
 
 import requests
 
@@ -27,6 +28,11 @@ TOKEN_TIMEOUT_SECONDS = 30.0
 DEFAULT_LIFETIME_SECONDS = 3600
 # The longest that Entra ID gives, to managed identities.
 MAX_LIFETIME_SECONDS = 86_400
+# What a token service says of itself is the same for everybody: two applications of one tenant, that of the environment
+# and that of the drive, ask for it once. Address and expected certificates, when it is asked for again, and the answer.
+_Discovery: TypeAlias = tuple[str, str, tuple[tuple[str, str], ...]]
+_DISCOVERY_SECONDS, _MOST_DISCOVERIES = 3600.0, 100
+_discoveries: dict[_Discovery | None, tuple[float, bytes]] = {}
 _LIFETIMES = ("expires_in", "ext_expires_in", "refresh_in")
 # What a header line may carry.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
@@ -54,6 +60,12 @@ class TokenServiceSession(TlsSession):
         """
         if self._rules is not None:
             self._rules.check(str(url), "Signing in")
+        key = self._discovery_key(str(method), str(url))
+        known = _discoveries.get(key)
+        if known is not None and time.monotonic() < known[0]:
+            answered = requests.Response()
+            answered.status_code = 200
+            return _as_msal_reads(answered, known[1])
         headers = {**(kwargs.pop("headers", None) or {}), "Accept-Encoding": ACCEPTED_CODINGS}
         options: dict[str, Any] = {"timeout": TOKEN_TIMEOUT_SECONDS, **kwargs, "headers": headers, "stream": True}
         with super().request(method, url, *args, **options) as raw:
@@ -74,10 +86,21 @@ class TokenServiceSession(TlsSession):
                 status_code=answer.status,
                 detail=answer.body[:2000].decode("utf-8", "replace"),
             )
-        # Read again by msal, from memory.
-        raw.raw, raw.encoding = io.BytesIO(_readable(answer.body)), "utf-8"
-        raw.headers.pop("Content-Encoding", None)
-        return raw
+        if key is not None and answer.status == 200 and len(_discoveries) < _MOST_DISCOVERIES:
+            _discoveries[key] = (time.monotonic() + _DISCOVERY_SECONDS, answer.body)
+        return _as_msal_reads(raw, answer.body)
+
+    def _discovery_key(self, method: str, url: str) -> _Discovery | None:
+        if method.upper() != "GET" or not url.endswith("/.well-known/openid-configuration"):
+            return None
+        return url, str(self._settings.verify), tuple(sorted(self._settings.proxies.items()))
+
+
+def _as_msal_reads(answer: requests.Response, body: bytes) -> requests.Response:
+    """An answer that is read once more, by msal, from memory."""
+    answer.raw, answer.encoding = io.BytesIO(_readable(body)), "utf-8"
+    answer.headers.pop("Content-Encoding", None)
+    return answer
 
 
 def _readable(body: bytes) -> bytes:

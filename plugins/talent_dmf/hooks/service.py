@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from airflow.sdk import BaseHook, conf
@@ -29,8 +30,12 @@ def signed_in(identity: Identity) -> EntraTokens:
 
     :param identity: who signs in.
     """
-    shares = conf.getboolean("talent_dmf", "share_tokens", fallback=True)
-    return tokens_for(identity, shared_folder() if shares else None)
+    return tokens_for(identity, sharing_folder())
+
+
+def sharing_folder() -> Path | None:
+    """The folder that the processes of this user on this machine share, unless ``[talent_dmf] share_tokens`` is off."""
+    return shared_folder() if conf.getboolean("talent_dmf", "share_tokens", fallback=True) else None
 
 
 CONNECTION = holding("conn_id", "extra_dejson", what="a connection")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, conf
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.arguments import SECONDS, checked_call, holding, optional, text
@@ -21,12 +23,14 @@ from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
 from talent_dmf.api.package.directory import PackageContents, read_package
 from talent_dmf.api.package.download_range import Source, pin
-from talent_dmf.api.package.reference import PackageReference, reference_to
+from talent_dmf.api.package.reference import PackageReference, link_expiry, reference_to
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps, now
 from talent_dmf.auth.entra_errors import token_claims
-from talent_dmf.hooks.service import CONNECTION, ServiceHook, signed_in
+from talent_dmf.auth.token_cache import TokenCache
+from talent_dmf.hooks.recent_starts import RecentStarts
+from talent_dmf.hooks.service import CONNECTION, ServiceHook, sharing_folder, signed_in
 from talent_dmf.hooks.settings import (
     TESTING_POLICY,
     EnvironmentSettings,
@@ -35,7 +39,8 @@ from talent_dmf.hooks.settings import (
     missing,
 )
 from talent_dmf.package_source.links import run_with_link
-from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
+from talent_dmf.transport.drivers import AsyncDriver, SyncDriver, utcnow
+from talent_dmf.transport.shared_notes import SharedNotes
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -88,7 +93,16 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     )
     def start_export(self, request: ExportRequest, policy: StartPolicy | None = None) -> StartedExport:
         """Start an export exactly once; see :func:`talent_dmf.api.dmf.starting.start_export`."""
-        return self.run(start_export(request, policy or StartPolicy()))
+        policy = policy or StartPolicy()
+        notes = self._notes() if policy.refuse_while_busy else None
+        if notes is None:
+            return self.run(start_export(request, policy))
+        with RecentStarts(notes).starting(request.definition_group_id, request.execution_id) as beside:
+            policy = replace(policy, started_beside=beside)
+            if _runs_on_one_machine():
+                # All who look at the project's executions have been told of this one.
+                policy = replace(policy, appear_seconds=0.0)
+            return self.run(start_export(request, policy))
 
     @checked_call(execution_id=_EXECUTION)
     def execution_status(self, execution_id: str) -> DmfExecutionStatus | None:
@@ -152,10 +166,41 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
 
         with self.blob_driver() as blob:
             source, contents = run_with_link(blob, fresh_link, _look_into)
+        self._keep_link(execution_id, source.url)
         files = tuple(entity.file_name for entity in contents.entities)
         # A storage that does not say when it made the package for us did so a moment ago.
         extracted_at = source.modified or self.run(now())
         return reference_to(execution_id, source, extracted_at, files, contents.without_file), contents
+
+    def package_urls(self, execution_id: str) -> Callable[[], SecretUrl]:
+        """Signed URLs of a package that is known to exist: first the one that :meth:`find_package` was given on this
+        machine minutes ago, because each new one makes Dynamics 365 copy the package, then fresh ones.
+
+        :param execution_id: which execution.
+        """
+        kept = self._link_cache(execution_id)
+
+        def next_url() -> SecretUrl:
+            nonlocal kept
+            cache, kept = kept, None
+            found = cache.take() if cache is not None else None
+            return SecretUrl(found[0]) if found is not None else self.fresh_package_url(execution_id)
+
+        return next_url
+
+    def _notes(self) -> SharedNotes | None:
+        folder = sharing_folder()
+        return SharedNotes(folder, f"environment {self.settings.base_url}") if folder is not None else None
+
+    def _keep_link(self, execution_id: str, url: SecretUrl) -> None:
+        cache, expires = self._link_cache(execution_id), link_expiry(url)
+        left = _LINK_SECONDS if expires is None else (expires - utcnow()).total_seconds() - _LINK_RESERVE_SECONDS
+        if cache is not None and left > 0:
+            cache.save(url.reveal(), min(left, _LINK_SECONDS))
+
+    def _link_cache(self, execution_id: str) -> TokenCache | None:
+        about = f"link {self.settings.base_url} {execution_id}"
+        return TokenCache.of(self.settings.identity, sharing_folder(), about=about)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.
@@ -183,12 +228,20 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
             return False, str(error)
 
 
+def _runs_on_one_machine() -> bool:
+    names = [name.rpartition(":")[2].strip() for name in conf.get("core", "executor", fallback="").split(",")]
+    return all(name in {"LocalExecutor", "airflow.executors.local_executor.LocalExecutor"} for name in names)
+
+
 def _look_into(url: SecretUrl) -> Steps[tuple[Source, PackageContents]]:
     source = yield from pin(url)
     contents = yield from read_package(source)
     return source, contents
 
 
+# A link lives for about an hour, or for ten minutes (docs/wire/dmf-package-api.md#life-of-a-link). Whoever saves is
+# minutes behind whoever looked, and what the link opens may be read for longer than it lives.
+_LINK_SECONDS, _LINK_RESERVE_SECONDS = 600.0, 240.0
 # A wait in the triggerer holds no slot: it sits out an outage of half an hour before a retry of the task is spent.
 _WAITING_POLICY = RetryPolicy(budget_seconds=1800.0, max_attempts=60, max_unsent_attempts=60)
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncDriver]] = weakref.WeakKeyDictionary()

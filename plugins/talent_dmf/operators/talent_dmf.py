@@ -333,8 +333,13 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         started, perhaps = turn.before()
         if patience.forgotten:
             started = tuple(each for each in started if each != patience.execution_id)
+        tried_before = context["ti"].try_number > 1
         return StartPolicy(
-            tried_before=context["ti"].try_number > 1, started_before=started, perhaps_started_before=perhaps
+            tried_before=tried_before,
+            # Airflow lets a try run once, and the id holds what tells this generation from every other.
+            is_first_try=not tried_before and not self.execution_id,
+            started_before=started,
+            perhaps_started_before=perhaps,
         )
 
     def _project(self) -> str:

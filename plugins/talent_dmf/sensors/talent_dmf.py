@@ -133,8 +133,9 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         )
         with self._soft_failing(), translated_errors(self.log, context):
             hook = self._hook()
-            push_job_page(context, hook, self.execution_id, self.log)
             result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
+            # Not before: in its first seconds the service does not know the execution.
+            push_job_page(context, hook, self.execution_id, self.log)
             if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
                 sla_at = self._sla_at(started, after=datetime.now(UTC))
                 if sla_at is None and (self._sla_at(started) or worker_until) > worker_until:

@@ -382,7 +382,7 @@ class SavePackageOperator(BaseOperator):
         with environment.blob_driver() as blob:
             yield PackageSource(
                 blob,
-                lambda: environment.fresh_package_url(reference.execution_id),
+                environment.package_urls(reference.execution_id),
                 chunk_bytes=self.chunk_bytes,
                 stop=self._stop,
                 check_entries=self.check_package,

@@ -9,7 +9,7 @@ from tests.unit.scripted import answer, not_found, odata_error, play, rows, valu
 
 from talent_dmf.api import errors, paging
 from talent_dmf.api.dmf import actions
-from talent_dmf.api.dmf.actions import ZERO_GUID, parse_error_rows
+from talent_dmf.api.dmf.actions import ZERO_GUID, ProjectExecutions, parse_error_rows
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRequest
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.redaction import SecretUrl
@@ -52,6 +52,12 @@ def test_export_to_package_answers(response, result):
 
 STATUS = actions.execution_status
 URL = actions.exported_package_url
+
+
+def look(execution_id):
+    return actions.look_at_project("p", execution_id)
+
+
 RESULTS = [
     (STATUS, value("Executing"), DmfExecutionStatus.EXECUTING),
     (STATUS, value("Failed", nested=True), DmfExecutionStatus.FAILED),
@@ -75,10 +81,12 @@ RESULTS = [
     (actions.execution_is_listed, rows({"JobId": "e-1"}), True),
     (actions.execution_is_listed, rows(), False),
     (actions.execution_is_listed, answer(json={"value": "odd"}), False),
-    (actions.executions_that_look_running, rows(), []),
+    (look, rows(), ProjectExecutions()),
     (
-        actions.executions_that_look_running,
+        look,
         rows(
+            {"JobId": "E-1 ", "DefinitionGroupId": "p", "StagingStatus": "Executing"},
+            {"JobId": "f", "DefinitionGroupId": "another", "StagingStatus": "Executing"},
             {"JobId": "a", "StagingStatus": "Executing"},
             {"JobId": "a", "TargetStatus": "NotRun"},
             {"JobId": "b", "StagingStatus": "Succeeded", "TargetStatus": "NotRun"},
@@ -86,10 +94,10 @@ RESULTS = [
             {"JobId": "", "StagingStatus": "Executing"},
             {"JobId": "d", "StagingStatus": "odd"},
         ),
-        ["a", "b"],
+        ProjectExecutions(frozenset({"", "a", "b", "c", "d", "e-1"}), ("a", "b")),
     ),
     (actions.execution_is_listed, answer(404), False),
-    (actions.executions_that_look_running, answer(404), []),
+    (look, answer(404), ProjectExecutions()),
 ]
 
 
@@ -118,10 +126,10 @@ def test_refusals(ask, response, kind):
 
 
 def test_a_quote_in_a_name_is_doubled_and_encoded():
-    (request,) = play(actions.executions_that_look_running("Bob's & co"), [rows()]).requests
+    (request,) = play(actions.look_at_project("Bob's & co", "e-1"), [rows()]).requests
     assert request.url == (
-        "data/DataManagementExecutionJobDetails?$filter=DefinitionGroupId%20eq%20%27Bob%27%27s%20%26%20co%27"
-        "&cross-company=true"
+        "data/DataManagementExecutionJobDetails?$filter=JobId%20eq%20%27e-1%27%20or%20"
+        "DefinitionGroupId%20eq%20%27Bob%27%27s%20%26%20co%27&cross-company=true"
     )
 
 
@@ -134,7 +142,7 @@ INFORMING = [
     (actions.entity_outcomes, [], True),
     (actions.execution_page_url, None, True),
     (actions.execution_is_listed, False, False),
-    (actions.executions_that_look_running, [], False),
+    (look, ProjectExecutions(), False),
 ]
 
 
@@ -265,4 +273,4 @@ ROWS = st.dictionaries(
 def test_no_rows_are_a_crash(content):
     response = answer(json={"value": content})
     assert play(actions.entity_outcomes("e-1"), [response]).error is None
-    assert play(actions.executions_that_look_running("x"), [response]).error is None
+    assert play(look("x"), [response]).error is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pytest
 from tests.unit.scripted import Played, answer, play
@@ -18,10 +19,12 @@ from talent_dmf.api.errors import (
     TransportError,
 )
 from talent_dmf.api.package.download_range import Source, pin, probe, read_range
+from talent_dmf.api.package.reference import link_expiry
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep
+from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep, Steps
 
+T = TypeVar("T")
 DATA = bytes(range(100))
 URL = SecretUrl("https://a.blob.example/c/p.zip?sig=SECRET")
 SOURCE = Source(URL, len(DATA), '"E1"')
@@ -38,12 +41,10 @@ def refusal(status: int, code: str) -> Response:
     return answer(status, body=f"\ufeff<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>")
 
 
-def read(start: int, stop: int, answers: Iterable[Response]) -> tuple[Played[None], bytearray]:
-    """Read a range; the bodies of the answers go into the buffers that the requests offer, as a driver does it."""
-    buffer = bytearray(b"\xff" * (stop - start))
+def drive(flow: Steps[T], answers: Iterable[Response]) -> Played[T]:
+    """Run a protocol; the bodies of the answers go into the buffers that the requests offer, as a driver does it."""
     table = list(answers)
-    played: Played[None] = Played()
-    flow = read_range(SOURCE, start, memoryview(buffer))
+    played: Played[T] = Played()
     try:
         effect = next(flow)
         while True:
@@ -55,20 +56,25 @@ def read(start: int, stop: int, answers: Iterable[Response]) -> tuple[Played[Non
                 effect = flow.send(POLICY)
                 continue
             assert isinstance(effect, Request)
-            assert effect.into is not None
             played.requests.append(effect)
             given = table.pop(0)
-            if given.ok:
+            if given.ok and effect.into is not None:
                 fitting = given.body[: len(effect.into)]
                 effect.into[: len(fitting)] = fitting
                 given = Response(given.status, given.headers, b"", min(len(given.body), len(effect.into) + 1))
             effect = flow.send(given)
-    except StopIteration:
-        pass
+    except StopIteration as stop:
+        played.result = stop.value
     except Exception as error:  # noqa: BLE001 - handed to the test, which looks at it
         played.error = error
     assert not table
-    return played, buffer
+    return played
+
+
+def read(start: int, stop: int, answers: Iterable[Response]) -> tuple[Played[None], bytearray]:
+    """Read a range."""
+    buffer = bytearray(b"\xff" * (stop - start))
+    return drive(read_range(SOURCE, start, memoryview(buffer)), answers), buffer
 
 
 def test_reads_a_range_pinned_to_its_version() -> None:
@@ -177,28 +183,74 @@ def test_a_storage_may_say_when_the_package_was_made(said: str, modified: dateti
     assert played.result.modified == modified
 
 
-def test_a_pinned_source_is_known_by_its_end_and_not_by_its_entity_tag() -> None:
-    end = hashlib.sha256(bytes(100)).hexdigest()[:40]
-    head = answer(200, content_length="100", etag='"E1"')
-    played = play(pin(URL), [head, answer(206, body=bytes(100), content_range="bytes 0-99/100")])
-    assert played.result is not None
-    assert (played.result.version, played.result.etag) == (f"100-{end}", '"E1"')
-    assert played.requests[1].headers["Range"] == "bytes=0-99"
-
-
-def test_a_pinned_source_of_many_bytes_is_read_at_its_end_only() -> None:
-    head = answer(200, content_length=str(10**6))
-    played = play(pin(URL), [head, answer(206, body=bytes(65536), content_range="bytes 934464-999999/1000000")])
-    assert played.requests[1].headers["Range"] == "bytes=934464-999999"
-    assert SOURCE.version == '"E1"'
-
-
 def test_a_pinned_source_of_no_bytes_is_not_read() -> None:
-    played = play(pin(URL), [answer(200, content_length="0")])
+    played = drive(pin(URL), [refusal(416, "InvalidRange"), answer(200, content_length="0")])
     assert played.result is not None
     assert played.result.version == f"0-{hashlib.sha256().hexdigest()[:40]}"
+    assert SOURCE.version == '"E1"'
 
 
 def test_a_package_that_is_gone_for_good_is_named() -> None:
     played, _ = read(10, 30, [answer(410)])
     assert type(played.error) is PackageNotAvailableError
+
+
+def test_a_short_package_is_pinned_by_one_request() -> None:
+    played = drive(pin(URL), [part(0, 100)])
+    assert [request.method for request in played.requests] == ["GET"]
+    assert played.result is not None
+    assert (played.result.size_bytes, played.result.etag, played.result.tail) == (100, '"E1"', DATA)
+
+
+def test_a_long_package_is_pinned_by_its_end() -> None:
+    content = bytes(200_000) + DATA
+    beginning = answer(206, body=content[:131_072], content_range="bytes 0-131071/200100", etag='"E1"')
+    end = answer(206, body=content[-131_072:], content_range="bytes 69028-200099/200100", etag='"E1"')
+    played = drive(pin(URL), [beginning, end])
+    assert [request.headers["Range"] for request in played.requests] == ["bytes=0-131071", "bytes=69028-200099"]
+    assert played.result is not None
+    assert played.result.tail == content[-131_072:]
+    # What tells the content does not depend on how much of it was read.
+    head = answer(200, content_length="200100", etag='"E1"')
+    assert drive(pin(URL), [answer(200, body=content), head, end]).result == played.result
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        refusal(416, "InvalidRange"),
+        answer(200, body=DATA, etag='"E1"'),
+        answer(206, body=DATA, etag='"E1"'),
+        part(0, 40),
+        part(0, 100, shown="bytes 1-99/100"),
+    ],
+    ids=["of no byte", "whole", "unsaid", "short", "another"],
+)
+def test_a_storage_that_answers_otherwise_is_asked_for_length_and_end(beginning: Response) -> None:
+    short = beginning.status == 206 and len(beginning.body) < 100
+    head = [] if short else [answer(200, content_length="100", etag='"E1"')]
+    played = drive(pin(URL), [beginning, *head, part(0, 100)])
+    assert played.result is not None
+    assert played.result.fingerprint == drive(pin(URL), [part(0, 100)]).result.fingerprint  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, PackageLinkExpiredError), (404, PackageNotAvailableError), (400, TransferError)]
+)
+def test_a_link_that_opens_nothing_is_told_at_the_first_request(status: int, kind: type[Exception]) -> None:
+    played = drive(pin(URL), [refusal(status, "Code")])
+    assert type(played.error) is kind
+    assert len(played.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("&se=2026-03-01T06%3A00%3A00Z", datetime(2026, 3, 1, 6, tzinfo=UTC)),
+        ("&se=2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("&se=tomorrow", None),
+        ("", None),
+    ],
+)
+def test_a_link_says_when_it_expires(said: str, moment: datetime | None) -> None:
+    assert link_expiry(SecretUrl(f"{URL.reveal()}{said}")) == moment

@@ -133,14 +133,34 @@ def test_children() -> None:
 
 
 def test_folders_are_made_segment_by_segment() -> None:
-    answers = [graph_refusal(409, "nameAlreadyExists"), answer(201, json={"id": "F"})]
+    missing = graph_refusal(404, "itemNotFound")
+    answers = [missing, graph_refusal(409, "nameAlreadyExists"), answer(201, json={"id": "F"})]
     played = play(drive.ensure_folder("d", "A/B"), answers)
-    assert played.error is None
+    assert (played.error, played.result) == (None, True)
     assert [(request.url, request.json["name"]) for request in played.requests] == [
+        ("/drives/d/root:/A:/children", "B"),
         ("/drives/d/root/children", "A"),
         ("/drives/d/root:/A:/children", "B"),
     ]
     assert all(request.json["@microsoft.graph.conflictBehavior"] == "fail" for request in played.requests)
+
+
+@pytest.mark.parametrize(
+    ("given", "made"), [(graph_refusal(409, "nameAlreadyExists"), False), (answer(201, json={"id": "F"}), True)]
+)
+def test_mostly_one_request_tells_that_the_folder_is_there(given: Response, made: bool) -> None:
+    assert play(drive.ensure_folder("d", "A/B/C"), [given]).result is made
+
+
+def test_the_root_needs_no_request() -> None:
+    assert play(drive.ensure_folder("d", "/"), []).result is False
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_folder_that_cannot_be_made_is_refused(status: int) -> None:
+    played = play(drive.ensure_folder("d", "A/B"), [graph_refusal(status, "accessDenied")] * 2)
+    assert played.error is not None
+    assert "A" in str(played.error)
 
 
 def test_rename() -> None:

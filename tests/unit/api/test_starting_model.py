@@ -116,7 +116,7 @@ class Service:
 def run_task(service: Service) -> str | None:
     """One try of the task; ``None`` if it failed or its worker died."""
     service.died = False
-    policy = replace(POLICY, tried_before=service.tries > 0)
+    policy = replace(POLICY, tried_before=service.tries > 0, is_first_try=service.tries == 0)
     service.tries += 1
     flow = with_retries(start_export(REQUEST, policy), RETRIES)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -172,7 +173,7 @@ def ask_entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:
 
     :raises TalentDmfError: the service does not say.
     """
-    rows = yield from _job_details("JobId", execution_id)
+    rows = yield from _job_details({"JobId": execution_id})
     return [
         EntityOutcome(
             entity_name=_text(row.get("EntityName")),
@@ -187,30 +188,42 @@ def ask_entity_outcomes(execution_id: str) -> Steps[list[EntityOutcome]]:
 def execution_is_listed(execution_id: str) -> Steps[bool]:
     """Whether the job history lists an execution, even if the status call does not know it yet. Older platforms do not
     publish the history (AXI#33): then the status call is all there is to ask."""
-    rows = yield from informing(_job_details("JobId", execution_id), [], "The job history", unless_refused=True)
+    rows = yield from informing(_job_details({"JobId": execution_id}), [], "The job history", unless_refused=True)
     return bool(rows)
 
 
-def executions_that_look_running(definition_group_id: str) -> Steps[list[str]]:
-    """Ids of executions of a data project whose details look unfinished, each once; none where the service does not
-    publish them.
+@dataclass(frozen=True, slots=True)
+class ProjectExecutions:
+    """What the job history lists of a data project.
 
-    Only a hint: ask each one's status. An execution that broke off may keep such details for ever.
+    :param listed: ids of its executions, in lower case.
+    :param look_running: ids of those whose details look unfinished.
+    """
+
+    listed: frozenset[str] = frozenset()
+    look_running: tuple[str, ...] = ()
+
+
+def look_at_project(definition_group_id: str, execution_id: str) -> Steps[ProjectExecutions]:
+    """Which executions of a data project the job history lists, and whether it lists a certain one: by one request;
+    nothing where the service does not publish them.
+
+    What looks unfinished is only a hint: ask each one's status. An execution that broke off may keep such details for
+    ever.
 
     :param definition_group_id: name of the data project.
+    :param execution_id: the execution; it does not count as unfinished.
     """
-    rows = yield from informing(
-        _job_details("DefinitionGroupId", definition_group_id),
-        [],
-        "Whether other executions are running",
-        unless_refused=True,
-    )
-    running: dict[str, None] = {}
+    wanted = {"JobId": execution_id, "DefinitionGroupId": definition_group_id}
+    rows = yield from informing(_job_details(wanted), [], "Whether other executions are running", unless_refused=True)
+    listed, running = set[str](), dict[str, None]()
     for row in rows:
+        job = _text(row.get("JobId"))
+        listed.add(job.strip().casefold())
         words = [DmfExecutionStatus.parse(row.get(key)) for key in ("StagingStatus", "TargetStatus")]
-        if any(word is not None and word.is_running for word in words) and row.get("JobId"):
-            running[str(row["JobId"])] = None
-    return list(running)
+        if job and not _same(job, execution_id) and any(word is not None and word.is_running for word in words):
+            running[job] = None
+    return ProjectExecutions(frozenset(listed), tuple(running))
 
 
 def data_projects() -> Steps[list[str]]:
@@ -222,11 +235,14 @@ def data_projects() -> Steps[list[str]]:
     return [name for row in rows if (name := _text(row.get("Name")))]
 
 
-def _job_details(key: str, value: str) -> Steps[list[dict[str, Any]]]:
+def _job_details(wanted: Mapping[str, str]) -> Steps[list[dict[str, Any]]]:
+    """The rows that have one of some values."""
     operation = "DataManagementExecutionJobDetails"
-    rows = yield from entity_set_rows(_rows_url(operation, key, value), operation)
+    rows = yield from entity_set_rows(_rows_url(operation, wanted), operation)
     # A service that overlooks the filter, or a page of it, must not mix the rows of another execution into these.
-    return [row for row in rows if key not in row or _same(_text(row[key]), value)]
+    return [
+        row for row in rows if any(key not in row or _same(_text(row[key]), value) for key, value in wanted.items())
+    ]
 
 
 def entity_set_rows(url: str, operation: str) -> Steps[list[dict[str, Any]]]:
@@ -259,9 +275,10 @@ def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
 
 
-def _rows_url(entity_set: str, key: str, value: str) -> str:
-    """A query for the rows of all companies with a given value."""
-    return f"data/{entity_set}?$filter={comparison(key, value)}&cross-company=true"
+def _rows_url(entity_set: str, wanted: Mapping[str, str]) -> str:
+    """A query for the rows of all companies with one of some values."""
+    condition = "%20or%20".join(comparison(key, value) for key, value in wanted.items())
+    return f"data/{entity_set}?$filter={condition}&cross-company=true"
 
 
 def comparison(key: str, value: str) -> str:

@@ -9,7 +9,7 @@ from talent_dmf.api.errors import PackageNotAvailableError
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Sleep, Steps, now
 
-_FIRST_PAUSE_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 15.0
 
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from talent_dmf.api.dmf.actions import (
+    ProjectExecutions,
     ask_execution,
     execution_is_listed,
     execution_status,
-    executions_that_look_running,
     export_to_package,
+    look_at_project,
 )
 from talent_dmf.api.dmf.checking import why_refused
 from talent_dmf.api.dmf.execution_ids import successor
@@ -39,7 +40,7 @@ from talent_dmf.api.steps import Sleep, Steps, now
 # A terminally failed id is replaced this often within one generation of a task; then somebody should look.
 MAX_EXECUTIONS = 5
 SECOND_LOOK_SECONDS = 5.0
-FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.25, 4.0
+FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.5, 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +52,23 @@ class StartPolicy:
     :param refuse_while_busy: whether to refuse while another execution of the data project is running.
     :param tried_before: whether an earlier try may have called. A refusal may then mean that its execution exists but
         is not shown yet: it is looked for as long as after a lost answer.
+    :param is_first_try: whether the id was made by this very try, so that nobody can have called with it: then only the
+        list of the project's executions is asked, which names it if somebody did all the same.
     :param started_before: ids of executions that must have reached their end, whatever the job history says.
+    :param started_beside: ids under which others have begun to start an execution of the project in these seconds: they
+        count as running until the service knows them.
     :param perhaps_started_before: ids of which it is not known whether anything was started under them.
-    :param appear_seconds: longest wait until the service knows what it has started.
+    :param appear_seconds: longest wait until the service knows what it has started; 0 where the others learn of a start
+        in another way.
     """
 
     search_seconds: float = 60.0
     search_interval_seconds: float = 3.0
     refuse_while_busy: bool = True
     tried_before: bool = False
+    is_first_try: bool = False
     started_before: tuple[str, ...] = ()
+    started_beside: tuple[str, ...] = ()
     perhaps_started_before: tuple[str, ...] = ()
     appear_seconds: float = 30.0
 
@@ -78,14 +86,15 @@ def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedEx
     """
     for number in range(1, MAX_EXECUTIONS + 1):
         candidate = request.execution_id if number == 1 else successor(request.execution_id, number)
-        status = yield from execution_status(candidate)
+        cannot_be_known = policy.is_first_try and number == 1
+        status = None if cannot_be_known else (yield from execution_status(candidate))
         if status is None:
-            if (yield from execution_is_listed(candidate)):
-                return StartedExport(candidate, adopted=True)
-            return (yield from _start(_with_id(request, candidate), policy))
-        if status.is_terminal and not status.has_package:
-            continue
-        return StartedExport(candidate, adopted=True)
+            seen = yield from _look_at_list(_with_id(request, candidate), policy)
+            if candidate.casefold() not in seen.listed:
+                return (yield from _start(_with_id(request, candidate), policy, seen))
+            status = (yield from execution_status(candidate)) if cannot_be_known else None
+        if status is None or not status.is_terminal or status.has_package:
+            return StartedExport(candidate, adopted=True)
     raise ExportFailedError(
         f"{MAX_EXECUTIONS} executions of data project {request.definition_group_id!r} have failed in this run, the "
         f"last one as {candidate}. Look at them under Data management > Job history before you clear the task.",
@@ -100,7 +109,15 @@ def _with_id(request: ExportRequest, execution_id: str) -> ExportRequest:
     )
 
 
-def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
+def _look_at_list(request: ExportRequest, policy: StartPolicy) -> Steps[ProjectExecutions]:
+    """What the job history lists: the execution, and the others of the data project, by one request."""
+    if not policy.refuse_while_busy:
+        is_listed = yield from execution_is_listed(request.execution_id)
+        return ProjectExecutions(frozenset({request.execution_id.casefold()} if is_listed else ()))
+    return (yield from look_at_project(request.definition_group_id, request.execution_id))
+
+
+def _start(request: ExportRequest, policy: StartPolicy, seen: ProjectExecutions) -> Steps[StartedExport]:
     before = yield from _unfinished(policy)
     if before is not None:
         raise NotYetItsTurnError(
@@ -108,15 +125,16 @@ def _start(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
             "legal entity is exported after the other.",
             execution_id=before,
         )
-    if policy.refuse_while_busy:
-        other = yield from running_execution(request.definition_group_id)
-        if other is not None:
-            raise ExportBusyError(
-                f"Data project {request.definition_group_id!r} is being exported already, as execution {other}; two at "
-                "a time disturb each other. Wait for it, or let the task wait (`busy: wait`).",
-                execution_id=other,
-                status=DmfExecutionStatus.EXECUTING.value,
-            )
+    other = yield from _running_execution(seen.look_running)
+    if other is None and policy.refuse_while_busy:
+        other = yield from _starting_execution(request, policy, seen)
+    if other is not None:
+        raise ExportBusyError(
+            f"Data project {request.definition_group_id!r} is being exported already, as execution {other}; two at "
+            "a time disturb each other. Wait for it, or let the task wait (`busy: wait`).",
+            execution_id=other,
+            status=DmfExecutionStatus.EXECUTING.value,
+        )
     try:
         answered = yield from export_to_package(request)
     except TransportError as error:
@@ -164,6 +182,17 @@ def _unfinished(policy: StartPolicy) -> Steps[str | None]:
     return None
 
 
+def _starting_execution(request: ExportRequest, policy: StartPolicy, seen: ProjectExecutions) -> Steps[str | None]:
+    """The first execution that somebody has just begun to start and that the job history does not list yet."""
+    for execution_id in policy.started_beside:
+        if execution_id in {request.execution_id} or execution_id.casefold() in seen.listed:
+            continue
+        status = yield from execution_status(execution_id)
+        if status is None or status.is_running:
+            return execution_id
+    return None
+
+
 def _appear(execution_id: str, seconds: float) -> Steps[None]:
     """Wait until the service knows an execution that it has started. It is started all the same: nothing here fails."""
     deadline = (yield from now()) + timedelta(seconds=seconds)
@@ -195,12 +224,9 @@ def _search(execution_id: str, policy: StartPolicy) -> Steps[bool]:
         yield Sleep(policy.search_interval_seconds, reason)
 
 
-def running_execution(definition_group_id: str) -> Steps[str | None]:
-    """The id of an execution of a data project that is queued or at work, or ``None``.
-
-    :param definition_group_id: name of the data project.
-    """
-    for execution_id in (yield from executions_that_look_running(definition_group_id)):
+def _running_execution(look_running: tuple[str, ...]) -> Steps[str | None]:
+    """The first of some executions that is queued or at work, or ``None``: the job history is only a hint."""
+    for execution_id in look_running:
         status, denied = yield from ask_execution(execution_id)
         if status is None:
             # Listed as running, yet not known: just started by somebody, or broken off long ago. A second look tells.

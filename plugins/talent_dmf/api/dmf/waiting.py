@@ -31,7 +31,7 @@ class WaitPolicy:
     """
 
     poke_interval_seconds: float = 60.0
-    first_interval_seconds: float = 1.0
+    first_interval_seconds: float = 10.0
     patience: float = 0.1
     grace_seconds: float = 300.0
 

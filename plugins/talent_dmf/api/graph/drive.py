@@ -6,7 +6,7 @@ Paths are percent-encoded segment by segment; the colons around them stay (learn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
@@ -204,29 +204,40 @@ def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
     return [read_item(raw) for raw in listed]
 
 
-def ensure_folder(drive_id: str, folder: str) -> Steps[None]:
+def ensure_folder(drive_id: str, folder: str) -> Steps[bool]:
     """Make a folder and those above it, if they are missing.
 
-    Segment by segment, because creating it along with a file is not promised (docs/wire/graph-onedrive.md#folders).
+    Segment by segment, because creating it along with a file is not promised (docs/wire/graph-onedrive.md#folders); the
+    last one first, because mostly no other one is missing, and often not even that.
 
     :param drive_id: the drive.
     :param folder: path below the root, not encoded.
+    :returns: whether the folder was made.
     :raises DestinationError: a file has the name of one of the folders, or the drive does not exist.
     """
     segments = folder_segments(folder)
-    for depth, name in enumerate(segments):
-        path = "/".join(segments[: depth + 1])
-        response = yield from send(
-            Request(
-                "POST",
-                item_url(drive_id, "/".join(segments[:depth]), "children"),
-                operation="create folder",
-                json={"name": name, "folder": {}, CONFLICT_KEY: "fail"},
-            )
-        )
+    if not segments:
+        return False
+    response = yield from _make_folder(drive_id, segments)
+    if response.ok or response.status == 409:
+        return response.ok
+    for depth in range(1, len(segments) + 1):
+        response = yield from _make_folder(drive_id, segments[:depth])
         # Somebody, perhaps a lost answer of our own, made it before.
         if response.status != 409:
-            _object("create the folder", response, path)
+            _object("create the folder", response, "/".join(segments[:depth]))
+    return response.ok
+
+
+def _make_folder(drive_id: str, segments: Sequence[str]) -> Steps[Response]:
+    return send(
+        Request(
+            "POST",
+            item_url(drive_id, "/".join(segments[:-1]), "children"),
+            operation="create folder",
+            json={"name": segments[-1], "folder": {}, CONFLICT_KEY: "fail"},
+        )
+    )
 
 
 def deepest_folder(drive_id: str, folder: str) -> Steps[str]:

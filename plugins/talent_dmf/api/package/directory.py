@@ -136,7 +136,10 @@ def read_package(source: Source) -> Steps[PackageContents]:
     if source.size_bytes < _SMALLEST_ZIP_BYTES:
         raise PackageInvalidError(f"The package has {source.size_bytes} bytes and is no zip file. {FETCH_AGAIN}")
     sparse = _SparseFile(source.size_bytes)
-    yield from _fetch(source, sparse, max(0, source.size_bytes - _TAIL_BYTES), _TAIL_BYTES)
+    if source.tail:
+        sparse.add(source.size_bytes - len(source.tail), source.tail)
+    else:
+        yield from _fetch(source, sparse, max(0, source.size_bytes - _TAIL_BYTES), _TAIL_BYTES)
     manifest_bytes: dict[str, bytes] = {}
     for _ in range(_MAX_GAPS):
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,8 @@ from talent_dmf.api.steps import Request, Response, Steps, send
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _FINGERPRINT_BYTES = 64 * 1024
+# Holds the end records with the longest comment, and the directory of a few hundred files; and most small packages.
+_TAIL_BYTES = 128 * 1024
 _XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
 
 
@@ -40,6 +42,7 @@ class Source:
     :param etag: entity tag of the version.
     :param modified: when it was made, if the storage said so.
     :param fingerprint: what tells its content from any other, whichever copy is read; ``""`` if it was not taken.
+    :param tail: its last bytes, as far as they were read with it.
     """
 
     url: SecretUrl
@@ -47,6 +50,7 @@ class Source:
     etag: str
     modified: datetime | None = None
     fingerprint: str = ""
+    tail: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def version(self) -> str:
@@ -81,11 +85,32 @@ def pin(url: SecretUrl) -> Steps[Source]:
     :raises PackageLinkExpiredError: the signature is not accepted (any more).
     :raises PackageNotAvailableError: the blob does not exist (any more).
     """
-    source = yield from probe(url)
-    end = bytearray(min(source.size_bytes, _FINGERPRINT_BYTES))
-    if end:
-        yield from read_range(source, source.size_bytes - len(end), memoryview(end))
-    return replace(source, fingerprint=f"{source.size_bytes}-{hashlib.sha256(end).hexdigest()[:40]}")
+    source = yield from _begin(url)
+    tail = bytearray(source.tail)
+    if len(tail) < min(source.size_bytes, _TAIL_BYTES):
+        tail = bytearray(min(source.size_bytes, _TAIL_BYTES))
+        yield from read_range(source, source.size_bytes - len(tail), memoryview(tail))
+    fingerprint = hashlib.sha256(tail[-_FINGERPRINT_BYTES:]).hexdigest()[:40]
+    return replace(source, fingerprint=f"{source.size_bytes}-{fingerprint}", tail=bytes(tail))
+
+
+def _begin(url: SecretUrl) -> Steps[Source]:
+    """Length and version of a blob, and all of it where it is short: by one request rather than two, because most
+    packages are."""
+    into = bytearray(_TAIL_BYTES)
+    headers = {"Range": f"bytes=0-{_TAIL_BYTES - 1}"}
+    request = Request("GET", url.reveal(), "look at package", headers=headers, authorize=False, into=memoryview(into))
+    response = yield from send(request)
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+    # 416: it has no byte that could be given.
+    if response.status not in {200, 206, 416}:
+        raise _refusal(response)
+    if response.status != 206 or match is None or match[1] != "0":
+        return (yield from probe(url))
+    size_bytes = int(match[3])
+    tail = bytes(into[:size_bytes]) if response.received_bytes == size_bytes else b""
+    modified = http_date(response.headers.get("last-modified", ""))
+    return Source(url, size_bytes, response.headers.get("etag", ""), modified, tail=tail)
 
 
 def read_range(source: Source, offset: int, into: memoryview) -> Steps[None]:

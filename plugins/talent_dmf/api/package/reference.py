@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from talent_dmf.api.errors import ConfigurationError, PackageInvalidError
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.package.manifest import FETCH_AGAIN
+from talent_dmf.api.redaction import SecretUrl
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,6 @@ def reference_to(
     :param without_file: labels of the entities of which it holds none.
     """
     parts = urlsplit(source.url.reveal())
-    expires = parse_qs(parts.query).get("se", [None])[0]
     return PackageReference(
         execution_id=execution_id,
         host=parts.netloc,
@@ -117,11 +117,28 @@ def reference_to(
         size_bytes=source.size_bytes,
         etag=source.etag,
         extracted_at=extracted_at.isoformat(),
-        expires_at=expires,
+        expires_at=_expires_at(source.url),
         version=source.version,
         entities=entities,
         without_file=without_file,
     )
+
+
+def _expires_at(url: SecretUrl) -> str | None:
+    given = parse_qs(urlsplit(url.reveal()).query).get("se")
+    return given[0] if given else None
+
+
+def link_expiry(url: SecretUrl) -> datetime | None:
+    """When a signed URL expires; ``None`` if it does not say.
+
+    :param url: the URL.
+    """
+    try:
+        moment = datetime.fromisoformat(_expires_at(url) or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def missing_files(reference: PackageReference, rows_of_entities: Sequence[tuple[str, int | None]]) -> str:

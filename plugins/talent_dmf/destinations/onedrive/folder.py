@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.graph.drive import deepest_folder, delete_item, ensure_folder, list_children, read_content
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.session import cancel_session, create_session
-from talent_dmf.api.graph.upload.upload import candidates
+from talent_dmf.api.graph.upload.upload import SeenBefore, candidates
 from talent_dmf.api.naming.drive_names import check_path, folder_segments
 from talent_dmf.api.retention.plan import StoredFile
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, WrittenFile
@@ -65,15 +65,16 @@ class OneDriveFolder:
         check_path(self._folder, name)
 
     def check_writable(self, *, leaves_nothing: bool = False) -> str:
-        """Make the folder, and open and cancel an upload in it: that asks for every right and leaves no file behind.
+        """Make the folder, or open and cancel an upload in it: that asks for every right and leaves no file behind.
 
         :param leaves_nothing: whether no folder is made: where it is missing, the one above it is tried.
         """
         folder = self._folder
         if leaves_nothing:
             folder = self._graph.run(deepest_folder(self._drive.id, self._folder))
-        else:
-            self._graph.run(ensure_folder(self._drive.id, self._folder))
+        elif self._graph.run(ensure_folder(self._drive.id, self._folder)):
+            # Whoever may make a folder may make a file in it.
+            return f"The folder {folder!r} was made in drive {self._drive.name or self._drive.id!r}."
         probe = UploadTarget(folder, f"check-{uuid4()}", "fail")
         session = self._graph.run(create_session(self._drive.id, probe, 1))
         self._graph.run(cancel_session(session.url))
@@ -92,11 +93,15 @@ class OneDriveFolder:
         target = UploadTarget(self._folder, file.name, "replace" if file.replaces else self._conflict)
         check_path(target.folder, target.name)
         store = self._stores(file.slot)
-        record = store.load() if store is not None else None
+        record, seen = store.load() if store is not None else None, None
         if record is None or not record.fits(self._drive.id, target, file.version, file.size_bytes):
-            found = self._same_content(source, file, target)
+            present = self._graph.run(candidates(self._drive.id, target))
+            found = self._same_content(source, file, present)
             if found is not None:
                 return found
+            hashed = any(item.size_bytes == file.size_bytes for item in present)
+            if target.conflict_behavior != "rename" and not hashed:
+                seen = SeenBefore(self._drive, next(iter(present), None))
         pump = PackagePump(
             source,
             file,
@@ -107,6 +112,7 @@ class OneDriveFolder:
             session_store=store,
             sha256=self._sha256,
             last_try=self._last_try,
+            seen=seen,
         )
         try:
             result = pump.run()
@@ -171,13 +177,9 @@ class OneDriveFolder:
         self._graph.run(delete_item(self._drive.id, file.key, etag=file.etag))
         return ""
 
-    def _same_content(self, source: PackageSource, file: PackageFile, target: UploadTarget) -> SavedFile | None:
+    def _same_content(self, source: PackageSource, file: PackageFile, present: Sequence[DriveItem]) -> SavedFile | None:
         """The file, if it is there: a try of which nothing is known any more, or a task that was cleared."""
-        alike = [
-            item
-            for item in self._graph.run(candidates(self._drive.id, target))
-            if item.size_bytes == file.size_bytes and not item.is_folder
-        ]
+        alike = [item for item in present if item.size_bytes == file.size_bytes and not item.is_folder]
         if not alike:
             return None
         digests = source.digests(file, sha256=self._sha256)

@@ -33,6 +33,7 @@ from talent_dmf.api.graph.upload.session import Completed, cancel_session, check
 from talent_dmf.api.graph.upload.upload import (
     HashNeeded,
     ResumableUpload,
+    SeenBefore,
     UploadRecord,
     seen_by_others,
     store_empty,
@@ -114,6 +115,7 @@ class PackagePump:
     :param session_store: keeps the session for a later try; without it an upload that fails is cancelled.
     :param sha256: whether to compute that hash as well, for a receipt.
     :param last_try: whether no later try will follow, so that a session is cancelled in any case.
+    :param seen: what was known of the destination a moment ago.
     :param clock: monotonic seconds.
     :raises DestinationError: OneDrive does not accept the folder or the name.
     :raises ConfigurationError: the chunk size cannot work.
@@ -131,6 +133,7 @@ class PackagePump:
         session_store: SessionStore | None = None,
         sha256: bool = False,
         last_try: bool = False,
+        seen: SeenBefore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         check_path(target.folder, target.name)
@@ -140,7 +143,7 @@ class PackagePump:
         self._progress, self._store, self._sha256, self._clock = progress, session_store, sha256, clock
         self._last_try = last_try
         self._reading = FileReading(source, file, sha256=sha256)
-        self._upload = ResumableUpload(drive_id, target, file.size_bytes, unique=uuid.uuid4().hex[:8])
+        self._upload = ResumableUpload(drive_id, target, file.size_bytes, unique=uuid.uuid4().hex[:8], seen=seen)
         self._saved_url, self._saved_at = "", 0.0
         self._bytes_sent = self._resumes = self._resumed_from_bytes = 0
         self._already_there, self._quick_xor_hash = False, ""

@@ -64,7 +64,7 @@ from talent_dmf.api.graph.drive import (
     read_item,
     rename_item,
 )
-from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession, create_session
 from talent_dmf.api.naming.drive_names import MAX_SESSION_PATH_CHARACTERS, no_name_left, numbered_names
 from talent_dmf.api.redaction import SecretUrl
@@ -199,6 +199,18 @@ class HashNeeded:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class SeenBefore:
+    """What whoever saves a file has just asked the service.
+
+    :param drive: the drive, with what its quota leaves.
+    :param item: what has the file's name.
+    """
+
+    drive: Drive
+    item: DriveItem | None
+
+
 class ResumableUpload:
     """An upload.
 
@@ -206,6 +218,7 @@ class ResumableUpload:
     :param target: where, and what to do if the name is taken. Check it with ``drive_names`` before.
     :param size_bytes: length of the file, more than 0.
     :param unique: a word that no other upload uses, for names beside.
+    :param seen: what was known of the destination a moment ago; what is left out is asked for.
     """
 
     def __init__(
@@ -215,6 +228,7 @@ class ResumableUpload:
         size_bytes: int,
         *,
         unique: str,
+        seen: SeenBefore | None = None,
     ) -> None:
         self.drive_id = drive_id
         self.target = target
@@ -226,6 +240,7 @@ class ResumableUpload:
         # What could not be found out and did not matter, for the log.
         self.notices: list[str] = []
         self._opener = SessionOpener(drive_id, target, size_bytes, unique=unique)
+        self._seen = seen
         self._prior: tuple[str, str] = ("", "")
         self._claim: Claim | None = None
         self._cancelled = self._may_be_complete = self._left_a_session = False
@@ -282,20 +297,22 @@ class ResumableUpload:
         with suppress(TransportError):
             yield from self.cancel()
         self.session_target, self._claim, self._may_be_complete = self.target, None, False
-        existing = yield from get_item(self.drive_id, self.target.path)
+        # Known for the first session only: meanwhile somebody may have been here.
+        seen, self._seen = self._seen, None
+        existing = seen.item if seen else (yield from get_item(self.drive_id, self.target.path))
         refuse_if_taken(self.target, existing)
         self._prior = (existing.id, existing.etag) if existing else ("", "")
-        yield from self._look_at_quota()
+        yield from self._look_at_quota(seen.drive if seen else None)
         self.session, self.session_target = yield from self._opener.open(after_cancel=self._cancelled)
         self.begun = True
         return self.session.next_offset
 
-    def _look_at_quota(self) -> Steps[None]:
+    def _look_at_quota(self, known: Drive | None) -> Steps[None]:
         """Refuse a file that does not fit. What the quota leaves only informs: a drive may be unreadable by its id
         although its items are not (docs/wire/graph-onedrive.md#drive-by-its-id).
         """
         try:
-            drive = yield from get_drive(self.drive_id)
+            drive = known or (yield from get_drive(self.drive_id))
         except TalentDmfError as error:
             self.notices.append(f"What the drive's quota leaves is not known: {error.message}")
             return
