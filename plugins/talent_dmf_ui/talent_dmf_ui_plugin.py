@@ -29,7 +29,7 @@ class TalentDmfUiPlugin(AirflowPlugin):
     react_apps = [  # noqa: RUF012
         {**_VIEW, "url_route": "exports", "destination": "nav", "category": "browse"},
         {**_VIEW, "url_route": "export", "destination": "dag"},
-        {**_VIEW, "url_route": "export", "destination": "dag_run"},
+        {**_VIEW, "url_route": "export-run", "destination": "dag_run"},
     ]
     listeners = [listener]  # noqa: RUF012
     operator_extra_links = [SavedFileLink(), SavedFolderLink(), TalentDmfJobPageLink()]  # noqa: RUF012
