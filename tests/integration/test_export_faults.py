@@ -152,11 +152,11 @@ def test_one_export_and_its_package_in_spite_of(
     [
         ("dmf.F2", {"mode": "forever"}, "does not know it for execution"),
         ("dmf.F11", {"mode": "forever"}, "answers only 'Unknown'"),
-        ("dmf.F12", {"outcome": "Failed"}, "failed in Dynamics 365. Most frequent message"),
+        ("dmf.F12", {"outcome": "Failed"}, "failed in Dynamics 365. The most frequent error, of"),
         ("dmf.F12", {"outcome": "Canceled"}, "was canceled in Dynamics 365"),
         ("dmf.F12", {"outcome": "PartiallySucceeded"}, "succeeded only in part"),
         ("dmf.F16", {"mode": "execution"}, "does not know it for execution"),
-        ("dmf.F20", {"match": {"action": "GetExecutionSummaryStatus"}, "after": 1}, "may not do this"),
+        ("dmf.F20", {"match": {"action": "GetExecutionSummaryStatus"}, "after": 1}, "has no right to that"),
         ("dmf.F19", {"times": None, "match": {"action": "GetExecutionSummaryStatus"}, "after": 1}, "refused the token"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_permanent_error_ends_the_wait_and_burns_no_retry(
         ("dmf.F5", {}, "Data project Export Workers does not exist"),
         ("dmf.F6", {"times": None}, "Export to package failed for definition group"),
         ("dmf.F19", {"times": None}, "refused the token"),
-        ("dmf.F20", {}, "may not do this"),
+        ("dmf.F20", {}, "has no right to that"),
     ],
 )
 def test_a_refused_start_is_permanent_and_leaves_no_export(
@@ -281,7 +281,7 @@ def test_broken_error_rows_still_tell_the_reason(emulator: Emulator, context: di
     emulator.faults.add("dmf.F12", outcome="Failed")
     emulator.faults.add("dmf.F13", error_rows=5)
     run = Run(context)
-    with pytest.raises(AirflowFailException, match=r"Most frequent message \(\d rows\)"):
+    with pytest.raises(AirflowFailException, match=r"The most frequent error, of \d rows?: "):
         run.wait(run.trigger())
 
 

@@ -54,7 +54,7 @@ def wrong_padding() -> Exception:
 def test_what_only_a_person_can_correct_is_permanent(make: Callable[[], Exception], action: str) -> None:
     error = sentence(make(), action)
     assert type(error) is ConfigurationError
-    assert f"Could not {action} {URL}: the store's library cannot work with what it was given. Correct" in str(error)
+    assert f"Could not {action} {URL}: the store's library cannot work with what it was given (" in str(error)
     assert str(make()).splitlines()[0] in str(error)
     assert "Check the scheme" not in str(error)
 

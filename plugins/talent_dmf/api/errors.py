@@ -47,6 +47,15 @@ from typing import ClassVar
 
 from talent_dmf.api.redaction import redact
 
+# What an export costs, for every sentence that advises another one.
+EXPORT_ANEW = "Clear trigger_export to export anew; what an incremental export held is not in the next one."
+
+
+def _as_sentence(text: str) -> str:
+    """One line that ends like a sentence, whatever a service or a library has said in it."""
+    line = " ".join(text.split("\n")).replace("\r", " ").strip()
+    return line if not line or line.endswith((".", "!", "?", "…", ".)", ".'", '."')) else f"{line}."
+
 
 class TalentDmfError(Exception):
     """Base of every error that this package raises.
@@ -67,7 +76,7 @@ class TalentDmfError(Exception):
         request_ids: Mapping[str, str] | None = None,
         detail: str = "",
     ) -> None:
-        self.message = redact(message)
+        self.message = _as_sentence(redact(message))
         self.status_code = status_code
         self.request_ids = dict(request_ids or {})
         self.detail = redact(detail)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from talent_dmf.api.answers import error_text
 from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
 from talent_dmf.api.parsing import http_date
 from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, RepeatCause, Request, Response, Sleep, Steps, T, now
@@ -20,6 +21,8 @@ from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, RepeatCause, R
 # are gateways and overload. 501 and 505 do not pass by themselves.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
 # Answers that prove that the service did not begin to work on the request.
+# Of what a service says about its trouble.
+_SHOWN_CHARACTERS = 200
 NOT_STARTED_STATUS = frozenset({408, 425, 429})
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
@@ -183,9 +186,10 @@ def _transient(request: Request, response: Response) -> Steps[TransportError]:
         asked = retry_after_seconds(response.headers, (yield from now()))
     throttled = response.status == 429 or asked is not None
     words = "the service asks us to slow down" if throttled else "the service is not available at the moment"
+    said = error_text(response)[:_SHOWN_CHARACTERS].rstrip(". ")
     kind = ThrottledError if throttled else TransportError
     return kind(
-        f"{request.operation}: {words}.",
+        f"{request.operation}: {words}{f' ({said})' if said else ''}. Try again later.",
         retry_after_seconds=asked,
         status_code=response.status,
         request_ids=response.request_ids,

@@ -29,7 +29,7 @@ class Encryption:
         if not material:
             raise ConfigurationError(
                 "An upload can be resumed by a later try only if the connection has a secret of its own to encrypt the "
-                "session with; this one has none."
+                "session with. Give it a client secret or a certificate."
             )
         info = f"talent_dmf {purpose} 1\0{context}".encode()
         derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=info)

@@ -43,9 +43,9 @@ _MEANINGS: dict[int, str] = {
     "issuer, subject and audience",
     50053: "the account is locked after too many wrong passwords; correct the connection's password and wait",
     50055: "the password of the account has expired; set a new one and put it into the connection",
-    50057: "the account is disabled",
+    50057: "the account is disabled; have an administrator enable it, or sign in as another one",
     50034: "the user does not exist in tenant {tenant_id}; check the connection's login",
-    50126: "user name or password is wrong",
+    50126: "user name or password is wrong; correct them in the connection",
     50076: "the account needs multi-factor authentication, which no unattended job can answer; use an application with "
     "secret or certificate",
     50079: "the account needs multi-factor authentication, which no unattended job can answer; use an application with "
@@ -59,6 +59,7 @@ _MEANINGS: dict[int, str] = {
     53003: "a Conditional Access policy blocks the sign-in; exclude the application or sign in from an allowed network",
 }
 
+_CHECK = "; check tenant, client id and secret of the connection"
 # Entra ID's own trouble, reported as an OAuth error instead of a 5xx.
 _PASSING_ERRORS = frozenset({"temporarily_unavailable", "server_error"})
 _PASSING_CODES = frozenset({90033, 90055, 50196, 90006, 90024})
@@ -76,17 +77,21 @@ def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str
     description = _description(answer)
     codes = refusal_codes(answer)
     if str(answer.get("error")) in _PASSING_ERRORS or _PASSING_CODES.intersection(codes):
-        return TransportError("Entra ID is not able to answer at the moment.", sent=False, detail=description)
+        return TransportError(
+            "Entra ID is not able to answer at the moment. Try again later.", sent=False, detail=description
+        )
     # The last of several codes is the most specific one: 70002 is any error of the credentials, 50032 which.
     known = next((code for code in reversed(codes) if code in _MEANINGS), None)
+    last, advice = known or (codes[-1] if codes else 0), ""
     if known is None:
         meaning = f"Entra ID says: {_TRACE.split(description)[0].splitlines()[0].rstrip('. ')}"
+        advice = "; look the code up at https://login.microsoftonline.com/error" if codes else _CHECK
     else:
         meaning = _MEANINGS[known].format(tenant_id=tenant_id, client_id=client_id, scope=scope)
-    code = f" (AADSTS{known or codes[-1]})" if codes else ""
+    code = f" (AADSTS{last})" if last and f"AADSTS{last}" not in meaning else ""
     correlation = answer.get("correlation_id")
     return AuthenticationError(
-        f"Signing in failed: {meaning}{code}.",
+        f"Signing in failed: {meaning}{code}{advice}.",
         request_ids={"correlation_id": correlation[:100]} if isinstance(correlation, str) and correlation else None,
         detail=description,
     )

@@ -88,7 +88,7 @@ class Identity:
         if missing:
             raise ConfigurationError(
                 f"The connection cannot sign in with {self.auth_type}, because {' and '.join(missing)} "
-                f"{'is' if len(missing) == 1 else 'are'} missing."
+                f"{'is' if len(missing) == 1 else 'are'} missing. Complete the connection."
             )
 
     @property

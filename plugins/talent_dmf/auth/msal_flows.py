@@ -108,7 +108,7 @@ def _certificate_credential(pem: str) -> dict[str, str]:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             "The connection's certificate is not a PEM text with a CERTIFICATE block and a PRIVATE KEY block without "
-            "a passphrase; a .pfx file is converted by `openssl pkcs12 -nodes`."
+            "a passphrase; convert a .pfx file by `openssl pkcs12 -nodes`."
         ) from error
     if own is None or not isinstance(private, RSAPrivateKey):
         raise ConfigurationError(

@@ -81,7 +81,7 @@ class TokenServiceSession(TlsSession):
             )
         if answer.status in TRANSIENT_STATUS:
             raise TransportError(
-                f"The token service {self._host} is not able to answer at the moment.",
+                f"The token service {self._host} is not able to answer at the moment. Try again later.",
                 sent=False,
                 status_code=answer.status,
                 detail=answer.body[:2000].decode("utf-8", "replace"),

@@ -53,7 +53,7 @@ def catalogues(paths: list[Path]) -> Iterator[tuple[Path, list[Path]]]:
     """
     for path in paths:
         if not path.exists():
-            raise ConfigurationError(f"{str(path)!r} does not exist.")
+            raise ConfigurationError(f"{str(path)!r} does not exist; correct the path.")
         yield catalogue_of(path), export_files(path.absolute()) if path.is_dir() else [path.absolute()]
 
 
@@ -69,7 +69,7 @@ class _InEnvironments:
         known = shared_files(folder).environments()
         names = ["", *known] if environment is None else [environment]
         if environment and (unknown := shared_files(folder).unknown_environment(environment)):
-            raise ConfigurationError(f"The environment {environment!r} is not known: {unknown}.")
+            raise ConfigurationError(f"The environment {environment!r} is not known: {unknown}. Correct the name.")
         self.shared = [shared_files(folder, name) for name in names]
 
     def load(self, path: Path) -> tuple[ExportSpec | None, list[str]]:

@@ -79,7 +79,7 @@ def _project(hook: TalentDmfHook, wanted: str | None, output: Output) -> tuple[D
     if found is None:
         raise ConfigurationError(
             f"The environment has no export project {wanted!r}; "
-            f"it has {', '.join(each.name for each in exporting[:10])}."
+            f"it has {', '.join(each.name for each in exporting[:10])}. Name one of them."
         )
     try:
         entities = hook.run(data_project_entities())

@@ -56,7 +56,7 @@ def _exports(paths: list[Path], environment: str) -> tuple[list[ExportSpec], lis
     for folder, files in catalogues(paths):
         shared = shared_files(folder, environment)
         if environment and (unknown := shared.unknown_environment(environment)):
-            raise ConfigurationError(f"The environment {environment!r} is not known: {unknown}.")
+            raise ConfigurationError(f"The environment {environment!r} is not known: {unknown}. Correct the name.")
         for path in files:
             try:
                 specs.append(load_export(path, shared))

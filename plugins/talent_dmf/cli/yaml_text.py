@@ -71,7 +71,9 @@ def write_catalogue_file(folder: Path, name: str, text: str, *, replace: bool) -
         load_export(checked)
         checked.replace(path)
     except OSError as error:
-        raise ConfigurationError(f"{str(path)!r} cannot be written: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be written ({error.strerror}); choose another folder."
+        ) from None
     finally:
         checked.unlink(missing_ok=True)
         if checked.parent.is_dir():

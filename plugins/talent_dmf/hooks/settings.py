@@ -185,9 +185,9 @@ class ConnectionFields:
         try:
             extra = connection.extra_dejson
         except (ValueError, RecursionError) as error:
-            raise ConfigurationError(f"The extra of connection {self._conn_id!r} is not a JSON object.") from error
+            raise _no_object(self._conn_id) from error
         if not isinstance(extra, dict):
-            raise ConfigurationError(f"The extra of connection {self._conn_id!r} is not a JSON object.")
+            raise _no_object(self._conn_id)
         self._extra: dict[str, Any] = extra
 
     def text(self, *names: str) -> str:
@@ -347,6 +347,13 @@ class ConnectionFields:
             return checked_proxies(raw)
         except ConfigurationError as error:
             raise ConfigurationError(f"Connection {self._conn_id!r}: extra `proxies`: {error.message}") from None
+
+
+def _no_object(conn_id: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The extra of connection {conn_id!r} is not a JSON object; write it like "
+        '{"tenant_id": "contoso.onmicrosoft.com"}.'
+    )
 
 
 def _without_page(words: str) -> str:

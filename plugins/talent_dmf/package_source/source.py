@@ -120,7 +120,9 @@ class PackageSource:
         fresh = self.begin_anew()
         if known is not None and fresh.version != known.version:
             self._pinned = known
-            raise SourceChangedError("The package is another one under its fresh link.")
+            raise SourceChangedError(
+                "The package was made anew while it was read. A retry reads the new one from the beginning."
+            )
         return fresh
 
     def contents(self) -> PackageContents:

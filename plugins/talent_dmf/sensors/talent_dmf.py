@@ -304,7 +304,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             return
         sentence = (
             f"Export {self.execution_id} holds no rows. Nothing has changed since the last incremental export, or the "
-            "legal entity or a filter of the data project matches nothing."
+            "legal entity or a filter of the data project matches nothing: look at them if rows were expected."
         )
         if self.on_empty == "skip":
             raise AirflowSkipException(sentence)

@@ -53,7 +53,7 @@ class Body:
         """
         if time.monotonic() > self._ends:
             raise TransportError(
-                f"{self._operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes.",
+                f"{self._operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes. Try again later.",
                 status_code=self._status,
             )
         if self._unpacker is None:
@@ -71,7 +71,8 @@ class Body:
             if self._length:
                 return True
             raise TransportError(
-                f"{self._operation}: the answer is announced as compressed and cannot be unpacked.",
+                f"{self._operation}: the answer is announced as compressed and cannot be unpacked. Try again; "
+                "if that repeats, look whether a proxy changes it.",
                 status_code=self._status,
                 detail=str(error),
             ) from None
@@ -218,4 +219,6 @@ def _copy(raw: urllib3.HTTPResponse, into: memoryview, operation: str) -> int:
 
 def _check_time(ends: float, operation: str) -> None:
     if time.monotonic() > ends:
-        raise TransportError(f"{operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes.")
+        raise TransportError(
+            f"{operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes. Try again later."
+        )

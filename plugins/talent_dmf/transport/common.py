@@ -77,8 +77,8 @@ class FailureKinds:
                 (ssl.SSLError,),
                 "no secure connection could be made; check that the host speaks https at this port",
             ),
-            (self.unreachable, "the host cannot be reached"),
-            (self.silence, "no answer came in time"),
+            (self.unreachable, "the host cannot be reached; check the network, and try again later"),
+            (self.silence, "no answer came in time; try again later"),
             (self.no_connection, "no connection could be made; check the host"),
         )
 
@@ -220,8 +220,9 @@ class Wire:
         words = next(
             (text for types, text in kinds.words if any(isinstance(reason, types) for reason in reasons)), None
         )
+        what, _, action = (words or "the connection broke; try again later").partition("; ")
         return TransportError(
-            f"{request.operation}: {words or 'the connection broke'} ({host}).",
+            f"{request.operation}: {what} ({host}); {action}.",
             sent=sent,
             request_ids={"x-ms-client-request-id": call_id},
             detail="; ".join(f"{type(reason).__name__}: {reason}" for reason in reasons),

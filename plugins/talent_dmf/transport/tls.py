@@ -114,7 +114,9 @@ def _proxy_address(proxy: str, scheme: str) -> str:
     except ValueError:
         usable = False
     if not usable or any(ord(character) <= 32 for character in proxy):
-        raise ConfigurationError(f"The proxy for {scheme!r} is no address like http://proxy.example.com:8080.")
+        raise ConfigurationError(
+            f"The proxy for {scheme!r} is no address; write it like http://proxy.example.com:8080."
+        )
     return proxy
 
 

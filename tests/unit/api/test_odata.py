@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.scripted import answer, not_found, odata_error
 
 from talent_dmf.api import errors
+from talent_dmf.api.answers import error_text
 from talent_dmf.api.dmf.odata import (
-    error_text,
     execution_denied,
     refusal,
     value_of,
@@ -117,8 +117,12 @@ def test_an_error_inside_of_a_success_keeps_its_words(response):
 REFUSALS = [
     (answer(302, location="https://login.example/?code=SECRET"), errors.ProtocolError, "redirects"),
     (answer(401, json={"Message": "Authentication failed."}), errors.AuthenticationError, "Microsoft Entra ID applica"),
-    (odata_error("no access", 403), errors.PermissionDeniedError, "Data management roles.* no access"),
-    (answer(403), errors.PermissionDeniedError, "nothing more"),
+    (
+        odata_error("no access", 403),
+        errors.PermissionDeniedError,
+        "has no right to that: no access. Give it the.* Data management roles",
+    ),
+    (answer(403), errors.PermissionDeniedError, "has no right to that. Give it"),
     (odata_error("Data project X does not exist."), errors.RequestRefusedError, "Data project X does not exist."),
     (answer(404), errors.ConfigurationError, "/namespaces/<guid>"),
     (odata_error("Model state is invalid"), errors.RequestRefusedError, "refused for 'Workers': Model state"),
@@ -137,7 +141,7 @@ def test_a_refusal_is_one_clear_sentence(response, kind, words):
 
 
 def test_a_refusal_about_nothing_in_particular():
-    assert "Op was refused: Dynamics 365 gives no reason" in str(refusal("Op", answer(400)))
+    assert "Op was refused. Dynamics 365 gives no reason" in str(refusal("Op", answer(400)))
 
 
 NODES = st.recursive(

@@ -82,7 +82,7 @@ OUTCOMES = [
     (Status.SUCCEEDED, "fail", None, ""),
     (Status.PARTIALLY_SUCCEEDED, "accept", None, ""),
     (Status.PARTIALLY_SUCCEEDED, "fail", errors.ExportPartiallySucceededError, "only in part.*partial_success: accept"),
-    (Status.FAILED, "accept", errors.ExportFailedError, r"1 rows\): Worker '…' bad.*mi=DMFExecution"),
+    (Status.FAILED, "accept", errors.ExportFailedError, r"error, of 1 row: Worker '…' bad\. .*mi=DMFExecution"),
     (Status.CANCELED, "accept", errors.ExportCanceledError, "by somebody"),
     (Status.UNKNOWN, "accept", errors.ExportUnknownError, "answers only 'Unknown'"),
     (None, "accept", errors.ExportUnknownError, "does not know it"),

@@ -234,7 +234,7 @@ def test_progress_renews_patience():
     for _ in range(4):
         left.pause_after(RESET, "x")
     left.renew()
-    assert left.pause_after(RESET, "x") == Sleep(1, "x: reset", spread=True)
+    assert left.pause_after(RESET, "x") == Sleep(1, "x: reset.", spread=True)
 
 
 @given(

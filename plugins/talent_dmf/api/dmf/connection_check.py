@@ -60,6 +60,6 @@ def check_environment(data_project: str | None) -> Steps[str]:
     if data_project not in names:
         raise DataProjectNotFoundError(
             f"Signed in, but the data project {data_project!r} does not exist in this environment (or its roles hide "
-            f"it); {len(names)} others can be read."
+            f"it); {len(names)} others can be read. Correct the extra `data_project`, or give it the roles."
         )
     return f"Signed in; the data project {data_project!r} exists."

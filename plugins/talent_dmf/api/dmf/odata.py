@@ -6,10 +6,9 @@ docs/wire/dmf-package-api.md#error-bodies.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
+from talent_dmf.api.answers import error_of, error_text
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -19,12 +18,6 @@ from talent_dmf.api.errors import (
     TalentDmfError,
 )
 from talent_dmf.api.steps import Response
-
-_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S | re.I)
-# The service's own prefix in front of every action's message; what follows is the message.
-_ACTION_PREFIX = re.compile(r"^Exception occurred while executing action \S+ on Entity \w+:\s*", re.I)
-_INNER = ("innererror", "innerError", "internalexception")
-_MAX_DEPTH = 8
 
 
 def value_of(operation: str, response: Response) -> Any:
@@ -45,10 +38,10 @@ def value_of(operation: str, response: Response) -> Any:
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
         )
-    if "value" not in body and _error_of(body) is not None:
+    if "value" not in body and error_of(body) is not None:
         # An error in the clothes of a success (OData writes it where the answer had begun already).
         raise ProtocolError(
-            f"{operation}: Dynamics 365 answered an error: {error_text(response) or 'it gives no reason'}",
+            f"{operation}: Dynamics 365 answered an error{_saying(error_text(response))}. Try again later.",
             status_code=response.status,
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
@@ -59,50 +52,9 @@ def value_of(operation: str, response: Response) -> Any:
     return value
 
 
-def error_text(response: Response) -> str:
-    """The most telling sentence of a refusal, in the service's own words and language: for people, never to decide by.
-
-    :param response: any answer.
-    """
-    body = response.json()
-    if isinstance(body, dict):
-        text = _said(body)
-    elif body is None:
-        text = _TAG.sub(" ", response.body[:4000].decode("utf-8", "replace"))
-    else:
-        text = body if isinstance(body, str) else ""
-    printable = "".join(character if character.isprintable() else " " for character in text[:4000])
-    return _ACTION_PREFIX.sub("", " ".join(printable.split()))[:1000]
-
-
-def _error_of(body: Mapping[str, Any]) -> Any:
-    return body.get("error") or body.get("odata.error")
-
-
-def _said(body: Mapping[str, Any]) -> str:
-    error = _error_of(body)
-    if isinstance(error, str):
-        return error
-    if not isinstance(error, dict):
-        return _message(body, "ExceptionMessage", "Message", "message")
-    found, node = "", error
-    for _ in range(_MAX_DEPTH):
-        found = _message(node, "message") or found
-        inner = next((node[name] for name in _INNER if isinstance(node.get(name), dict)), None)
-        if inner is None:
-            break
-        node = inner
-    return found or _message(error, "code")
-
-
-def _message(node: Mapping[str, Any], *names: str) -> str:
-    for name in names:
-        said = node.get(name)
-        # OData of version 3 gives the language with the text.
-        text = said.get("value") if isinstance(said, dict) else said
-        if isinstance(text, str) and text.strip():
-            return text
-    return ""
+def _saying(said: str) -> str:
+    words = said.rstrip(". ")
+    return f": {words}" if words else ""
 
 
 def execution_denied(response: Response) -> bool:
@@ -144,8 +96,8 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
         )
     if response.status == 403:
         return PermissionDeniedError(
-            f"{operation}: the application's user in Dynamics 365 may not do this. Give it the Data management roles, "
-            f"and access to the data project and the legal entity. Dynamics 365 says: {said or 'nothing more'}",
+            f"{operation}: the application's user in Dynamics 365 has no right to that{_saying(said)}. Give it the "
+            "Data management roles, and access to the data project and the legal entity.",
             **facts,
         )
     if response.status == 404:
@@ -155,6 +107,7 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
             **facts,
         )
     return RequestRefusedError(
-        f"{operation} was refused{f' for {subject!r}' if subject else ''}: {said or 'Dynamics 365 gives no reason'}",
+        f"{operation} was refused{f' for {subject!r}' if subject else ''}{_saying(said)}. "
+        f"{'Correct that' if said else 'Dynamics 365 gives no reason'}; look at the project under Data management.",
         **facts,
     )

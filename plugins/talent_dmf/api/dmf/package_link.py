@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from talent_dmf.api.dmf.actions import execution_status, exported_package_url
-from talent_dmf.api.errors import PackageNotAvailableError
+from talent_dmf.api.errors import EXPORT_ANEW, PackageNotAvailableError
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Sleep, Steps, now
 
@@ -40,7 +40,7 @@ def _absent(execution_id: str, timeout_seconds: float) -> Steps[PackageNotAvaila
     if status is None:
         return PackageNotAvailableError(
             f"Dynamics 365 does not know execution {execution_id} (any more): the job history and its packages are "
-            "kept for 7 days. Clear trigger_export to export anew."
+            f"kept for 7 days. {EXPORT_ANEW}"
         )
     if status.is_running:
         return PackageNotAvailableError(

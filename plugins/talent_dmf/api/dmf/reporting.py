@@ -12,6 +12,7 @@ from talent_dmf.api.dmf.actions import ask_entity_outcomes, ask_page_url, execut
 from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import (
+    EXPORT_ANEW,
     ConfigurationError,
     ExportCanceledError,
     ExportError,
@@ -134,11 +135,15 @@ def export_error(
     return error
 
 
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
 def _judgement(
     execution_id: str, status: DmfExecutionStatus | None, report: ExportReport
 ) -> tuple[type[ExportError], str]:
     groups = grouped_messages(report.errors)
-    reason = f" Most frequent message ({groups[0][1]} rows): {groups[0][0]}" if groups else ""
+    reason = f" The most frequent error, of {_rows(groups[0][1])}: {groups[0][0].rstrip('. ')}." if groups else ""
     page = f" See {redact(report.page_url)}." if report.page_url else " See Data management > Job history."
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED:
         return ExportPartiallySucceededError, (
@@ -146,16 +151,14 @@ def _judgement(
             "set `partial_success: accept`."
         )
     if status is DmfExecutionStatus.FAILED:
-        return ExportFailedError, (
-            f"Export {execution_id} failed in Dynamics 365.{reason}{page} Clear trigger_export to export anew."
-        )
+        return ExportFailedError, (f"Export {execution_id} failed in Dynamics 365.{reason}{page} {EXPORT_ANEW}")
     if status is DmfExecutionStatus.CANCELED:
         return ExportCanceledError, (
-            f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} Clear "
-            "trigger_export to export anew."
+            f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} {EXPORT_ANEW}"
         )
     seen = "does not know it" if status is None else f"answers only {status.value!r}"
     return ExportUnknownError, (
-        f"Dynamics 365 {seen} for execution {execution_id}, for longer than the grace period.{page} It may have been "
-        "cleaned up with the job history (7 days), or the batch service is stuck."
+        f"Dynamics 365 {seen} for execution {execution_id}, for longer than the grace period.{page} Its job "
+        "history may have been cleaned up (7 days), or the batch service is stuck: ask who runs the environment. "
+        f"{EXPORT_ANEW}"
     )

@@ -157,7 +157,7 @@ def _start(request: ExportRequest, policy: StartPolicy, seen: ProjectExecutions)
         if not found:
             raise ProtocolError(
                 f"ExportToPackage answered no execution id for data project {request.definition_group_id!r} and no "
-                "execution was found; nothing was started."
+                "execution was found; nothing was started. Retry the task."
             )
         return StartedExport(request.execution_id, adopted=True)
     yield from _appear(answered, policy.appear_seconds)

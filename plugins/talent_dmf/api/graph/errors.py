@@ -39,7 +39,7 @@ class Refusal(Enum):
     BAD_PATH = "the service does not accept this name or path. Shorten or change the folder or the name"
     MISSING = "it does not exist, or the application cannot see it. Correct the name, or give the application access"
     NO_DRIVE = (
-        "no OneDrive is there: it is made when the user signs in to it for the first time, and needs a licence. Or the "
+        "no OneDrive is there (it is made when the user signs in to it for the first time, and needs a licence), the "
         "user does not exist, or the application cannot see the drive. Check the name, the licence and the permission"
     )
     NO_SITE = (
@@ -47,8 +47,8 @@ class Refusal(Enum):
         "the host of your own tenant, and give the application access"
     )
     NOT_ALLOWED = (
-        "the application may not do that. Grant it the application permission Files.ReadWrite.All, or Sites.Selected "
-        "with the role write on this site, with admin consent"
+        "the application has no permission for that. Grant it the application permission Files.ReadWrite.All, or "
+        "Sites.Selected with the role write on this site, with admin consent"
     )
     NOT_SIGNED_IN = (
         "Microsoft Graph refused the token. Check tenant, client id and secret of the connection, and that its extra "
@@ -59,7 +59,7 @@ class Refusal(Enum):
         "the answer is none of Microsoft Graph's. Check that the connection's base URL is that of Graph and that no "
         "proxy answers in its place"
     )
-    WRONG = "the request was refused. Look at what the service says, and report it if that does not help"
+    WRONG = "the request was refused. Correct what the service says, or report it"
 
 
 _KINDS: dict[Refusal, type[TalentDmfError]] = {
@@ -210,9 +210,10 @@ def graph_error(operation: str, response: Response, subject: str) -> TalentDmfEr
     """
     refusal = meaning(operation, response)
     message = read_fault(response).message
-    says = f" Microsoft Graph says: {message}" if message and refusal is not Refusal.NOT_GRAPH else ""
+    says = f"; Microsoft Graph says: {message.rstrip('. ')}" if message and refusal is not Refusal.NOT_GRAPH else ""
+    why, _, action = refusal.value.partition(". ")
     return _KINDS.get(refusal, DestinationError)(
-        f"Could not {operation} {subject!r} in OneDrive: {refusal.value}.{says}",
+        f"Could not {operation} {subject!r} in OneDrive: {why}{says}. {action}.",
         status_code=response.status,
         request_ids=response.request_ids,
         detail=response.body[:4000].decode("utf-8", "replace"),

@@ -146,7 +146,9 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
     try:
         pieces = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise ConfigurationError(f"File name {template!r} has unbalanced braces. Placeholders: {allowed}.") from error
+        raise ConfigurationError(
+            f"File name {template!r} has unbalanced braces; use placeholders like {allowed}."
+        ) from error
     for text, field, form, conversion in pieces:
         parts.append(text)
         if field is None:
@@ -154,7 +156,7 @@ def fill_template(template: str, values: Mapping[str, str]) -> str:
         if field not in values or form or conversion:
             unknown = field + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
             raise ConfigurationError(
-                f"File name {template!r} has the unknown placeholder {{{unknown}}}. Placeholders: {allowed}."
+                f"File name {template!r} has the unknown placeholder {{{unknown}}}; use {allowed}."
             )
         parts.append(values[field])
     name = "".join(parts)

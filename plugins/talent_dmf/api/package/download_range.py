@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from talent_dmf.api.errors import (
+    EXPORT_ANEW,
     PackageLinkExpiredError,
     PackageNotAvailableError,
     ProtocolError,
@@ -131,7 +132,7 @@ def read_range(source: Source, offset: int, into: memoryview) -> Steps[None]:
             filled += count
             waiting.renew()
         else:
-            stalled = TransportError("The storage does not send the bytes that it is asked for.")
+            stalled = TransportError("The storage does not send the bytes that it is asked for. Try again later.")
             yield waiting.pause_after(stalled, "download range")
 
 
@@ -152,7 +153,10 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
         return min(response.received_bytes, len(into)) if start == 0 else 0
     match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:
-        raise ProtocolError("The storage answered a range without saying which.", status_code=206)
+        raise ProtocolError(
+            "The storage answered a range without saying which. Try again, and report it if that repeats.",
+            status_code=206,
+        )
     first, last, total = (int(number) for number in match.groups())
     if total != source.size_bytes:
         raise _changed()
@@ -170,19 +174,20 @@ def _refusal(response: Response) -> TalentDmfError:
     if response.status in {401, 403}:
         return PackageLinkExpiredError(
             f"The storage does not accept the package link{named}: it expired, or the storage's firewall does not "
-            "let this worker in.",
+            "let this worker in. A retry fetches a new one; if that is refused as well, open the firewall for it.",
             **facts,
         )
     if response.status in {404, 410}:
         return PackageNotAvailableError(
-            f"The package is not in the storage any more{named}: it is deleted 7 days after the export. "
-            "Run the export again.",
+            f"The package is not in the storage any more{named}: it is deleted 7 days after the export. {EXPORT_ANEW}",
             **facts,
         )
     if response.status in {412, 416}:
         return _changed()
-    return TransferError(f"The storage does not give the package{named}.", **facts)
+    return TransferError(
+        f"The storage does not give the package{named}. Clear get_package_url to fetch a new link.", **facts
+    )
 
 
 def _changed() -> SourceChangedError:
-    return SourceChangedError("The package changed while it was read; it must be read from the beginning.")
+    return SourceChangedError("The package changed while it was read. A retry reads the new one from the beginning.")

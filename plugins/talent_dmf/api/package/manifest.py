@@ -86,7 +86,7 @@ def parse_manifest(data: bytes) -> PackageManifest:
     reader.parse(data)
     if not reader.entities:
         raise PackageInvalidError(
-            "The manifest of the package names no entity. Add entities to the data project and export again."
+            "The manifest of the package names no entity. Add entities to the data project; then clear trigger_export."
         )
     entities = tuple(
         ManifestEntity(
@@ -210,5 +210,6 @@ class _Reader:
 
     def _doctype(self, *_: object) -> NoReturn:
         raise PackageInvalidError(
-            f"The {self._file_name} of the package declares a document type, which no export does. It is not read."
+            f"The {self._file_name} of the package declares a document type, which no export does. It is not "
+            "read: look at the execution in Data management."
         )

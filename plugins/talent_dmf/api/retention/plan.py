@@ -35,7 +35,7 @@ class Retention:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigurationError(f"`{name}` is {value!r}, but must be a whole number from 1 on.")
         if self.keep_days is not None and self.keep_days > MAX_KEEP_DAYS:
-            raise ConfigurationError(f"`keep_days` is {self.keep_days}, but may be {MAX_KEEP_DAYS} at most.")
+            raise ConfigurationError(f"`keep_days` is {self.keep_days}, but must be {MAX_KEEP_DAYS} at most.")
 
     def __bool__(self) -> bool:
         return self.keep_last is not None or self.keep_days is not None

@@ -26,7 +26,7 @@ def migrate(options: argparse.Namespace, output: Output) -> int:
     parameters = _parameters(options.parameters)
     exports = [(path, export) for path in options.files for export in _exports(path, parameters)]
     if not exports:
-        raise ConfigurationError("None of the files calls ExportToPackage; nothing was written.")
+        raise ConfigurationError("None of the files calls ExportToPackage; nothing was written. Choose others.")
     results, complete = [], True
     for source, export in exports:
         result = _write(export, options)
@@ -77,16 +77,18 @@ def _parameters(path: Path | None) -> dict[str, Any]:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ConfigurationError(f"{str(path)!r} has more than 16 MiB, which no definition has.")
+            raise ConfigurationError(f"{str(path)!r} has more than 16 MiB, which no definition has; choose another.")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigurationError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be read ({error.strerror}); correct that, or choose another."
+        ) from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{str(path)!r} is not a text in UTF-8.") from None
+        raise ConfigurationError(f"{str(path)!r} is not a text in UTF-8; save it as one.") from None
 
 
 def _json(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{str(path)!r} is neither readable JSON nor XML: {type(error).__name__}.") from None
+        raise ConfigurationError(f"{str(path)!r} is neither readable JSON nor XML; choose another.") from error

@@ -25,11 +25,13 @@ def exports_in_xml(text: str) -> list[FoundExport]:
     :raises ConfigurationError: it is not readable XML.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ConfigurationError("The file declares a document type, which no schedule of this tool does.")
+        raise ConfigurationError(
+            "The file declares a document type, which no schedule of this tool does; choose another."
+        )
     try:
         root = ET.fromstring(text)  # noqa: S314 - a document type, which entities need, is refused above
     except (ET.ParseError, ValueError) as error:
-        raise ConfigurationError(f"The file is not readable XML: {error}.") from None
+        raise ConfigurationError(f"The file is not readable XML ({error}); choose another.") from None
     triggers = {_child(each, "job-name"): each for each in root.iter() if _tag(each) in {"cron", "simple"}}
     return [
         _export({_child(each, "key"): _child(each, "value") for each in job.iter() if _tag(each) == "entry"},

@@ -88,28 +88,29 @@ def _sentence(error: Exception, action: str, url: str, *, replace: bool) -> Tale
         )
     if _is_misconfigured(error, action):
         return ConfigurationError(
-            f"Could not {action} {url}: the store's library cannot work with what it was given. Correct the bucket or "
-            f"container in the destination, or the key, the address and the options in the connection. "
-            f"({_words(error)})"
+            f"Could not {action} {url}: the store's library cannot work with what it was given ({_words(error)}). "
+            "Correct the bucket or container in the destination, or key, address and options in the connection."
         )
     statuses = {status for each in _chain(error) if (status := _http_status(each))}
     text = _words(error)
     if isinstance(error, PermissionError) or statuses & {401, 403}:
         return PermissionDeniedError(
-            f"The store does not let us {action} {url}. Give the connection's identity the right to write there. "
-            f"({text})"
+            f"The store does not let us {action} {url} ({text}). Give the connection's identity the right to write "
+            "there."
         )
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or 404 in statuses:
         return DestinationError(
-            f"Could not {action} {url}: bucket, container or folder do not exist. Create them, or correct the "
-            f"destination. ({text})"
+            f"Could not {action} {url}: bucket, container or folder do not exist ({text}). Create them, or correct the "
+            "destination."
         )
     if statuses & {409, 412}:
         return name_taken(url) if action == "save" and not replace else _busy(error, action, url)
     if isinstance(error, OSError) and error.errno in _HOPELESS:
-        kind = DestinationFullError if error.errno in _FULL else DestinationError
-        return kind(f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}.")
-    return TransportError(f"Could not {action} {url}; the store may be out of reach at the moment. ({text})")
+        sentence = f"Could not {action} {url}: {error.strerror}. {_HOPELESS[error.errno]}."
+        return DestinationFullError(sentence) if error.errno in _FULL else DestinationError(sentence)
+    return TransportError(
+        f"Could not {action} {url}; the store may be out of reach at the moment ({text}). Try again later."
+    )
 
 
 def _is_misconfigured(error: Exception, action: str) -> bool:
@@ -123,8 +124,8 @@ def _is_misconfigured(error: Exception, action: str) -> bool:
 
 def _busy(error: Exception, action: str, url: str) -> TransportError:
     return TransportError(
-        f"Could not {action} {url}: it is locked, protected from changes, or being changed by somebody else. If that "
-        f"repeats, end the lease or the protection, or let one task at a time save there. ({_words(error)})"
+        f"Could not {action} {url}: it is locked, protected from changes, or being changed by somebody else "
+        f"({_words(error)}). If that repeats, end the lease or the protection, or let one task at a time save there."
     )
 
 

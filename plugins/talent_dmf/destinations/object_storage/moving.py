@@ -89,7 +89,9 @@ class MovingWriter:
             raise name_taken(url)
         if before != move.before:
             # What was kept for the next try would be wrong.
-            raise TransportError(f"{url} was changed by somebody else at this very moment. Trying again replaces it.")
+            raise TransportError(
+                f"{url} was changed by somebody else at this very moment. Try again: that replaces it."
+            )
         self._moving = True
         if before is not None:
             self._folder.move(name, move.aside, replace=replace)

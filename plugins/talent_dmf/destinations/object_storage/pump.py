@@ -222,7 +222,7 @@ class ObjectStoragePump:
         if size != file.size_bytes:
             raise TransferMismatchError(
                 f"The store holds {size} bytes of {self._folder.url(name)}, and {file.size_bytes} were sent. "
-                "It was deleted there."
+                "It was deleted there; a retry sends it again."
             )
         if size >= _LOG_FROM_BYTES:
             # It takes about as long as the sending, and without a line the task would seem to hang.
@@ -231,7 +231,7 @@ class ObjectStoragePump:
         if stored != digests.sha256:
             raise TransferMismatchError(
                 f"The SHA-256 of {self._folder.url(name)} in the store is {stored}, and that of the package "
-                f"{digests.sha256}. It was deleted there."
+                f"{digests.sha256}. It was deleted there; a retry sends it again."
             )
 
     def _publish(

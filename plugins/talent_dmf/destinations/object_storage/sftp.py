@@ -66,8 +66,8 @@ def open_sftp(url: str, url_host: str, conn_id: str | None) -> Any:
         ) from None
     except (asyncssh.PermissionDenied, PermissionError) as error:
         raise PermissionDeniedError(
-            f"The SFTP server {settings.host} does not accept the login, password or key of connection {conn_id!r}. "
-            f"Correct them there. ({error})"
+            f"The SFTP server {settings.host} does not accept the login, password or key of connection {conn_id!r} "
+            f"({error}). Correct them there."
         ) from None
 
 

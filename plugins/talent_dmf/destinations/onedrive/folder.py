@@ -120,8 +120,8 @@ class OneDriveFolder:
             if file.entity and self._drive.drive_type == "documentLibrary" and file.name.lower().endswith(_REWRITTEN):
                 raise DestinationError(
                     f"SharePoint changed {file.name!r} while it was saved, as libraries do with Office files, so it "
-                    "cannot be verified. Save the package only, unpack into somebody's OneDrive, or let the data "
-                    f"project export CSV or XML. ({mismatch.message})"
+                    f"cannot be verified. {mismatch.message} Save the package only, unpack into somebody's OneDrive, "
+                    "or let the data project export CSV or XML."
                 ) from mismatch
             raise
         speed = result.bytes_sent / 1e6 / max(result.duration_seconds, 1e-3)
@@ -152,7 +152,9 @@ class OneDriveFolder:
             self._graph.run(ensure_folder(self._drive.id, self._folder))
             item = self._graph.get_item(self._drive.id, self._folder)
         if item is None:
-            raise DestinationError(f"The folder {self._folder!r} is not there any more. Was it renamed meanwhile?")
+            raise DestinationError(
+                f"The folder {self._folder!r} is not there any more: it was renamed or deleted. Clear the task."
+            )
         return item.to_json()
 
     def list_files(self) -> list[StoredFile]:

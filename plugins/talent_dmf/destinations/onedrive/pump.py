@@ -300,7 +300,9 @@ class PackagePump:
 
     def _finish(self, item: DriveItem | None, whole_hash: str | None) -> DriveItem:
         if whole_hash is None:
-            raise TransferError(f"OneDrive completed {self._target.path!r} before all of it was sent.")
+            raise TransferError(
+                f"OneDrive completed {self._target.path!r} before all of it was sent. Look at the file there."
+            )
         self._quick_xor_hash = whole_hash
         # Whoever is killed while the service still computes its hash must not send all of it again.
         self._save(force=True)

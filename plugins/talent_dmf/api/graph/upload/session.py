@@ -166,7 +166,7 @@ class UploadSession:
             pauses = assembling if body.get("nextExpectedRanges") == [] else vague
             if not pauses:
                 raise UploadSessionLostError(
-                    f"The upload session of {self._subject!r} has all bytes and does not complete; it is given up."
+                    f"The upload session of {self._subject!r} has all bytes and does not complete. A retry begins anew."
                 )
             yield Sleep(pauses.pop(0), f"The upload session of {self._subject!r} does not say what it misses.")
 
@@ -257,14 +257,15 @@ class UploadSession:
 
     def _standstill(self, response: Response) -> TransportError:
         return TransportError(
-            f"OneDrive answered {response.status} and does not move on with {self._subject!r}.",
+            f"OneDrive answered {response.status} and does not move on with {self._subject!r}. Try again later.",
             status_code=response.status,
             request_ids=response.request_ids,
         )
 
     def _lost(self, response: Response) -> UploadSessionLostError:
         return UploadSessionLostError(
-            f"The upload session of {self._subject!r} is gone (expired, cancelled or complete).",
+            f"The upload session of {self._subject!r} is gone (expired, cancelled or complete). "
+            "A retry looks for the file, or begins anew.",
             status_code=response.status,
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
@@ -300,7 +301,10 @@ def _first_missing(body: Mapping[str, Any], size_bytes: int) -> int | None:
     firsts = [whole_number(str(each).partition("-")[0]) for each in ranges]
     known = [first for first in firsts if first is not None]
     if len(known) < len(firsts):
-        raise ProtocolError(f"The upload session misses {str(ranges)[:200]!r}, which is no list of byte ranges.")
+        raise ProtocolError(
+            f"The upload session misses {str(ranges)[:200]!r}, which is no list of byte ranges. Try again, "
+            "and report it if that repeats."
+        )
     return min(known) if min(known) < size_bytes else None
 
 

@@ -336,7 +336,7 @@ class ResumableUpload:
         :raises TransportError: our patience is exhausted; a later try may go on.
         """
         if self.session is None:
-            raise UploadSessionLostError("The upload was not begun.")
+            raise UploadSessionLostError("The upload was not begun. Please report it.")
         self._may_be_complete = offset + len(data) == self.size_bytes
         try:
             outcome = yield from self.session.put(offset, data)
@@ -353,7 +353,11 @@ class ResumableUpload:
                 is_new = outcome.is_new and outcome.item.id != self._prior[0]
                 self._claim = Claim(outcome.item.id, outcome.item.etag, is_new)
         elif outcome.next_offset < offset:
-            self._count_restart(UploadSessionLostError("The service forgets what it had accepted."))
+            self._count_restart(
+                UploadSessionLostError(
+                    f"OneDrive forgets what it had accepted of {self.session_target.path!r}. Try again later."
+                )
+            )
         elif outcome.next_offset > self._furthest:
             self._furthest, self.restarts = outcome.next_offset, 0
         return outcome
@@ -640,7 +644,7 @@ def wait_while_blocked(path: str, taken: NameConflictError, waiting: Patience) -
     :raises UploadSessionLostError: patience is exhausted; a later try may succeed.
     """
     try:
-        pause = waiting.pause_after(TransportError(f"The name {path!r} is blocked."), "upload")
+        pause = waiting.pause_after(TransportError(f"The name {path!r} is blocked. Try again later."), "upload")
     except TransportError:
         raise blocked(path, taken) from None
     yield pause
@@ -894,7 +898,7 @@ def verified(
         if error.status_code not in {409, 412}:
             raise
         raise _changed(wrong) from error
-    raise TransferMismatchError(f"{wrong} It was deleted there.")
+    raise TransferMismatchError(f"{wrong} It was deleted there; a retry sends it again.")
 
 
 def _changed(wrong: str) -> ItemChangedError:
@@ -970,5 +974,5 @@ def _check_in(drive_id: str, item: DriveItem, *, checked_in: bool) -> Steps[None
     if refused:
         raise DestinationError(
             f"OneDrive has {item.name!r}, verified, but checked out: nobody else sees it. Its library demands that "
-            "files are checked out, and did not let us check it in: check it in there, or turn that setting off."
+            "files are checked out, and did not let us check it in. Do it there, or turn that setting off."
         )
