@@ -121,6 +121,16 @@ _CONFIGURATION: dict[str, Any] = {
             "example": "prod",
             "default": "",
         },
+        "headcount_of": {
+            "description": (
+                "Name of the export whose package dags/example_worker_headcount.py reads after it is saved in "
+                "OneDrive; without it there is no such DAG."
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "positions",
+            "default": "",
+        },
         "file_mode": _mode("files", "600"),
         "folder_mode": _mode("folders that are made for them", "700"),
     },

@@ -9,6 +9,9 @@ import pytest
 from tests.integration.conftest import drive_connection, environment_connection
 
 from dmf_emulator import Emulator, Settings
+from talent_dmf.api.errors import DestinationError, ItemChangedError
+from talent_dmf.api.graph import drive
+from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 
@@ -117,3 +120,23 @@ def test_an_application_without_graph_permissions(stranger: Emulator, set_connec
     works, words = drive_test(set_connection, drive_connection(stranger))
     assert not works
     assert "Files.ReadWrite.All" in words
+
+
+def test_a_file_is_read_whole_and_verified(
+    emulator: Emulator, set_connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_connection("onedrive_default", drive_connection(emulator))
+    monkeypatch.setattr(drive, "_PIECE_BYTES", 1000)
+    hook = OneDriveHook()
+    drive_id = hook.resolve_drive(hook.target()).id
+    text = "".join(f"line {number}\n" for number in range(900))
+    item = hook.save_text(drive_id, UploadTarget("read", "long.txt", "replace"), text)
+    assert hook.read_file(item.id, quick_xor_hash=item.quick_xor_hash) == text.encode()
+    assert hook.read_file(item.id, drive_id=drive_id, max_bytes=len(text)) == text.encode()
+    with pytest.raises(DestinationError, match=f"has {len(text)} bytes, and at most {len(text) - 1} are read"):
+        hook.read_file(item.id, max_bytes=len(text) - 1)
+    hook.save_text(drive_id, UploadTarget("read", "long.txt", "replace"), "another version")
+    with pytest.raises(ItemChangedError, match="is not the version that was saved"):
+        hook.read_file(item.id, quick_xor_hash=item.quick_xor_hash)
+    with pytest.raises(DestinationError, match="no such file"):
+        hook.read_file("01NOSUCHITEM")

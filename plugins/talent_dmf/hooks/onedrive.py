@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from talent_dmf.api.arguments import checked_call, holding, mapping, optional, text
-from talent_dmf.api.errors import TalentDmfError
-from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, resolve_drive
+from talent_dmf.api.arguments import checked_call, holding, mapping, number, optional, text
+from talent_dmf.api.errors import ItemChangedError, TalentDmfError
+from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, read_file, resolve_drive
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.graph.upload.upload import seen_by_others
@@ -67,6 +67,39 @@ class OneDriveHook(ServiceHook[DriveSettings]):
     def get_item(self, drive_id: str, path: str) -> DriveItem | None:
         """The file or folder at a path below the drive's root, or ``None``."""
         return self.run(get_item(drive_id, path))
+
+    @checked_call(
+        drive_item_id=text(),
+        drive_id=optional(text()),
+        quick_xor_hash=optional(text()),
+        max_bytes=number(1, 2**31, whole=True),
+    )
+    def read_file(
+        self,
+        drive_item_id: str,
+        *,
+        drive_id: str | None = None,
+        quick_xor_hash: str | None = None,
+        max_bytes: int = 64 * 1024 * 1024,
+    ) -> bytes:
+        """The content of a file, verified: what an export has saved, for whoever goes on with it.
+
+        :param drive_item_id: the file, as the transfer operator returns it and the asset's event says.
+        :param drive_id: its drive; that of the connection if ``None``.
+        :param quick_xor_hash: what the file must have, base64: the one that was saved, and no later version of it.
+        :param max_bytes: a longer file is not read, because all of it is held in memory.
+        :raises DestinationError: there is no such file, or it is too long.
+        :raises ItemChangedError: it is another version.
+        :raises TransferMismatchError: what came is not what is there.
+        """
+        drive = drive_id or self.resolve_drive(self.target()).id
+        item, content = self.run(read_file(drive, drive_item_id, most_bytes=max_bytes))
+        if quick_xor_hash is not None and QuickXor(content).base64() != quick_xor_hash:
+            raise ItemChangedError(
+                f"{item.name!r} in OneDrive is not the version that was saved: somebody has replaced it since. Take "
+                "the event of the last export, or export again."
+            )
+        return content
 
     @checked_call(drive_id=text(), target=holding("path", "conflict_behavior", what="an UploadTarget"), text=_content)
     def save_text(self, drive_id: str, target: UploadTarget, text: str) -> DriveItem:

@@ -21,6 +21,7 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.graph import drive
 from talent_dmf.api.graph.drive import DriveTarget
 from talent_dmf.api.graph.models import UploadTarget
+from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.steps import Response
 
 RAW_DRIVE = {"id": "b!1", "name": "OneDrive", "webUrl": "https://x/", "quota": {"remaining": 5}}
@@ -267,3 +268,54 @@ def test_a_small_file_that_is_not_given_is_named(answers: list[Response]) -> Non
     assert type(played.error) is ProtocolError
     assert "does not give the content of 'a.json'" in str(played.error)
     assert "SECRET" not in f"{played.error} {played.error!r}"
+
+
+def read_item_answer(content: bytes, **changes: Any) -> Response:
+    hashes = {"quickXorHash": QuickXor(content).base64()}
+    return answer(json={**RAW_ITEM, "size": len(content), "file": {"hashes": hashes}, **changes})
+
+
+ELSEWHERE = answer(302, location="https://x.sharepoint.com/download?tempauth=1")
+
+
+@pytest.mark.parametrize(
+    ("answers", "ranges"),
+    [
+        ([ELSEWHERE, answer(206, body="ab"), answer(206, body="c")], ["bytes=0-1", "bytes=2-2"]),
+        ([ELSEWHERE, answer(200, body="abc")], ["bytes=0-1"]),
+        ([answer(200, body="abc")], []),
+    ],
+)
+def test_a_file_is_read_in_pieces_where_the_service_says(
+    answers: list[Response], ranges: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "_PIECE_BYTES", 2)
+    played = play(drive.read_file("d", "I1", most_bytes=3), [read_item_answer(b"abc"), *answers])
+    assert played.result[1] == b"abc"
+    assert [request.headers["Range"] for request in played.requests[2:]] == ranges
+    assert not any(request.authorize for request in played.requests[2:])
+
+
+def test_an_empty_file_and_one_without_a_hash_are_read() -> None:
+    assert play(drive.read_file("d", "I1", most_bytes=3), [read_item_answer(b""), ELSEWHERE]).result[1] == b""
+    unhashed = read_item_answer(b"abc", file={})
+    assert play(drive.read_file("d", "I1", most_bytes=3), [unhashed, answer(body="xyz")]).result[1] == b"xyz"
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([answer(404)], DestinationError),
+        ([read_item_answer(b"", folder={})], DestinationError),
+        ([read_item_answer(b"abcd")], DestinationError),
+        ([read_item_answer(b"", size="x")], DestinationError),
+        ([read_item_answer(b"abc"), answer(403)], PermissionDeniedError),
+        ([read_item_answer(b"abc"), answer(302)], Exception),
+        ([read_item_answer(b"abc"), ELSEWHERE, answer(404)], DestinationError),
+        ([read_item_answer(b"abc"), ELSEWHERE, answer(206)], Exception),
+        ([read_item_answer(b"abc"), answer(body="abd")], TransferMismatchError),
+        ([read_item_answer(b"abc"), ELSEWHERE, answer(200, body="abcd")], TransferMismatchError),
+    ],
+)
+def test_what_cannot_be_read_or_is_not_what_is_there(answers: list[Response], kind: type[Exception]) -> None:
+    assert isinstance(play(drive.read_file("d", "I1", most_bytes=3), answers).error, kind)
