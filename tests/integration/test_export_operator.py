@@ -35,7 +35,7 @@ def in_run(context: dict[str, Any], run_id: str) -> dict[str, Any]:
 
 def test_starts_one_export_under_an_id_of_its_own(connections: Emulator, context: dict[str, Any]) -> None:
     execution_id = operator().execute(in_run(context, "starts-one"))
-    assert execution_id.startswith("airflow-Export-Workers-USMF-")
+    assert "-20261123-Export-Workers-USMF-" in execution_id
     assert exports_made(connections) == 1
 
 

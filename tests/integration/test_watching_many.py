@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.integration.conftest import environment_connection
 
 from dmf_emulator import Emulator, Settings
+from dmf_emulator.state.recorder import Record
+from talent_dmf.api.dmf.execution_ids import dated_prefix
 from talent_dmf.api.dmf.models import ExportRequest
 from talent_dmf.api.dmf.starting import StartPolicy
 from talent_dmf.hooks.talent_dmf import TalentDmfHook
 from talent_dmf.triggers.talent_dmf import TalentDmfExecutionStatusTrigger
 
 EXECUTIONS = 12
+PREFIX = dated_prefix("https://airflow.example", date(2026, 11, 27))
 
 
-@pytest.fixture(params=[3.0])
+@pytest.fixture(params=[{}])
 def busy_emulator(set_connection: Any, request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """An environment in which many exports run, of three seconds unless a test says otherwise."""
     settings = Settings(
-        seed=9, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=request.param, url_delay_seconds=0.0
-    )
+        seed=9, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=3.0, url_delay_seconds=0.0
+    ).changed(request.param)
     with Emulator(settings) as running:
         set_connection("talent_dmf_default", environment_connection(running))
         yield running
@@ -33,9 +36,11 @@ def busy_emulator(set_connection: Any, request: pytest.FixtureRequest) -> Iterat
 
 def started_exports() -> list[str]:
     hook = TalentDmfHook()
-    policy = StartPolicy(refuse_while_busy=False)
+    policy = StartPolicy(refuse_while_busy=False, appear_seconds=0.0)
     return [
-        hook.start_export(ExportRequest("Export Workers", "p.zip", "USMF", f"many-{number}"), policy).execution_id
+        hook.start_export(
+            ExportRequest("Export Workers", "p.zip", "USMF", f"{PREFIX}many-{number}"), policy
+        ).execution_id
         for number in range(EXECUTIONS)
     ]
 
@@ -60,10 +65,13 @@ def events_of(execution_ids: list[str], **changes: Any) -> list[dict[str, Any]]:
     return json.loads(json.dumps(asyncio.run(main())))  # type: ignore[no-any-return]
 
 
+def lists_of(emulator: Emulator) -> list[Record]:
+    return [each for each in emulator.recorder.requests() if "DataManagementExecutionJobDetails" in each.path]
+
+
 def counts(emulator: Emulator) -> tuple[int, int]:
     """Requests for lists, and for single statuses."""
-    lists = [each for each in emulator.recorder.requests() if "DataManagementExecutionJobDetails" in each.path]
-    return len(lists), len(emulator.recorder.requests(action="GetExecutionSummaryStatus"))
+    return len(lists_of(emulator)), len(emulator.recorder.requests(action="GetExecutionSummaryStatus"))
 
 
 def test_lists_replace_polls_and_every_end_is_confirmed(busy_emulator: Emulator) -> None:
@@ -75,6 +83,21 @@ def test_lists_replace_polls_and_every_end_is_confirmed(busy_emulator: Emulator)
     # A look when the wait begins and one that confirms its end; a slow machine may find some of them over at once.
     assert polls <= 2 * EXECUTIONS + 5
     assert lists >= 2
+    assert all("*" in each.path for each in lists_of(busy_emulator))
+
+
+@pytest.mark.parametrize("busy_emulator", [{"wildcard_filters": False}], indirect=True)
+def test_where_a_wildcard_is_a_letter_the_list_names_each_execution(
+    busy_emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    executions = started_exports()
+    busy_emulator.recorder.clear()
+    events = events_of(executions)
+    assert [each["status"] for each in events] == ["Succeeded"] * EXECUTIONS
+    asked = lists_of(busy_emulator)
+    assert [("*" in each.path) for each in asked] == [True] + [False] * (len(asked) - 1)
+    assert counts(busy_emulator)[1] <= 2 * EXECUTIONS + 5
+    assert len([each for each in caplog.records if "takes no wildcard" in each.getMessage()]) == 1
 
 
 def test_where_lists_are_refused_each_execution_is_asked_for_alone(
@@ -96,7 +119,7 @@ def test_a_list_that_shows_nothing_hides_no_end(busy_emulator: Emulator, monkeyp
     assert [each["status"] for each in events] == ["Succeeded"] * EXECUTIONS
 
 
-@pytest.mark.parametrize("busy_emulator", [600.0], indirect=True)
+@pytest.mark.parametrize("busy_emulator", [{"executing_seconds": 600.0}], indirect=True)
 def test_a_deadline_is_kept_while_the_list_is_waited_for(busy_emulator: Emulator) -> None:
     executions = started_exports()
     deadline = datetime.now(UTC) + timedelta(seconds=1)

@@ -25,7 +25,7 @@ from talent_dmf.api.arguments import (
     optional,
     text,
 )
-from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, new_execution_id
+from talent_dmf.api.dmf.execution_ids import MAX_LENGTH, check_legal_entity, dated_prefix, new_execution_id
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import (
     ConfigurationError,
@@ -264,14 +264,14 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         from talent_dmf.api.dmf.models import ExportRequest
 
         check_arguments(self, self.argument_rules)
+        hook = _hook(self.talent_dmf_conn_id)
         request = ExportRequest(
             definition_group_id=self._project(),
             package_name=self.package_name,
             legal_entity_id=check_legal_entity(self.legal_entity_id),
-            execution_id=self._execution_id(context),
+            execution_id=self._id_of_all_tries(context, hook),
             re_execute=self.re_execute,
         )
-        hook = _hook(self.talent_dmf_conn_id)
         self._judge_before(context, hook, request)
         turn = Turn(context["ti"])
         turn.announce(request.execution_id)
@@ -350,13 +350,24 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             )
         return project
 
-    def _execution_id(self, context: Context) -> str:
+    def _id_of_all_tries(self, context: Context, hook: TalentDmfHook) -> str:
+        if context["ti"].try_number > 1 and not self.execution_id:
+            # An earlier try may have run before an upgrade from a release whose ids had no date.
+            before = self._execution_id(context, dated=False)
+            if hook.execution_status(before) is not None:
+                return before
+        return self._execution_id(context)
+
+    def _execution_id(self, context: Context, *, dated: bool = True) -> str:
         if self.execution_id:
             return self.execution_id
         ti, dag_run = context["ti"], context["dag_run"]
         # start_date tells this run from one of the same id in another or a reset Airflow; it changes only when a
         # finished run is cleared. max_tries changes only when the task itself is cleared (Airflow sets it to
         # try_number + retries), so retries share an id and a clear exports anew.
+        started = dag_run.start_date
+        deployment = conf.get("api", "base_url", fallback="")
+        prefix = {"prefix": dated_prefix(deployment, started.astimezone(UTC).date())} if started and dated else {}
         return new_execution_id(
             self.definition_group_id.strip(),
             self.legal_entity_id.strip().upper(),
@@ -364,8 +375,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             ti.run_id,
             ti.task_id,
             ti.map_index,
-            dag_run.start_date.isoformat() if dag_run.start_date else "",
+            started.isoformat() if started else "",
             ti.max_tries,
+            **prefix,
         )
 
     def _wait_for_other(self, hook: TalentDmfHook, busy: ExportBusyError, patience: Patience) -> Patience:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from talent_dmf.api.dmf.listing import MAX_COMPARISONS, Rows, list_executions, may_be_over
+from talent_dmf.api.dmf.listing import ListForm, Rows, list_executions, may_be_over
 from talent_dmf.api.errors import TalentDmfError, TransportError
 from talent_dmf.api.steps import Sleep, Steps
 from talent_dmf.transport.drivers import AsyncDriver
@@ -55,7 +55,7 @@ class Board:
         self._driver = driver
         self._lists_per_window, self._polls_per_window = lists_per_window, polls_per_window
         self._followers: set[Follower] = set()
-        self._comparisons = MAX_COMPARISONS
+        self._form = ListForm()
         self._task: asyncio.Task[None] | None = None
         self.is_refused = False
 
@@ -117,15 +117,17 @@ class Board:
 
     def _interval_seconds(self) -> float:
         wanted = min((each.interval_seconds for each in self._followers), default=LONGEST_INTERVAL_SECONDS)
-        requests = -(-len(self._followers) // self._comparisons)
+        requests = self._form.requests([each.execution_id for each in self._followers])
         affordable = requests * QUOTA_WINDOW_SECONDS / self._lists_per_window
         return max(min(wanted, LONGEST_INTERVAL_SECONDS), affordable)
 
     async def _ask(self) -> None:
-        listed = await self._driver.run(
-            list_executions([each.execution_id for each in self._followers], self._comparisons)
-        )
-        self._comparisons = listed.comparisons
+        listed = await self._driver.run(list_executions([each.execution_id for each in self._followers], self._form))
+        if self._form.wildcard and not listed.form.wildcard:
+            log.warning(
+                "The environment takes no wildcard in a filter, so its list is asked for each execution by name."
+            )
+        self._form = listed.form
         for follower in self._followers:
             rows = listed.rows.get(follower.execution_id)
             # What the list does not show has to be asked for alone.

@@ -8,10 +8,11 @@ word costs delay and never a wrong end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
+from talent_dmf.api.dmf.actions import comparison
+from talent_dmf.api.dmf.execution_ids import prefix_of
 from talent_dmf.api.dmf.odata import refusal
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import AuthenticationError, PermissionDeniedError, TalentDmfError, TransportError
@@ -29,31 +30,74 @@ Rows: TypeAlias = frozenset[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
+class ListForm:
+    """How a list is asked for, as far as the environment takes it: what was learned is kept.
+
+    :param wildcard: whether one condition with a wildcard names all ids that begin alike.
+    :param comparisons: how many conditions one request has at most.
+    """
+
+    wildcard: bool = True
+    comparisons: int = MAX_COMPARISONS
+
+    def requests(self, execution_ids: Sequence[str]) -> int:
+        """How many requests a list of some executions costs.
+
+        :param execution_ids: which.
+        """
+        return -(-len(_conditions(execution_ids, self.wildcard)) // self.comparisons)
+
+
+@dataclass(frozen=True, slots=True)
 class ListedExecutions:
     """What a list showed.
 
     :param rows: of each execution that it showed, by the id that was asked for.
-    :param comparisons: how many ids one request may name, as far as is known now.
+    :param form: how a list is to be asked for from now on.
     """
 
     rows: dict[str, Rows]
-    comparisons: int
+    form: ListForm
 
 
-def list_executions(execution_ids: Sequence[str], comparisons: int = MAX_COMPARISONS) -> Steps[ListedExecutions]:
-    """Ask for many executions with few requests.
-
-    A refused request is divided, because a filter that is too long is refused by no certain code.
+def list_executions(execution_ids: Sequence[str], form: ListForm = ListForm()) -> Steps[ListedExecutions]:
+    """Ask for many executions with few requests: by what their ids begin with, or where the environment does not take
+    or overlooks that, by each id.
 
     :param execution_ids: which executions.
-    :param comparisons: how many ids one request names at most.
+    :param form: how.
     :raises TalentDmfError: the list cannot be had.
     """
-    waiting, found = list(dict.fromkeys(execution_ids)), dict[str, Rows]()
+    ids = list(dict.fromkeys(execution_ids))
+    found = dict[str, Rows]()
+    dated = [each for each in ids if form.wildcard and prefix_of(each)]
+    if dated:
+        try:
+            found, _ = yield from _ask(_conditions(dated, wildcard=True), dated, form.comparisons)
+        except (TransportError, AuthenticationError, PermissionDeniedError):
+            raise
+        except TalentDmfError:
+            form = replace(form, wildcard=False)
+        if not found and form.wildcard:
+            # Either none of them is listed yet, or the wildcard is taken for a letter: their own names tell which.
+            first = dated[: form.comparisons]
+            found, comparisons = yield from _ask(_conditions(first, wildcard=False), first, form.comparisons)
+            form = ListForm(not found, comparisons)
+    rest = [each for each in ids if not (form.wildcard and prefix_of(each))]
+    others, comparisons = yield from _ask(_conditions(rest, wildcard=False), rest, form.comparisons)
+    return ListedExecutions(found | others, replace(form, comparisons=comparisons))
+
+
+def _ask(
+    conditions: Sequence[str], execution_ids: Sequence[str], comparisons: int
+) -> Steps[tuple[dict[str, Rows], int]]:
+    """The rows that fit any condition, and how many of them a request may have. A refused request is divided, because a
+    filter that is too long is refused by no certain code."""
+    waiting, found = list(conditions), list[dict[str, Any]]()
     while waiting:
         chunk = _chunk(waiting, comparisons)
         try:
-            rows = yield from read_list(_url(chunk), _SET, lambda response: refusal(_SET, response))
+            found += yield from read_list(_url(chunk), _SET, lambda response: refusal(_SET, response))
         except (TransportError, AuthenticationError, PermissionDeniedError):
             raise
         except TalentDmfError:
@@ -61,9 +105,8 @@ def list_executions(execution_ids: Sequence[str], comparisons: int = MAX_COMPARI
                 raise
             comparisons = len(chunk) // 2
             continue
-        found |= _by_execution(chunk, rows)
         waiting = waiting[len(chunk) :]
-    return ListedExecutions(found, comparisons)
+    return _by_execution(execution_ids, found), comparisons
 
 
 def may_be_over(rows: Rows) -> bool:
@@ -78,19 +121,23 @@ def may_be_over(rows: Rows) -> bool:
     return not executing and any(word is None or not word.is_running for word in words)
 
 
-def _chunk(execution_ids: Sequence[str], comparisons: int) -> list[str]:
-    chunk = [execution_ids[0]]
-    for execution_id in execution_ids[1:comparisons]:
-        if len(_url([*chunk, execution_id]).partition("?")[2]) > _MAX_QUERY_CHARACTERS:
+def _conditions(execution_ids: Sequence[str], wildcard: bool) -> list[str]:
+    """What an id must be, for each that is wanted, or for all that begin alike."""
+    prefixes = {each: prefix_of(each) if wildcard else None for each in execution_ids}
+    return list(dict.fromkeys(f"{prefix}*" if prefix else each for each, prefix in prefixes.items()))
+
+
+def _chunk(conditions: Sequence[str], comparisons: int) -> list[str]:
+    chunk = [conditions[0]]
+    for condition in conditions[1:comparisons]:
+        if len(_url([*chunk, condition]).partition("?")[2]) > _MAX_QUERY_CHARACTERS:
             break
-        chunk.append(execution_id)
+        chunk.append(condition)
     return chunk
 
 
-def _url(execution_ids: Sequence[str]) -> str:
-    # A quote inside a literal is doubled in OData.
-    literals = (execution_id.replace("'", "''") for execution_id in execution_ids)
-    condition = quote(" or ".join(f"JobId eq '{literal}'" for literal in literals), safe="")
+def _url(conditions: Sequence[str]) -> str:
+    condition = "%20or%20".join(comparison("JobId", each) for each in conditions)
     return f"data/{_SET}?$select=JobId,EntityName,StagingStatus,TargetStatus&$filter={condition}&cross-company=true"
 
 
