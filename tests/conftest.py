@@ -9,6 +9,8 @@ from hypothesis import settings
 
 # Airflow reads it when it is imported, which the test modules do.
 os.environ.setdefault("AIRFLOW_HOME", str(Path(__file__).parents[1] / ".local" / "airflow-home"))
+# Airflow 3.2 adds its own examples to whatever folder of DAGs is read.
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 # A test signs in for itself; those of the shared tokens say otherwise.
 os.environ.setdefault("AIRFLOW__TALENT_DMF__SHARE_TOKENS", "False")
 

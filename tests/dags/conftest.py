@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def bag(project: Callable[..., Path]) -> Callable[..., DagBag]:
         return DagBag(str(project(**exports)))
 
     return parse
+
+
+def seconds_of(interval: timedelta | float) -> float:
+    """A deadline's interval in seconds: it is a number in Airflow 3.3, a `timedelta` in 3.2."""
+    return interval.total_seconds() if isinstance(interval, timedelta) else interval
 
 
 def rendered(task: BaseOperator, **context: Any) -> Any:

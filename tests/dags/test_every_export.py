@@ -17,7 +17,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from jsonschema import Draft7Validator
 from jsonschema.validators import validator_for
-from tests.dags.conftest import REPOSITORY
+from tests.dags.conftest import REPOSITORY, seconds_of
 from tests.examples import documented_exports
 
 from talent_dmf.catalogue.spec import ExportSpec, load_export
@@ -80,7 +80,7 @@ def test_one_run_at_a_time_and_none_for_the_past(exports: Exports) -> None:
         assert dag.start_date is not None, name
         assert dag.start_date.utcoffset() == timedelta(0), name
         assert dag.doc_md, name
-        assert [alert.interval for alert in dag.deadline] == [spec.sla.total_seconds()], name
+        assert [seconds_of(alert.interval) for alert in dag.deadline] == [spec.sla.total_seconds()], name
 
 
 def test_every_task_ends_in_time_and_retries_as_its_entry_says(exports: Exports) -> None:
