@@ -22,16 +22,19 @@ from .stack import DAG_ID, PROJECT, LocalStack, StackOptions, attach, process_st
 UP = "up"
 
 
-def up() -> int:
-    """Start a stack that stays, unless it runs already; print where it is."""
-    stack = attach(UP)
+def up(name: str = UP) -> int:
+    """Start a stack that stays, unless it runs already; print where it is.
+
+    :param name: of its folder below `.local`.
+    """
+    stack = attach(name)
     if stack is None:
-        for state in process_states(UP):
+        for state in process_states(name):
             if not state.running:
-                print(f"{state.name} had died; everything is started again. Its first error:\n{state.trouble}")
+                print(f"Everything is started again, because {state.name} {state.trouble}")
         stack = LocalStack(
             StackOptions(
-                name=UP,
+                name=name,
                 keep_state=True,
                 detached=True,
                 scheduled=True,
@@ -54,13 +57,14 @@ def up() -> int:
     return 0
 
 
-def down(quiet: bool, everything: bool = False) -> int:
+def down(quiet: bool, everything: bool = False, name: str = UP) -> int:
     """Stop the stack that `up` started.
 
     :param quiet: say nothing.
     :param everything: delete the databases of all stacks too, wherever they lie.
+    :param name: of its folder below `.local`.
     """
-    stopped = stop_detached(UP)
+    stopped = stop_detached(name)
     if everything:
         for kept in (PROJECT / ".local").glob("*.*"):
             if kept.suffix in {".postgres", ".elsewhere"}:
@@ -70,9 +74,12 @@ def down(quiet: bool, everything: bool = False) -> int:
     return 0
 
 
-def status() -> int:
-    """Say what runs; exit status 0 if all is well, 4 if something is not, 3 (as of service scripts) if nothing runs."""
-    states = process_states(UP)
+def status(name: str = UP) -> int:
+    """Say what runs; exit status 0 if all is well, 4 if something is not, 3 (as of service scripts) if nothing runs.
+
+    :param name: of the stack's folder below `.local`.
+    """
+    states = process_states(name)
     if not any(state.running for state in states):
         print("Not running. Start it with: make up")
         return 3
@@ -80,8 +87,8 @@ def status() -> int:
         again = f", started again {state.restarts} time(s)" if state.restarts else ""
         print(f"  {state.name:24} {'runs' if state.running else 'DEAD'}{again}")
         if state.trouble:
-            print(textwrap.indent(f"its first error, of {state.log_path}:\n{state.trouble}", "    "))
-    stack = attach(UP)
+            print(textwrap.indent(f"It {state.trouble}", "    "))
+    stack = attach(name)
     if stack is None:
         print("Something is dead. Start everything again with: make up")
         return 4
@@ -107,26 +114,32 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status.
-
-    :param arguments: of the command line.
-    """
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="run one export, show it, stop everything")
     demo.add_argument("--export-seconds", type=float, default=10.0, help="how long the export takes (default: 10)")
     demo.add_argument("--package-size", help="size of the package, such as 64MiB (default: as small as it comes)")
-    commands.add_parser("up", help="start emulator and Airflow and leave them running")
+    up_parser = commands.add_parser("up", help="start emulator and Airflow and leave them running")
     down_parser = commands.add_parser("down", help="stop what up started")
     down_parser.add_argument("--quiet", action="store_true", help="say nothing")
     down_parser.add_argument("--delete", action="store_true", help="delete the databases too")
-    commands.add_parser("status", help="say whether it runs")
+    status_parser = commands.add_parser("status", help="say whether it runs")
+    for each in (up_parser, down_parser, status_parser):
+        each.add_argument("--name", default=UP, help="folder below .local; a name for each stack (default: up)")
     connections = commands.add_parser("connections", help="write the connections of an emulator that runs elsewhere")
     connections.add_argument("--ready-file", type=Path, required=True)
     connections.add_argument("--output", type=Path, required=True)
     connections.add_argument("--template", type=Path, default=PROJECT / "include" / "connections" / "demo.json")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    :param arguments: of the command line.
+    """
+    options = _parser().parse_args(arguments)
 
     # A terminal that closes and `kill` have to end as tidily as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -143,11 +156,11 @@ def main(arguments: list[str] | None = None) -> int:
                     )
                 )
             case "up":
-                return up()
+                return up(options.name)
             case "down":
-                return down(options.quiet, options.delete)
+                return down(options.quiet, options.delete, options.name)
             case "status":
-                return status()
+                return status(options.name)
             case _:
                 return write_connections(options.ready_file, options.output, options.template)
     except KeyboardInterrupt:

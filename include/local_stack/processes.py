@@ -26,6 +26,10 @@ class StackError(Exception):
     """Something that was to run does not; the text says what and shows the end of its output."""
 
 
+class GaveUp(StackError):
+    """What was waited for did not come in time."""
+
+
 def free_port(preferred: int = 0) -> int:
     """Return a port of the loopback interface that nobody listens on.
 
@@ -69,13 +73,18 @@ def first_error(path: Path, lines: int = 15) -> str:
     :param path: the log.
     :param lines: how many lines at most.
     """
+    return _logged_error(path, lines) or tail(path, lines)
+
+
+def _logged_error(path: Path, lines: int = 15) -> str:
+    """The first error of a log, or an empty text if nothing in it looks like one."""
     if not path.exists():
         return ""
     with path.open(encoding="utf-8", errors="replace") as file:
         text = file.read(4 * 1024 * 1024).splitlines()
     start = next((number for number, line in enumerate(text) if _TROUBLE.search(line)), None)
     if start is None:
-        return tail(path, lines)
+        return ""
     found = text[start : start + 400]
     end = next((number for number, line in enumerate(found) if _EXCEPTION.match(line.strip())), None)
     return "\n".join(found[:lines] if end is None else found[max(0, end + 1 - lines) : end + 1])
@@ -94,12 +103,12 @@ def wait_until(
     :param what: named in the error, as in "the API server answers".
     :param timeout_seconds: when to give up.
     :param poll_seconds: pause between two calls.
-    :raises StackError: when the time is over.
+    :raises GaveUp: when the time is over.
     """
     deadline = time.monotonic() + timeout_seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise StackError(f"gave up after {timeout_seconds:.0f} s waiting until {what}")
+            raise GaveUp(f"gave up after {timeout_seconds:.0f} s waiting until {what}")
         time.sleep(poll_seconds)
     return value
 
@@ -166,10 +175,7 @@ class GuardedProcess:
         :raises StackError: with the end of its output.
         """
         if not self.running:
-            raise StackError(
-                f"{self.name} ended with exit status {self._guard.returncode}. Its first error, of {self.log_path}:\n"
-                f"{first_error(self.log_path)}"
-            )
+            raise StackError(f"{self.name} {why_it_ended(self.log_path)}")
 
     def members(self) -> list[psutil.Process]:
         """Return the command's processes, the guard excepted."""
@@ -198,16 +204,42 @@ def journal_path(log_path: Path) -> Path:
     return log_path.with_suffix(".ends")
 
 
+def _ends(log_path: Path) -> list[dict[str, Any]]:
+    """What a guard has noted, the last end last."""
+    try:
+        lines = journal_path(log_path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [dict(json.loads(line)) for line in lines]
+
+
 def restarts_of(log_path: Path) -> int:
     """Return how often a guard has started its command again.
 
     :param log_path: of the command.
     """
-    try:
-        lines = journal_path(log_path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return 0
-    return sum(bool(json.loads(line)["restarted"]) for line in lines)
+    return sum(bool(end["restarted"]) for end in _ends(log_path))
+
+
+def why_it_ended(log_path: Path) -> str:
+    """Say how a command ended last, and show its first error: words that follow its name.
+
+    :param log_path: of the command.
+    """
+    ends = _ends(log_path)
+    status = ends[-1]["status"] if ends else None
+    if status is None:
+        how = "ended"
+    elif status >= 0:
+        how = f"ended with exit status {status}"
+    elif -status == signal.SIGKILL:
+        how = "was killed (SIGKILL): by hand, or by the system because memory ran out"
+    else:
+        how = f"was ended by {signal.Signals(-status).name}"
+    error = _logged_error(log_path)
+    if error:
+        return f"{how}. Its first error, of {log_path}:\n{error}"
+    return f"{how}. Its log, {log_path}, shows no error, and ends with:\n{tail(log_path, 5)}"
 
 
 def find_session(identity: Mapping[str, float]) -> psutil.Process | None:

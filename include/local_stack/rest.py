@@ -38,7 +38,7 @@ class AirflowApi:
         self._credentials = {"username": username, "password": password}
         self._authorization: dict[str, str] = {}
         # A proxy of the environment has no business between this machine and itself.
-        self._client = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+        self._client = httpx.Client(base_url=base_url, timeout=60, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""

@@ -23,6 +23,7 @@ from .connections import load_connections, with_extra_as_text
 from .database import Database, PostgresServer, forget, named_by_address, server_programs, sqlite
 from .emulator import EmulatorAdmin
 from .processes import (
+    GaveUp,
     GuardedProcess,
     StackError,
     find_session,
@@ -31,6 +32,7 @@ from .processes import (
     restarts_of,
     stop_session,
     wait_until,
+    why_it_ended,
 )
 from .rest import AirflowApi
 
@@ -224,7 +226,7 @@ class LocalStack:
 
         try:
             wait_until(healthy, "Airflow is healthy", timeout_seconds=BOOT_TIMEOUT_SECONDS)
-        except StackError as error:
+        except GaveUp as error:
             health = self.airflow.health()
             ill = [name for name in COMPONENTS if health.get(name) != "healthy"]
             logs = [self.airflow_logs.get(name.replace("_", "-")) for name in ill]
@@ -242,7 +244,7 @@ class LocalStack:
             restarts = restarts_of(process.log_path)
             if restarts > self._told_restarts.get(process.name, 0):
                 self._told_restarts[process.name] = restarts
-                progress(f"{process.name} died and is started again; its first error:\n{first_error(process.log_path)}")
+                progress(f"{process.name} is started again: it {why_it_ended(process.log_path)}")
 
     def _start_emulator(self) -> GuardedProcess:
         ready_file = self.directory / "emulator-ready.json"
@@ -313,7 +315,7 @@ class LocalStack:
         try:
             wait_until(there, what, timeout_seconds=timeout_seconds)
             wait_until(lambda: self.airflow.has_dag(dag_id), what, timeout_seconds=min(10, timeout_seconds))
-        except StackError as error:
+        except GaveUp as error:
             found = "\n".join(f"{each['filename']}:\n{each['stack_trace']}" for each in self.airflow.import_errors())
             raise StackError(f"{error}\n{found or first_error(self.airflow_logs['dag-processor'])}") from error
 
@@ -367,8 +369,8 @@ class ProcessState:
 
     @property
     def trouble(self) -> str:
-        """The first error of a process that died, or an empty text."""
-        return first_error(self.log_path) if self.restarts or not self.running else ""
+        """Why a process died, or an empty text: words that follow its name."""
+        return why_it_ended(self.log_path) if self.restarts or not self.running else ""
 
 
 def process_states(name: str) -> list[ProcessState]:
