@@ -224,6 +224,10 @@ def test_a_request_that_only_informs_is_soon_given_up():
     assert play(send(asked), [answer(503, Retry_After="30"), answer(200)], policy=RetryPolicy()).seconds == [30]
 
 
+def test_the_default_policy_is_a_minute_at_once_and_ten_in_all():
+    assert RetryPolicy() == RetryPolicy(1.0, 60.0, 600.0, 12, 5)
+
+
 def test_a_policy_is_never_more_patient_in_a_hurry():
     policy = RetryPolicy(budget_seconds=5, max_attempts=2, max_unsent_attempts=1)
     assert policy.hurried() == policy

@@ -239,6 +239,17 @@ def test_cancel(given: Response, gone: bool) -> None:
     assert (request.method, request.authorize, request.idempotent) == ("DELETE", False, False)
 
 
+@pytest.mark.parametrize(
+    "trouble", [answer(503), answer(429, Retry_After="5"), TransportError("x", sent=False)], ids=str
+)
+def test_a_session_is_cancelled_once_or_left_to_expire(trouble: Response | TransportError) -> None:
+    """A task that is killed has no time to wait."""
+    played = play(session().cancel(), [trouble], policy=RetryPolicy())
+    assert isinstance(played.error, TransportError)
+    assert played.pauses == []
+    assert played.requests[0].timeout_seconds == 20.0
+
+
 @pytest.mark.parametrize("size", [FRAGMENT_UNIT_BYTES, 32 * FRAGMENT_UNIT_BYTES, MAX_FRAGMENT_BYTES])
 def test_fragment_sizes(size: int) -> None:
     assert check_fragment_bytes(size) == size

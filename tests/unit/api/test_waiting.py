@@ -66,6 +66,7 @@ def test_a_decision_keeps_its_promises(status, waited, unsettled, jitter):
     [
         {"poke_interval_seconds": 0},
         {"poke_interval_seconds": -1},
+        {"first_interval_seconds": -1},
         {"first_interval_seconds": 0},
         {"grace_seconds": -1},
         {"patience": -0.1},
@@ -74,6 +75,17 @@ def test_a_decision_keeps_its_promises(status, waited, unsettled, jitter):
 def test_a_policy_that_cannot_work_is_refused(wrong):
     with pytest.raises(ConfigurationError):
         WaitPolicy(**wrong)
+
+
+def test_a_policy_without_grace_and_without_patience_can_work():
+    policy = WaitPolicy(grace_seconds=0, patience=0, first_interval_seconds=2)
+    assert decide(None, waited_seconds=0, unsettled_seconds=0, policy=policy) == Unsettled(None)
+    assert decide(Status.EXECUTING, waited_seconds=9000, unsettled_seconds=0, policy=policy) == Wait(2)
+
+
+def test_the_default_policy_is_what_the_documents_promise():
+    """An export is noticed late by a tenth of its duration, and by a minute at most; five minutes of "not found"."""
+    assert WaitPolicy() == WaitPolicy(60.0, 1.0, 0.1, 300.0)
 
 
 def test_a_poke_interval_below_the_first_one_holds():
