@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import certifi
 import pytest
 from tests.unit.authority import Authority
+
+if TYPE_CHECKING:
+    from tests.unit.token_service import SignIn, TokenService
 
 # What requests, httpx and msal would follow.
 FOLLOWED = (
@@ -66,3 +71,20 @@ def foreign_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """Server side of TLS for 127.0.0.1."""
     return authority.server_context(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture
+def sign_in_at(server_tls: ssl.SSLContext, authority: Authority) -> Iterator[Callable[[TokenService], SignIn]]:
+    """Signs in at a token service, which runs until the test ends."""
+    # Only here: most tests need none of what it imports.
+    from tests.unit.loopback import serve
+    from tests.unit.token_service import SignIn
+
+    with ExitStack() as stack:
+
+        def run(service: TokenService) -> SignIn:
+            loopback = stack.enter_context(serve(service, server_tls))
+            service.url = loopback.url
+            return SignIn(loopback.url, str(authority.bundle))
+
+        yield run

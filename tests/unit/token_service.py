@@ -1,8 +1,12 @@
-"""A token service in the shape of Entra ID: discovery and token endpoint of version 2, answers from a table."""
+"""A token service in the shape of Entra ID, and who signs in there.
+
+Discovery and token endpoint of version 2, answers from a table.
+"""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -10,7 +14,11 @@ from tests.unit.loopback import Answer, Received
 from tests.unit.scripted import answer
 
 from talent_dmf.api.steps import Response
+from talent_dmf.auth.tokens import EntraTokens, Identity
+from talent_dmf.transport.tls import TlsSettings
 
+SCOPE = "https://env.operations.dynamics.com/.default"
+SECRET = "S3cr3tS3cr3t"
 TENANT = "11111111-2222-3333-4444-555555555555"
 
 
@@ -64,3 +72,36 @@ class TokenService:
         self.given += 1
         body = {"token_type": "Bearer", "expires_in": self.lifetime_seconds, "access_token": f"token-{self.given}"}
         return answer(json={**body, **more})
+
+
+@dataclass
+class Clock:
+    """Monotonic seconds that move by hand."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class SignIn:
+    """A token service and an identity that signs in there."""
+
+    authority: str
+    bundle: str
+    clock: Clock = field(default_factory=Clock)
+
+    def identity(self, **facts: Any) -> Identity:
+        given = {
+            "scope": SCOPE,
+            "tenant_id": TENANT,
+            "client_id": "app-1",
+            "client_secret": SECRET,
+            "authority": self.authority,
+            "tls": TlsSettings(verify=self.bundle),
+        }
+        return Identity(**{**given, **facts})
+
+    def tokens(self, **facts: Any) -> EntraTokens:
+        return EntraTokens(self.identity(**facts), clock=self.clock)
