@@ -118,14 +118,18 @@ def mutants_of(module: Path) -> Iterator[Mutant]:
 
 
 def tests_of(module: Path) -> list[str]:
-    """The unit tests that import a module, those first that have its name.
+    """The unit tests that import a module or have its name, those first.
 
     :param module: the file.
     """
     dotted = ".".join(module.relative_to(PROJECT / "plugins").with_suffix("").parts)
     package, _, name = dotted.rpartition(".")
     imports = (f"from {dotted} import", f"import {dotted}", f"from {package} import {name}")
-    found = [path for path in sorted(TESTS.rglob("test_*.py")) if any(each in path.read_text() for each in imports)]
+    found = [
+        path
+        for path in sorted(TESTS.rglob("test_*.py"))
+        if name in path.stem or any(each in path.read_text() for each in imports)
+    ]
     # What is given to every parser notices little, and takes long.
     found = [path for path in found if path.name != "test_fuzz_targets.py"]
     return [str(path) for path in sorted(found, key=lambda path: name not in path.stem)[:_MOST_TESTS]]
