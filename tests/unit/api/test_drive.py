@@ -319,3 +319,27 @@ def test_an_empty_file_and_one_without_a_hash_are_read() -> None:
 )
 def test_what_cannot_be_read_or_is_not_what_is_there(answers: list[Response], kind: type[Exception]) -> None:
     assert isinstance(play(drive.read_file("d", "I1", most_bytes=3), answers).error, kind)
+
+
+FOLDER, FILE = answer(json={"id": "F", "folder": {}}), answer(json=RAW_ITEM)
+
+
+@pytest.mark.parametrize(
+    ("folder", "answers", "deepest"),
+    [
+        ("A/B/C", [FOLDER], "A/B/C"),
+        ("A/B/C", [answer(404), FOLDER], "A/B"),
+        ("A/B/C", [answer(404)] * 3, ""),
+        ("", [], ""),
+    ],
+)
+def test_the_deepest_folder_that_exists_is_looked_for_from_below(
+    folder: str, answers: list[Response], deepest: str
+) -> None:
+    assert play(drive.deepest_folder("d", folder), answers).result == deepest
+
+
+def test_a_file_that_has_the_name_of_a_folder_is_named() -> None:
+    played = play(drive.deepest_folder("d", "A/B/C"), [answer(404), FILE])
+    assert type(played.error) is DestinationError
+    assert "'A/B' is a file in the drive, so no folder 'A/B/C' can be made" in str(played.error)

@@ -84,8 +84,8 @@ def test_a_policy_without_grace_and_without_patience_can_work():
 
 
 def test_the_default_policy_is_what_the_documents_promise():
-    """An export is noticed late by a tenth of its duration, and by a minute at most; five minutes of "not found"."""
-    assert WaitPolicy() == WaitPolicy(60.0, 1.0, 0.1, 300.0)
+    """Asked after ten seconds; late by a tenth of the duration, by a minute at most; "not found" for five minutes."""
+    assert WaitPolicy() == WaitPolicy(60.0, 10.0, 0.1, 300.0)
 
 
 def test_a_poke_interval_below_the_first_one_holds():
