@@ -167,6 +167,13 @@ def test_a_connection_from_a_uri_means_the_same(uri, tenant):
     assert (settings.identity.tenant_id, settings.identity.scope) == (tenant, f"https://{HOST}/.default")
 
 
+def test_a_number_of_a_uri_is_the_name_of_a_data_project():
+    """Airflow reads the values of a URI as JSON: apache/airflow#55893."""
+    uri = f"talent-dmf://cid:sec@{HOST}/?tenant_id=t&data_project=2024"
+    assert environment_settings(Connection.from_uri(uri, "c")).data_project == "2024"
+    assert environment(data_project=None).data_project == ""
+
+
 EXTRAS = [
     *("[1]", '"x"', "nonsense", '{"tenant_id": null}', '{"tenant_id": ["t"]}', '{"tenant_id": true}', "[" * 100_000),
     *(
@@ -184,6 +191,7 @@ EXTRAS = [
             *(("trusted_hosts", value) for value in (5, [5], {"a": 1}, "*", ["*.com"], "http://x", [])),
             *(("authority", value) for value in ("https://[::1", 5, "http://contoso.com", "https://x?y=1", "x y")),
             *(("resource", value) for value in (5, [], True)),
+            *(("data_project", value) for value in (5, [], True, {"a": 1})),
             *(("base_url", value) for value in ("https://[::1", 5, [], "graph.microsoft.us")),
             *((name, value) for name in ("user", "site", "group", "drive_id", "library") for value in (5, [], True)),
         ]

@@ -54,11 +54,13 @@ class EnvironmentSettings:
     :param base_url: root of the API, without ``/data``.
     :param identity: who signs in.
     :param addresses: where the links to packages may lead.
+    :param data_project: the data project that the test of the connection looks for; ``""`` for none.
     """
 
     base_url: str
     identity: Identity
     addresses: AddressRules
+    data_project: str = ""
 
     @property
     def requests_per_window(self) -> int:
@@ -125,7 +127,7 @@ def environment_settings(connection: Connection) -> EnvironmentSettings:
     resource = fields.text("resource") or expected_resource(base_url)
     scope = resource if resource.endswith("/.default") else f"{resource}/.default"
     addresses = AddressRules(base_url, (*STORAGE_HOSTS, *fields.trusted_hosts()))
-    return EnvironmentSettings(base_url, fields.identity(scope), addresses)
+    return EnvironmentSettings(base_url, fields.identity(scope), addresses, fields.text("data_project"))
 
 
 def drive_settings(connection: Connection) -> DriveSettings:

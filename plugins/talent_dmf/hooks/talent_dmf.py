@@ -211,8 +211,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
             settings, self._policy = self.settings, TESTING_POLICY
             token = signed_in(settings.identity).token()
             try:
-                extra = self.get_connection(self._conn_id).extra_dejson
-                return True, self.run(check_environment(extra.get("data_project") or None))
+                return True, self.run(check_environment(settings.data_project or None))
             except AuthenticationError as error:
                 reason = why_refused(
                     token_claims(token),

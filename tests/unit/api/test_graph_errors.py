@@ -27,6 +27,7 @@ from talent_dmf.api.graph.drive import DriveTarget
 from talent_dmf.api.graph.errors import GraphFault, Refusal, graph_error, meaning, read_fault
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.upload import ResumableUpload, seen_by_others
+from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 
 TARGET = UploadTarget("Exports", "a.json", "replace")
@@ -101,6 +102,33 @@ def test_a_user_without_onedrive(status: int, code: str, message: str) -> None:
     assert not played.error.retryable
     assert "new@contoso.com" in str(played.error)
     assert "no OneDrive is there" in str(played.error)
+
+
+def test_a_tenant_that_is_throttled_for_ever_ends_in_the_words_of_the_service() -> None:
+    """microsoftgraph/microsoft-graph-docs-contrib#8469: 429 without Retry-After, for a tenant that is blocked."""
+    body = {"error": {"code": "BadRequest", "message": "Unable to retrieve user's mysite URL."}}
+    steps = drive.resolve_drive(DriveTarget(user="u@contoso.com"))
+    played = play(steps, [answer(429, json=body)] * 40, policy=RetryPolicy(), all_used=False)
+    assert isinstance(played.error, TransportError)
+    assert "Unable to retrieve user's mysite URL" in str(played.error)
+    assert len(played.requests) <= 15
+    assert sum(played.seconds) <= 700
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 423])
+def test_a_lock_is_waited_for_when_a_session_is_opened(status: int) -> None:
+    locked = refused(status, "notAllowed", "resourceLocked", message="You are attempting to access a locked resource")
+    opened = answer(json={"uploadUrl": "https://up.example/s", "nextExpectedRanges": ["0-"]})
+    upload = ResumableUpload("d", UploadTarget("", "a.zip", "replace"), 10, unique="u")
+    played = play(upload.begin(), [refused(404), answer(json={"id": "d"}), locked, locked, opened])
+    assert played.result == 0
+    for_ever = play(
+        ResumableUpload("d", UploadTarget("", "a.zip", "replace"), 10, unique="u").begin(),
+        [refused(404), answer(json={"id": "d"}), *[locked] * 40],
+        all_used=False,
+    )
+    assert isinstance(for_ever.error, DestinationBusyError)
+    assert "Files.ReadWrite.All" not in str(for_ever.error)
 
 
 def test_a_small_file_that_was_changed_at_the_same_moment_is_saved_again() -> None:

@@ -85,6 +85,15 @@ def test_a_wrong_file_is_deleted(raw: dict[str, object], looks: int) -> None:
     assert played.requests[-1].headers == {"If-Match": '"1"'}
 
 
+def test_a_size_that_the_last_answer_has_wrong_is_looked_at_again() -> None:
+    """microsoftgraph/microsoft-graph-docs#9776: nothing is sent twice, and nothing is deleted."""
+    twice, right = hashed(None, 2 * len(DATA)), hashed(HASH)
+    played = play(completed_upload(twice).finish(item_of(twice), HASH), [answer(json=right)])
+    assert played.result is not None
+    assert played.result.size_bytes == len(DATA)
+    assert {request.method for request in played.requests} == {"GET"}
+
+
 def test_a_wrong_version_of_an_older_file_is_not_deleted() -> None:
     played = play(completed_upload(WRONG, 200).finish(item_of(WRONG), HASH), [])
     assert isinstance(played.error, TransferMismatchError)
