@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 from tests.ui.servers import FAB_PEOPLE, PROJECT, Server, seed, site_of
 
 FLAGS = [
@@ -26,6 +26,22 @@ FLAGS = [
 ]
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PATIENCE_MS = 60_000
+FOLDER = Path(os.environ.get("TALENT_DMF_PICTURES") or PROJECT / ".local" / "browser")
+FOLDER.mkdir(parents=True, exist_ok=True)
+
+
+# Of the test that runs: a failure leaves pictures of them.
+_opened: list[Page] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for number, page in enumerate(_opened):
+            with suppress(Error):
+                page.screenshot(path=FOLDER / f"failed-{item.name}-{number}.png")
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,12 +110,14 @@ def opened(
     if token is not None:
         context.add_cookies([{"name": "_token", "value": token, "url": base_url}])
     page = context.new_page()
+    _opened.append(page)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     try:
         yield page
         assert errors == []
     finally:
+        _opened.remove(page)
         context.close()
 
 
@@ -119,8 +137,6 @@ def visit(browser: Browser, simple: Server) -> Iterator[Callable[..., Page]]:
 @pytest.fixture(scope="session")
 def picture() -> Callable[[Page, str], None]:
     """Keeps a picture: in ``.local/browser``, or where TALENT_DMF_PICTURES says."""
-    folder = Path(os.environ.get("TALENT_DMF_PICTURES") or PROJECT / ".local" / "browser")
-    folder.mkdir(parents=True, exist_ok=True)
 
     def take(page: Page, name: str) -> None:
         # Fonts and the theme's transitions have settled when two pictures in a row are the same.
@@ -130,6 +146,6 @@ def picture() -> Callable[[Page, str], None]:
             if after == before:
                 break
             before = after
-        (folder / f"{name}.png").write_bytes(before)
+        (FOLDER / f"{name}.png").write_bytes(before)
 
     return take

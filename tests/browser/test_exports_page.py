@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -85,6 +86,16 @@ def test_the_tab_of_a_dag_shows_its_export(visit: Visit, picture: Picture) -> No
     page.get_by_role("link", name="All exports").click()
     page.wait_for_url(re.compile("/plugin/exports$"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("exports need attention")
+
+
+def test_the_tab_of_a_run_shows_it_among_the_others(visit: Visit, simple: Server) -> None:
+    runs = simple.get("/api/v2/dags/talent_export_departments/dagRuns?order_by=-run_after", "viewer").json()["dag_runs"]
+    page = visit(f"/dags/talent_export_departments/runs/{quote(runs[2]['dag_run_id'], safe='')}")
+    page.locator("a[href$='/plugin/export-run']").click()
+    expect(page.locator(".x-history tbody")).to_have_count(10)
+    here = page.locator(".x-history tbody[aria-current=true]")
+    expect(here).to_have_count(1)
+    expect(here.get_by_role("link").first).to_have_attribute("title", runs[2]["dag_run_id"])
 
 
 def test_the_tab_of_another_dag_says_that_it_is_none(visit: Visit) -> None:

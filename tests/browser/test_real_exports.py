@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -21,10 +23,18 @@ from .conftest import PATIENCE_MS, opened
 
 expect.set_options(timeout=PATIENCE_MS)
 
-DAYS = ("2026-11-15", "2026-11-16", "2026-11-17")
-# Quick retries: what only a person can mend fails at once all the same. An SLA that an export of two seconds misses.
-HURRY = "retry_delay: 1 s\nmax_retry_delay: 2 s\npoke_interval: 1 s\n"
-PROMISES = WORKERS + HURRY + "sla: 1 s\n"
+Picture = Callable[[Page, str], None]
+
+# The schedule is honoured, as it is for everybody, and is not due while the tests run.
+NOW = datetime.now(UTC)
+HOUR = (NOW.hour + 12) % 24
+DAYS = [(NOW - timedelta(days=back)).date() for back in (12, 11, 10)]
+# Quick retries: what only a person can mend fails at once all the same.
+BRISK = "retry_delay: 1 s\nmax_retry_delay: 2 s\npoke_interval: 1 s\n"
+NIGHTLY = WORKERS.replace('"0 0 * * *"', f'"0 {HOUR} * * *"') + BRISK
+# A promise that no export keeps.
+PROMISED = NIGHTLY + "sla: 1 s\n"
+PROMISED_ID = "talent_export_promised"
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +44,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     dags.mkdir(parents=True)
     catalogue.mkdir(parents=True)
     shutil.copy(PROJECT / "dags" / "talent_exports.py", dags)
-    (catalogue / "workers.yaml").write_text(WORKERS + HURRY, encoding="utf-8")
-    (catalogue / "promised.yaml").write_text(PROMISES, encoding="utf-8")
-    options = StackOptions(name="browser-tests", export_seconds=2, settings={"AIRFLOW__CORE__DAGS_FOLDER": str(dags)})
+    (catalogue / "workers.yaml").write_text(NIGHTLY, encoding="utf-8")
+    (catalogue / "promised.yaml").write_text(PROMISED, encoding="utf-8")
+    options = StackOptions(
+        name="browser-tests", export_seconds=1, scheduled=True, settings={"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+    )
     with LocalStack(options) as running:
-        for dag_id in (DAG_ID, "talent_export_promised"):
+        for dag_id in (DAG_ID, PROMISED_ID):
             running.wait_for_dag(dag_id)
-            running.airflow.unpause(dag_id)
         yield running
 
 
@@ -67,22 +78,29 @@ def row(page: Page, name: str) -> Any:
     return page.locator(f"tbody[data-export-row=talent_export_{name}]")
 
 
-def test_a_run_is_triggered_with_params_turns_green_and_its_file_is_linked(page: Page, stack: LocalStack) -> None:
+def test_a_run_is_triggered_with_params_turns_green_and_its_file_is_linked(
+    page: Page, stack: LocalStack, picture: Picture
+) -> None:
+    stack.airflow.unpause(DAG_ID)  # which starts the run that was due last
     page.goto(f"/dags/{DAG_ID}")
     page.get_by_test_id("trigger-dag-button").click()
     form = page.get_by_role("dialog")
-    form.get_by_role("group").filter(has_text="Legal entity").get_by_role("textbox").fill("DEMF")
+    form.locator("#element_legal_entity").fill("DEMF")
+    picture(page, "trigger-form")
     with page.expect_response(re.compile(rf"/dags/{DAG_ID}/dagRuns$")) as triggered:
         form.get_by_role("button", name="Trigger", exact=True).click()
     assert triggered.value.status == 200
-    (run,) = stack.airflow.runs(DAG_ID)
-    assert ended(stack, run["dag_run_id"]) == "success"
-    saved = stack.airflow.xcoms(DAG_ID, run["dag_run_id"], "save_to_onedrive")["return_value"]
+    run_id = triggered.value.json()["dag_run_id"]
+    assert ended(stack, run_id) == "success"
+    saved, waited = (
+        stack.airflow.xcoms(DAG_ID, run_id, task_id)["return_value"]
+        for task_id in ("save_to_onedrive", "wait_for_export")
+    )
 
     page.goto("/plugin/exports")
     shown = row(page, "workers")
     expect(shown).to_contain_text("Arrived")
-    expect(shown).to_contain_text("100")
+    expect(shown).to_contain_text(f"{waited['rows']:,}")
     link = shown.locator(".x-c-file a")
     expect(link).to_have_attribute("href", saved["web_url"])
     expect(link).to_contain_text("_DEMF_")
@@ -90,26 +108,40 @@ def test_a_run_is_triggered_with_params_turns_green_and_its_file_is_linked(page:
     shown.get_by_role("link", name="Run in Airflow").click()
     page.wait_for_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
 
+    page.goto(f"/dags/{DAG_ID}/runs/{quote(run_id, safe='')}/tasks/save_to_onedrive/details")
+    for name, address in (("Open file", saved["web_url"]), ("Open folder", saved["folder_url"])):
+        expect(page.get_by_role("link", name=name)).to_have_attribute("href", address)
+    expect(page.get_by_role("link", name="Open in Dynamics 365")).to_have_attribute("href", re.compile("^https://"))
+    picture(page, "task-links")
 
-def test_the_reason_of_a_failure_is_one_click_away(
-    page: Page, stack: LocalStack, picture: Callable[[Page, str], None]
+
+def test_the_reason_of_a_failure_is_a_note_and_in_the_row_and_one_click_from_its_log(
+    page: Page, stack: LocalStack, picture: Picture
 ) -> None:
-    assert ended(stack, stack.airflow.trigger_run(DAG_ID, {"data_project": "No such project"})) == "failed"
+    run_id = stack.airflow.trigger_run(DAG_ID, {"data_project": "No such project"})
+    assert ended(stack, run_id) == "failed"
+    note = stack.airflow.run(DAG_ID, run_id)["note"]
+    assert "'No such project' does not exist" in note
     page.goto("/plugin/exports")
     shown = row(page, "workers")
     expect(shown).to_contain_text("Failed")
+    expect(shown).to_contain_text(note)
     expect(page.get_by_role("heading", level=1)).to_contain_text("need")
     picture(page, "exports-real-failure")
     shown.get_by_role("link", name="Log of the task that decides").click()
     page.wait_for_url(re.compile(r"/tasks/trigger_export"))
     expect(page.get_by_text("No such project").first).to_be_visible()
+    page.goto(f"/dags/{DAG_ID}/runs/{quote(run_id, safe='')}")
+    expect(page.get_by_text("No such project").first).to_be_visible()
+    picture(page, "run-note")
 
 
-def test_a_backfill_of_three_days_stands_in_the_history(page: Page, stack: LocalStack) -> None:
+def test_a_backfill_of_three_days_stands_in_the_history(page: Page, stack: LocalStack, picture: Picture) -> None:
+    first, *_, last = DAYS
     stack.airflow.call(
         "POST",
         "/backfills",
-        body={"dag_id": DAG_ID, "from_date": f"{DAYS[0]}T00:00:00Z", "to_date": f"{DAYS[-1]}T00:00:00Z"},
+        body={"dag_id": DAG_ID, "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T23:59:00Z"},
     )
     runs = stack.airflow.runs(DAG_ID, run_type="backfill")
     assert len(runs) == 3
@@ -120,11 +152,13 @@ def test_a_backfill_of_three_days_stands_in_the_history(page: Page, stack: Local
     expect(lines).to_have_count(3)
     for line in lines.all():
         expect(line).to_contain_text("Arrived")
+    picture(page, "export-backfill")
 
 
 def test_a_run_that_misses_its_promise_is_late(page: Page, stack: LocalStack) -> None:
-    stack.emulator.add_fault("long-not-run", "queue", not_run_seconds=45)
-    run_id = stack.airflow.trigger_run("talent_export_promised")
+    stack.emulator.add_fault("long-not-run", "queue", not_run_seconds=3600)
+    stack.airflow.unpause(PROMISED_ID)
     page.goto("/plugin/exports")
-    expect(row(page, "promised")).to_contain_text(re.compile("Late.*Promised by", re.DOTALL), timeout=90_000)
-    stack.airflow.mark_task("talent_export_promised", run_id, "wait_for_export", "failed")
+    expect(row(page, "promised")).to_contain_text(re.compile("Late.*Promised by", re.DOTALL), timeout=120_000)
+    (run,) = stack.airflow.runs(PROMISED_ID)
+    stack.airflow.call("PATCH", f"/dags/{PROMISED_ID}/dagRuns/{run['dag_run_id']}", body={"state": "failed"})

@@ -201,7 +201,8 @@ def test_a_run_that_is_cleared_and_succeeds_keeps_no_reason_of_its_failure(
     alerted: Alerted, failed: tuple[str, Any, str]
 ) -> None:
     run_id, path = failed[0], f"/dags/talent_export_nightly/dagRuns/{failed[0]}"
-    alerted.stack.airflow.call("PATCH", f"{path}/taskInstances/trigger_export", body={"note": "A person's own words."})
+    words = {"note": "A person's own words."}
+    alerted.stack.airflow.call("PATCH", f"{path}/taskInstances/trigger_export", body=words, update_mask="note")
     alerted.stack.airflow.call("PATCH", path, body={"state": "success"})
     assert notes(alerted, "nightly", run_id, "trigger_export") == (None, "A person's own words.")
 
