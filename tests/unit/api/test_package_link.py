@@ -28,7 +28,7 @@ def test_a_link_that_is_there_is_not_waited_for() -> None:
 def test_a_link_that_comes_late_is_waited_for_ever_longer(absent: Response) -> None:
     played = waited(*[absent] * 6, value(URL))
     assert played.result == SecretUrl(URL)
-    assert played.seconds == [1, 2, 4, 8, 15, 15]
+    assert played.seconds == [2, 4, 8, 15, 15, 15]
     assert "Execution e-1 has no package yet." in played.pauses[0].reason
 
 

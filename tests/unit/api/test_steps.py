@@ -9,7 +9,7 @@ from talent_dmf.api.errors import PermissionDeniedError, TalentDmfError, Transpo
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, collecting_request_ids, informing, now, send
 
 GET = Request("GET", "x", operation="Get")
-SILENT = TransportError("no answer came")
+SILENT = TransportError("no answer came.")
 
 
 def test_a_request_prints_without_what_opens_doors():
@@ -63,7 +63,7 @@ def test_what_only_informs_is_asked_for_in_a_hurry():
 @pytest.mark.parametrize(
     ("steps", "answers", "words"),
     [
-        (asked_twice, [answer(200), SILENT], "no answer came"),
+        (asked_twice, [answer(200), SILENT], "no answer came."),
         (refused, [answer(403)], "Get: not for you."),
     ],
 )

@@ -29,10 +29,10 @@ def test_data_projects_say_what_they_are_for() -> None:
     )
     played = play(data_projects_in_detail(), [listed])
     assert played.result == [
-        DataProject("Out", exports=True, makes_package=True),
-        DataProject("Plain", exports=True, makes_package=False),
-        DataProject("In", exports=False, makes_package=True),
-        DataProject("Odd", exports=False, makes_package=False),
+        DataProject("Out", exports=True, makes_package=True, operation="Export"),
+        DataProject("Plain", exports=True, makes_package=False, operation="EXPORT"),
+        DataProject("In", exports=False, makes_package=True, operation="Import"),
+        DataProject("Odd", exports=False, makes_package=True),
     ]
     assert played.requests[0].url == (
         "data/DataManagementDefinitionGroups?$select=Name,OperationType,GenerateDataPackage&cross-company=true"

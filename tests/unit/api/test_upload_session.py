@@ -21,6 +21,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.graph.models import UploadTarget
 from talent_dmf.api.graph.upload.session import (
+    DEFAULT_FRAGMENT_BYTES,
     FRAGMENT_UNIT_BYTES,
     MAX_FRAGMENT_BYTES,
     Accepted,
@@ -253,6 +254,11 @@ def test_a_session_is_cancelled_once_or_left_to_expire(trouble: Response | Trans
 @pytest.mark.parametrize("size", [FRAGMENT_UNIT_BYTES, 32 * FRAGMENT_UNIT_BYTES, MAX_FRAGMENT_BYTES])
 def test_fragment_sizes(size: int) -> None:
     assert check_fragment_bytes(size) == size
+
+
+def test_the_greatest_fragment_is_the_last_below_sixty_mebibytes() -> None:
+    assert MAX_FRAGMENT_BYTES < 60 * 1024**2 <= MAX_FRAGMENT_BYTES + FRAGMENT_UNIT_BYTES
+    assert DEFAULT_FRAGMENT_BYTES == 10 * 1024**2
 
 
 @pytest.mark.parametrize("size", [0, -FRAGMENT_UNIT_BYTES, 1, 10_000_000, MAX_FRAGMENT_BYTES + FRAGMENT_UNIT_BYTES])
