@@ -135,10 +135,21 @@ def test_a_folder_that_leads_back_is_not_followed(tmp_path: Path) -> None:
 def test_all_shares_say_the_same_and_one_without_exports_imports_next_to_nothing() -> None:
     files = sorted(SHARES.glob("*.py"))
     assert len({file.read_text() for file in files}) == 1
+    assert imported(files[-1]) == {"talent_dmf.catalogue", "talent_dmf.catalogue.files"}
+
+
+def test_what_an_export_does_not_use_is_not_imported(project: Callable[..., Path]) -> None:
+    modules = imported(project(one=GOOD) / "talent_exports.py", "talent_dmf.")
+    assert "talent_dmf.operators.talent_dmf" in modules
+    unused = ("catalogue.notify", "hooks.", "transport.", "transfers.talent_dmf_to_object_storage")
+    assert [name for name in modules if name.removeprefix("talent_dmf.").startswith(unused)] == []
+
+
+def imported(dag_file: Path, begin: str = "talent_dmf.catalogue") -> set[str]:
+    """The modules that a DAG file imports, by the beginning of their names."""
     look = (
-        "import airflow.sdk, runpy, sys; "
-        f"runpy.run_path({str(files[-1])!r}); "
-        "print([name for name in sys.modules if name.startswith(('talent_dmf.catalogue.', 'talent_dmf.operators'))])"
+        f"import airflow.sdk, runpy, sys; runpy.run_path({str(dag_file)!r}); "
+        f"print('MODULES', *[name for name in sys.modules if name.startswith({begin!r})])"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "['talent_dmf.catalogue.files']"
+    return set(done.stdout.splitlines()[-1].split()[1:])

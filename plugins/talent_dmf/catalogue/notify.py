@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from talent_dmf.catalogue.located_yaml import Place
 from talent_dmf.catalogue.messages import MistakeError
@@ -106,15 +107,25 @@ class Notify(BaseModel):
         return {"form": form, "on": list(self.on), **getattr(self, form).model_dump(mode="json", exclude_none=True)}
 
 
-def one_or_many(value: Any) -> Any:
-    """A single channel may stand without a list.
+Channels: TypeAlias = tuple[Notify, ...]
+
+
+def read_channels(value: Any) -> Channels:
+    """The channels that an export names; a single one may stand without a list.
 
     :param value: what stands under ``notify``.
     """
-    return (value,) if isinstance(value, dict) else () if value is None else value
+    return _adapter().validate_python((value,) if isinstance(value, dict) else () if value is None else value)
 
 
-Channels: TypeAlias = tuple[Notify, ...]
+def channels_schema() -> dict[str, Any]:
+    """The JSON Schema of what stands under ``notify``, with ``$defs`` of its own."""
+    return _adapter().json_schema()
+
+
+@cache
+def _adapter() -> TypeAdapter[Channels]:
+    return TypeAdapter(Channels)
 
 
 def known_keys(at: Place) -> Iterable[str]:

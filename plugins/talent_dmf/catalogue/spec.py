@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -47,8 +47,12 @@ from talent_dmf.catalogue.files import (
 from talent_dmf.catalogue.layers import ENVIRONMENTS_KEY, Layer, SharedFiles, WithheldError, merged
 from talent_dmf.catalogue.located_yaml import CatalogueError, LocatedYaml, Place, shown
 from talent_dmf.catalogue.messages import Mistake, MistakeError, checked, mistakes
-from talent_dmf.catalogue.notify import Channels, known_keys, one_or_many
 from talent_dmf.catalogue.schedules import Pause, Promise, Schedule, TimeLimit
+
+if TYPE_CHECKING:
+    from talent_dmf.catalogue.notify import Channels
+else:
+    Channels = tuple
 
 # Airflow expands a mapped task into at most 1024 instances, unless it is configured otherwise.
 MAX_LEGAL_ENTITIES = 1000
@@ -159,8 +163,13 @@ class ExportSpec(BaseModel):
 
     @field_validator("notify", mode="before")
     @classmethod
-    def _one_channel_or_many(cls, value: Any) -> Any:
-        return one_or_many(value)
+    def _channels(cls, value: Any) -> Any:
+        if value in (None, (), []):
+            return ()
+        # Imported where it is needed: most exports leave it to others whom to tell, or tell nobody.
+        from talent_dmf.catalogue.notify import read_channels
+
+        return read_channels(value)
 
     @field_validator("legal_entities", "tags", mode="before")
     @classmethod
@@ -379,8 +388,10 @@ def _mistakes_of_a_part(
 
 
 def _known_keys(at: tuple[str | int, ...]) -> Iterable[str]:
-    if below := known_keys(at):
-        return below
+    if at[0] == "notify":
+        from talent_dmf.catalogue.notify import known_keys
+
+        return known_keys(at)
     model: type[BaseModel] = DriveSpec if at[0] == "drive" else Schedule if at[0] == "schedule" else ExportSpec
     names = (name for name in model.model_fields if name != "name")
     return (*names, ENVIRONMENTS_KEY) if model is ExportSpec else names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from talent_dmf.catalogue.notify import channels_schema
 from talent_dmf.catalogue.spec import KEYS_OF_ONE_EXPORT, ExportSpec
 
 _DURATION = {
@@ -95,6 +96,9 @@ def shared_schema() -> dict[str, Any]:
 def _schema() -> dict[str, Any]:
     schema = ExportSpec.model_json_schema()
     properties: dict[str, Any] = schema["properties"]
+    notify = channels_schema()
+    schema["$defs"] = schema.get("$defs", {}) | notify.pop("$defs")
+    properties["notify"] = {"anyOf": [{"$ref": "#/$defs/Notify"}, notify]}
     # The file's own name is the export's.
     properties.pop("name")
     for part in (schema, *schema.get("$defs", {}).values()):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.errors import TalentDmfError
-from talent_dmf.catalogue.notify import Notify
 from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.notifications.alert import Alert
 from talent_dmf.notifications.channels import make_notifier
 from talent_dmf.notifications.exports import ExportAlerts
+
+if TYPE_CHECKING:
+    from talent_dmf.catalogue.notify import Notify
 
 _EXAMPLE = Alert(event="failed", export="example", sentence="", at="")
 
