@@ -20,7 +20,15 @@ Place: TypeAlias = tuple[str | int, ...]
 
 
 class CatalogueError(ConfigurationError):
-    """A catalogue file cannot be used; one sentence per mistake, each with file and line."""
+    """A catalogue file cannot be used.
+
+    :param mistakes: one sentence for each, with file and line; each on a line of its own.
+    """
+
+    def __init__(self, mistakes: str) -> None:
+        super().__init__(mistakes)
+        self.message = "\n".join(ConfigurationError(each).message for each in mistakes.split("\n"))
+        self.args = (self.message,)
 
 
 class LocatedYaml:
