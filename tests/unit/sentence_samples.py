@@ -220,6 +220,7 @@ SAMPLES |= {
     "spec.pool_slots": 4,
     "shown(Path(before.path))": PATH,
     "shown(Path(spec.path))": "include/exports/jobs.yaml",
+    "most_bytes": 67_108_864,
     "last": 7000222,
     "_not_for_export(project)": [
         "It is no export project: name one that was created with Export under Data management.",

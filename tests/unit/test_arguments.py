@@ -104,7 +104,8 @@ def test_every_argument_of_a_hooks_method_has_a_rule(hook, method):
 PLACE = SimpleNamespace(path="", conflict_behavior="fail", drive_id="d", library=None)
 REQUEST = SimpleNamespace(definition_group_id="p", execution_id="e", started_before=())
 ACCEPTED = {"execution_id": "e-1", "timeout_seconds": 1.0, "request": REQUEST, "policy": None, "target": PLACE,
-            "drive_id": "d", "path": "", "text": "x", "steps": iter([]), "chosen": None}  # fmt: skip
+            "drive_id": "d", "path": "", "text": "x", "steps": iter([]), "chosen": None,
+            "drive_item_id": "i", "quick_xor_hash": None, "max_bytes": 1}  # fmt: skip
 
 
 @pytest.mark.parametrize(("hook", "method"), METHODS)

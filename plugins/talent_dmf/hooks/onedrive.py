@@ -97,7 +97,7 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         if quick_xor_hash is not None and QuickXor(content).base64() != quick_xor_hash:
             raise ItemChangedError(
                 f"{item.name!r} in OneDrive is not the version that was saved: somebody has replaced it since. Take "
-                "the event of the last export, or export again."
+                "the event of the last export, or look into its version history."
             )
         return content
 

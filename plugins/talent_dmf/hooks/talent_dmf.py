@@ -172,6 +172,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         extracted_at = source.modified or self.run(now())
         return reference_to(execution_id, source, extracted_at, files, contents.without_file), contents
 
+    @checked_call(execution_id=_EXECUTION)
     def package_urls(self, execution_id: str) -> Callable[[], SecretUrl]:
         """Signed URLs of a package that is known to exist: first the one that :meth:`find_package` was given on this
         machine minutes ago, because each new one makes Dynamics 365 copy the package, then fresh ones.

@@ -392,16 +392,19 @@ def read_file(drive_id: str, item_id: str, *, most_bytes: int) -> Steps[tuple[Dr
     """
     item = yield from get_item_by_id(drive_id, item_id)
     if item is None or item.is_folder:
-        raise DestinationError("There is no such file in the drive (any more). Was it moved to another drive?")
+        raise DestinationError(
+            "There is no such file in the drive (any more): look where it was moved, or name another."
+        )
     if not 0 <= item.size_bytes <= most_bytes:
         raise DestinationError(
-            f"{item.name!r} has {item.size_bytes} bytes, and at most {most_bytes} are read here. Raise the limit."
+            f"{item.name!r} has {item.size_bytes} bytes, and at most {most_bytes} are read here. Raise `max_bytes`, "
+            "or read a smaller one."
         )
     content = yield from _content(drive_id, item)
     if len(content) != item.size_bytes or item.quick_xor_hash not in {None, QuickXor(content).base64()}:
         raise TransferMismatchError(
             f"What came of {item.name!r} is not what is in the drive: {len(content)} bytes of {item.size_bytes}, or "
-            "another hash. Was it replaced while it was read? Try again."
+            "another hash. It may have been replaced while it was read: try again."
         )
     return item, content
 
