@@ -326,7 +326,8 @@ def _marks(
 
 def _newest_runs(session: Session, dag_ids: Collection[str], when: Any) -> defaultdict[str, list[Run]]:
     newest = func.row_number().over(partition_by=_run.dag_id, order_by=(_run.run_after.desc(), _run.id.desc()))
-    ranked = select(*_run_columns(), newest.label("newest")).where(_run.dag_id.in_(sorted(dag_ids)), when).subquery()
+    chosen = select(*_run_columns(), newest.label("newest")).where(_run.dag_id.in_(sorted(dag_ids)), when, _exported())
+    ranked = chosen.subquery()
     columns = list(ranked.c)[:-1]
     found: defaultdict[str, list[Run]] = defaultdict(list)
     for row in session.execute(
@@ -344,11 +345,16 @@ def history(session: Session, dag_id: str) -> list[Run]:
     """
     rows = session.execute(
         select(*_run_columns())
-        .where(_run.dag_id == dag_id)
+        .where(_run.dag_id == dag_id, _exported())
         .order_by(_run.run_after.desc(), _run.id.desc())
         .limit(RUNS_IN_HISTORY)
     )
     return [_as_run(row) for row in rows]
+
+
+def _exported() -> Any:
+    """Runs that were to export something: one that only checks says nothing about what arrived."""
+    return func.coalesce(cast(_run.conf, Text), "").not_like('%"check_only": true%')
 
 
 def _run_columns() -> tuple[Any, ...]:

@@ -49,6 +49,7 @@ class SeededRun:
     deadline: float | None = None
     run_type: str = "scheduled"
     tasks: bool = True
+    check_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,10 @@ def every_state() -> list[SeededExport]:
             "departments",
             "Export Departments",
             ("USMF", "DEMF", "FRRT", "GBSI"),
-            [SeededRun(7 + 24 * day, rows=(120, 60, 52, 34)) for day in range(10)],
+            [
+                SeededRun(0.2, "failed", 5, rows=(None,) * 4, run_type="manual", tasks=False, check_only=True),
+                *(SeededRun(7 + 24 * day, rows=(120, 60, 52, 34)) for day in range(10)),
+            ],
         ),
         SeededExport(
             "worker_delta",
@@ -327,7 +331,7 @@ def _add_run(rows: Rows, run_number: int, asset_id: int, export: SeededExport, r
         run_after=due,
         data_interval_start=due - timedelta(days=1),
         data_interval_end=due,
-        conf={},
+        conf={"check_only": True} if run.check_only else {},
     )
     if run.note:
         rows.add("dag_run_note", dag_run_id=run_number, content=run.note)

@@ -48,6 +48,11 @@ def test_each_export_has_its_state(exports: dict[str, dict[str, Any]]) -> None:
     assert {name: export["state"] for name, export in exports.items()} == STATES
 
 
+def test_a_run_that_only_checked_decides_nothing(simple: Server, exports: dict[str, dict[str, Any]]) -> None:
+    assert exports["departments"]["state"] == "arrived"
+    assert "manual" not in {run["type"] for run in one(simple, "departments")["runs"]}
+
+
 def test_a_failure_has_its_sentence_its_log_and_who_was_told(exports: dict[str, dict[str, Any]]) -> None:
     run = exports["payroll_earnings"]["run"]
     assert run["sentence"].startswith("OneDrive refused the file: the library “HR Exports” is full (507).")
