@@ -23,6 +23,13 @@ def test_a_folder_is_a_folder(url: str) -> None:
     check_folder_url(url)
 
 
+@pytest.mark.parametrize("url", ["abfs://key:SECRET@container/x", "s3://bucket/x?sig=SECRET", "s3://k:SECRET@b/x?a=1"])
+def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="carries credentials") as caught:
+        check_folder_url(url)
+    assert "SECRET" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "right"),
     [

@@ -13,6 +13,7 @@ from talent_dmf.api.dmf.tenant import (
     companies,
     data_project_entities,
     data_projects_in_detail,
+    data_projects_named,
 )
 from talent_dmf.api.errors import PermissionDeniedError
 from talent_dmf.api.steps import Steps
@@ -37,6 +38,12 @@ def test_data_projects_say_what_they_are_for() -> None:
     assert played.requests[0].url == (
         "data/DataManagementDefinitionGroups?$select=Name,OperationType,GenerateDataPackage&cross-company=true"
     )
+
+
+def test_a_data_project_is_asked_for_by_its_name() -> None:
+    played = play(data_projects_named("Year's end"), [rows({"Name": "Year's end", "OperationType": "Export"})])
+    assert [project.name for project in played.result or []] == ["Year's end"]
+    assert "Year%27%27s%20end" in played.requests[0].url
 
 
 @pytest.mark.parametrize(
