@@ -16,6 +16,7 @@ from talent_dmf.auth.token_cache import shared_folder
 from talent_dmf.auth.tokens import EntraTokens, tokens_for
 from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, existing
 from talent_dmf.transport.drivers import SyncDriver
+from talent_dmf.transport.gate import Gate
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -73,6 +74,10 @@ class ServiceHook(BaseHook, Generic[S]):
         """
         return self.read_connection(existing(self._conn_id, self.conn_type, self.get_connection))
 
+    def gate(self) -> Gate | None:
+        """What the requests of all callers of the service pass, if they have a quota in common."""
+        return None
+
     @cached_property
     def _driver(self) -> SyncDriver:
         settings = self.settings
@@ -81,6 +86,7 @@ class ServiceHook(BaseHook, Generic[S]):
             token=signed_in(settings.identity),
             tls=settings.identity.tls,
             addresses=settings.addresses,
+            gate=self.gate(),
             policy=self._policy,
         )
 

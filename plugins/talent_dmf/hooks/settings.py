@@ -6,13 +6,14 @@ import ast
 import contextlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from talent_dmf.api.addresses import SHAREPOINT_HOSTS, STORAGE_HOSTS, AddressRules, host_pattern, parse_address
+from talent_dmf.api.dmf.budget import HUMAN_RESOURCES, Quota
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.parsing import read_json
 from talent_dmf.api.retrying import RetryPolicy
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 # Audience of stand-alone Talent, whatever its host (docs/wire/dmf-package-api.md#audience).
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
-_TALENT_REQUESTS, _OPERATIONS_REQUESTS = 500, 6000
+_OPERATIONS_REQUESTS = 6000
 GRAPH_URL = "https://graph.microsoft.com/v1.0"
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 # A person waits for the answer of a connection test, and the button can be pressed again.
@@ -55,19 +56,22 @@ class EnvironmentSettings:
     :param identity: who signs in.
     :param addresses: where the links to packages may lead.
     :param data_project: the data project that the test of the connection looks for; ``""`` for none.
+    :param quota: what it takes of the application; ``None`` if nobody says.
     """
 
     base_url: str
     identity: Identity
     addresses: AddressRules
     data_project: str = ""
+    quota: Quota | None = None
 
     @property
     def requests_per_window(self) -> int:
-        """How many requests the environment takes in five minutes: 500 on Human Resources' old service, which the
-        audience tells, else the 6,000 of finance and operations (docs/wire/dmf-package-api.md#quotas-per-user)."""
-        talent = urlsplit(TALENT_RESOURCE).hostname or ""
-        return _TALENT_REQUESTS if talent in self.identity.scope else _OPERATIONS_REQUESTS
+        """How many requests it takes in five minutes: by its quota, else the 6,000 of finance and operations
+        (docs/wire/dmf-package-api.md#quotas-per-user)."""
+        if self.quota is None:
+            return _OPERATIONS_REQUESTS
+        return max(1, int(self.quota.requests * 300.0 / self.quota.window_seconds))
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,9 @@ def environment_settings(connection: Connection) -> EnvironmentSettings:
     resource = fields.text("resource") or expected_resource(base_url)
     scope = resource if resource.endswith("/.default") else f"{resource}/.default"
     addresses = AddressRules(base_url, (*STORAGE_HOSTS, *fields.trusted_hosts()))
-    return EnvironmentSettings(base_url, fields.identity(scope), addresses, fields.text("data_project"))
+    talent = urlsplit(TALENT_RESOURCE).hostname or ""
+    quota = fields.quota(HUMAN_RESOURCES if talent in scope else None)
+    return EnvironmentSettings(base_url, fields.identity(scope), addresses, fields.text("data_project"), quota)
 
 
 def drive_settings(connection: Connection) -> DriveSettings:
@@ -281,6 +287,29 @@ class ConnectionFields:
             return tuple(host_pattern(word) for word in words if word)
         except ConfigurationError as error:
             raise ConfigurationError(f"Connection {self._conn_id!r}: extra `trusted_hosts`: {error.message}") from None
+
+    def quota(self, default: Quota | None) -> Quota | None:
+        """The extra ``quota``: ``human_resources``, ``none``, or an object with the names of :class:`Quota`.
+
+        :param default: if there is none.
+        :raises ConfigurationError: it is none.
+        """
+        raw = self._extra.get("quota")
+        if isinstance(raw, str):
+            raw = {"": default, "none": None, "human_resources": HUMAN_RESOURCES}.get(raw.strip().lower(), raw)
+        if raw is None and self._extra.get("quota") in (None, ""):
+            return default
+        if raw is None or isinstance(raw, Quota):
+            return raw
+        if isinstance(raw, dict):
+            facts = {**asdict(HUMAN_RESOURCES), **raw}
+            numbers = all(type(each) in (int, float) and 0 < each < 1e9 for each in facts.values())
+            if numbers and set(facts) == set(asdict(HUMAN_RESOURCES)):
+                return Quota(**facts)
+        raise ConfigurationError(
+            f"Connection {self._conn_id!r}: extra `quota` must be human_resources, none, or like "
+            '{"requests": 500, "execution_seconds": 300, "concurrent": 25, "window_seconds": 300}.'
+        )
 
     def scope(self, default: str) -> str:
         """The first of the azure provider's ``scopes``.

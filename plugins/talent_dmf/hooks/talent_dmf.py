@@ -40,6 +40,7 @@ from talent_dmf.hooks.settings import (
 )
 from talent_dmf.package_source.links import run_with_link
 from talent_dmf.transport.drivers import AsyncDriver, SyncDriver, utcnow
+from talent_dmf.transport.gate import Gate, OwnNotes
 from talent_dmf.transport.shared_notes import SharedNotes
 
 if TYPE_CHECKING:
@@ -68,6 +69,10 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     def read_connection(self, connection: Connection) -> EnvironmentSettings:
         """The environment and who signs in to it."""
         return environment_settings(connection)
+
+    def gate(self) -> Gate | None:
+        """What the requests to the environment pass. Whoever tests the connection does not wait at it."""
+        return gate_of(self.settings) if self._policy is None else None
 
     def blob_driver(self) -> SyncDriver:
         """A driver for the signed URLs of packages: it knows no token. The caller closes it."""
@@ -228,6 +233,24 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
             return False, str(error)
 
 
+_gates: dict[str, Gate] = {}
+
+
+def gate_of(settings: EnvironmentSettings) -> Gate:
+    """The process's one gate to an environment, for one application.
+
+    :param settings: the connection, read.
+    """
+    about = f"budget {settings.base_url} {settings.identity.tenant_id} {settings.identity.client_id}"
+    with _shared_lock:
+        gate = _gates.get(about)
+        if gate is None or gate.quota != settings.quota:
+            folder = sharing_folder()
+            notes = SharedNotes(folder, about) if folder is not None else OwnNotes()
+            gate = _gates[about] = Gate(settings.quota, notes)
+        return gate
+
+
 def _runs_on_one_machine() -> bool:
     names = [name.rpartition(":")[2].strip() for name in conf.get("core", "executor", fallback="").split(",")]
     return all(name in {"LocalExecutor", "airflow.executors.local_executor.LocalExecutor"} for name in names)
@@ -245,7 +268,7 @@ _LINK_SECONDS, _LINK_RESERVE_SECONDS = 600.0, 240.0
 # A wait in the triggerer holds no slot: it sits out an outage of half an hour before a retry of the task is spent.
 _WAITING_POLICY = RetryPolicy(budget_seconds=1800.0, max_attempts=60, max_unsent_attempts=60)
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncDriver]] = weakref.WeakKeyDictionary()
-_shared_lock = threading.Lock()
+_shared_lock = threading.RLock()
 
 
 def shared_driver(settings: EnvironmentSettings) -> AsyncDriver:
@@ -264,6 +287,7 @@ def shared_driver(settings: EnvironmentSettings) -> AsyncDriver:
                 token=signed_in(identity),
                 tls=identity.tls,
                 addresses=settings.addresses,
+                gate=gate_of(settings),
                 policy=_WAITING_POLICY,
             )
         return drivers[key]

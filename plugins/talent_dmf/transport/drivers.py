@@ -22,6 +22,7 @@ from talent_dmf.api.steps import Effect, Note, Request, Response, Sleep, Steps
 from talent_dmf.metrics import Metrics
 from talent_dmf.transport.bodies import read_answer
 from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, BearerState, Wire
+from talent_dmf.transport.gate import Gate
 from talent_dmf.transport.tls import TlsSession, TlsSettings
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class SyncDriver:
     :param tls: certificates and proxies.
     :param addresses: where the addresses that the service gives may lead; to itself only, if not given, and without a
         base URL to this machine only.
+    :param gate: what requests with a token pass, so that all callers of an environment keep to its quota together.
     :param policy: how patient with one request.
     :param timeout_seconds: how long the service may stay silent, unless a request says otherwise.
     :param user_agent: how we introduce ourselves.
@@ -76,6 +78,7 @@ class SyncDriver:
         token: TokenSource | None = None,
         tls: TlsSettings | None = None,
         addresses: AddressRules | None = None,
+        gate: Gate | None = None,
         policy: RetryPolicy | None = None,
         timeout_seconds: float = 100.0,
         user_agent: str = USER_AGENT,
@@ -84,7 +87,7 @@ class SyncDriver:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent, addresses)
-        self._token = token
+        self._token, self._gate = token, gate
         self._session = TlsSession(tls or TlsSettings())
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
 
@@ -126,6 +129,21 @@ class SyncDriver:
         return self._clock()
 
     def _send(self, request: Request, bearer: BearerState) -> Response:
+        gate = self._gate if request.authorize else None
+        if gate is None:
+            return self._send_now(request, bearer)
+        waited = 0.0
+        while pause := gate.enter(request, waited):
+            self._sleep(pause)
+            waited += pause
+        began, response = time.monotonic(), None
+        try:
+            response = self._send_now(request, bearer)
+            return response
+        finally:
+            gate.leave(request, time.monotonic() - began, response)
+
+    def _send_now(self, request: Request, bearer: BearerState) -> Response:
         url, call_id = self._wire.url(request), str(uuid.uuid4())
         token = None
         if self._token is not None and request.authorize:
@@ -169,6 +187,7 @@ class AsyncDriver:
     :param tls: certificates and proxies.
     :param addresses: where the addresses that the service gives may lead; to itself only, if not given, and without a
         base URL to this machine only.
+    :param gate: what requests with a token pass, so that all callers of an environment keep to its quota together.
     :param policy: how patient with one request.
     :param timeout_seconds: how long the service may stay silent, unless a request says otherwise.
     :param max_connections: most connections open at a time, however many protocols run.
@@ -185,6 +204,7 @@ class AsyncDriver:
         token: TokenSource | None = None,
         tls: TlsSettings | None = None,
         addresses: AddressRules | None = None,
+        gate: Gate | None = None,
         policy: RetryPolicy | None = None,
         timeout_seconds: float = 100.0,
         max_connections: int = 16,
@@ -194,7 +214,7 @@ class AsyncDriver:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._wire = Wire(base_url, policy or RetryPolicy(), timeout_seconds, user_agent, addresses)
-        self._token = token
+        self._token, self._gate = token, gate
         tls = tls or TlsSettings()
         proxies = tls.proxies_for(base_url)
         self._proxy = proxies.get(base_url.partition(":")[0]) or proxies.get("all")
@@ -251,6 +271,21 @@ class AsyncDriver:
         return token
 
     async def _send(self, request: Request, bearer: BearerState) -> Response:
+        gate = self._gate if request.authorize else None
+        if gate is None:
+            return await self._send_now(request, bearer)
+        waited = 0.0
+        while pause := gate.enter(request, waited):
+            await self._sleep(pause)
+            waited += pause
+        began, response = time.monotonic(), None
+        try:
+            response = await self._send_now(request, bearer)
+            return response
+        finally:
+            gate.leave(request, time.monotonic() - began, response)
+
+    async def _send_now(self, request: Request, bearer: BearerState) -> Response:
         url, call_id = self._wire.url(request), str(uuid.uuid4())
         token = await self._token_for(request, bearer)
         began = time.monotonic()
