@@ -76,6 +76,7 @@ SAMPLES: dict[str, Any] = {
 
 SAMPLES |= {
     # Numbers and checksums.
+    "located_yaml: each": "include/exports/workers.yaml, line 2: `data_project` is empty; give the name.",
     "found.quick_xor_hash": "Aj1sW0Jq5q1+Qm6p0dQvQX0kZ2c=",
     "self._folder.sha256(name, self._package.stop.check)": "9f86d081884c7d65",
     "stored": "9f86d081884c7d65",
