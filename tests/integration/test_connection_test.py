@@ -103,7 +103,7 @@ def test_a_working_drive(emulator: Emulator, set_connection: Any) -> None:
         ({"password": "wrong"}, {}, "client secret is wrong"),
         ({}, {"user": "nobody@emulator.example"}, "no OneDrive is there"),
         ({}, {"user": None, "drive_id": "b!nothing"}, "does not exist, or the application cannot see it"),
-        ({}, {"user": None, "site": "emulator.sharepoint.example:/sites/none"}, "does not exist"),
+        ({}, {"user": None, "site": "emulator.sharepoint.example:/sites/none"}, "no such site"),
         ({}, {"site": "emulator.sharepoint.example"}, "exactly one of"),
         ({}, {"base_url": "https://127.0.0.1:9"}, "refuses connections"),
     ],

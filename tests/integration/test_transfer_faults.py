@@ -267,7 +267,7 @@ def test_a_session_in_the_middle_of_a_range_is_taken_up_there(exported: Exported
     exported.emulator.recorder.clear()
     result = exported.pump("odd.zip", session_store=store).run()
     asked = [record.range for record in exported.emulator.recorder.requests(origin="blob", action="GetBlob")]
-    fingerprint, *ends = [tuple(int(number) for number in each.removeprefix("bytes=").split("-")) for each in asked]
+    _, fingerprint, *ends = [tuple(int(number) for number in each.removeprefix("bytes=").split("-")) for each in asked]
     assert fingerprint[1] == PACKAGE_BYTES - 1
     assert result.resumed_from_bytes == 2 * CHUNK_BYTES + 100_001
     assert sum(last - first + 1 for first, last in ends) == PACKAGE_BYTES
