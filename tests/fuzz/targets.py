@@ -121,7 +121,7 @@ PROTOCOLS: tuple[Callable[[], Steps[Any]], ...] = (
     lambda: actions.execution_errors("e"),
     lambda: actions.execution_page_url("e"),
     lambda: actions.entity_outcomes("e"),
-    lambda: actions.executions_that_look_running("p"),
+    lambda: actions.look_at_project("p", "e"),
     actions.data_projects,
     tenant.data_projects_in_detail,
     tenant.data_project_entities,

@@ -212,7 +212,7 @@ def test_a_fresh_link_to_another_content_is_no_mixture(serve_package: Callable[[
         return False
 
     at.storage.refuses = refuses
-    with pytest.raises(SourceChangedError, match="fresh link"):
+    with pytest.raises(SourceChangedError, match="made anew"):
         at.read(at.entry(infos["Noise.bin"]))
 
 
