@@ -114,7 +114,8 @@ def connections(emulator: Emulator, set_connection: Callable[[str, dict[str, Any
     return emulator
 
 
-@pytest.fixture(scope="session", params=KINDS)
+# Not for the session: rclone's server, once used, keeps a processor busy.
+@pytest.fixture(scope="module", params=KINDS)
 def remote_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteStore]:
     """Each of the object stores, on sockets."""
     cache = request.config.cache
