@@ -215,7 +215,7 @@ def test_an_export_without_rows_is_told(alerted: Alerted) -> None:
 
 
 def test_a_missed_deadline_is_told_while_the_run_goes_on(alerted: Alerted) -> None:
-    alerted.stack.emulator.add_fault("long-not-run", "queue", not_run_seconds=12)
+    alerted.stack.emulator.add_fault("long-not-run", "queue", not_run_seconds=30)
     _, state = alerted.run("late")
     assert state == "success"
     mail = alerted.mailbox.wait_for("Export late is late")

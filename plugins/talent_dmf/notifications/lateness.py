@@ -92,6 +92,9 @@ async def report_missed_deadline(
     if level != logging.ERROR or not wanted:
         return []
     try:
+        if chosen(channels, "recovered"):
+            # First: on a busy machine the run may be over before its links are known and everybody is told.
+            await asyncio.to_thread(remember, export, "late")
         run = context.get("dag_run") or {}
         dag_id, run_id = str(run.get("dag_id") or ""), str(run.get("dag_run_id") or run.get("run_id") or "")
         alert = Alert(
@@ -103,10 +106,7 @@ async def report_missed_deadline(
             run_id=run_id,
             links=await asyncio.to_thread(_links, dag_id, run_id),
         )
-        told = await atell(wanted, alert)
-        if chosen(channels, "recovered"):
-            await asyncio.to_thread(remember, export, "late")
-        return told
+        return await atell(wanted, alert)
     except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing
         log.warning("The alert that export %s is late was not completed: %s", export, reason(error))
         return []
