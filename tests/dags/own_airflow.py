@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,11 @@ class OwnAirflow:
         """The drive's files."""
         return Path(self.emulator.connection_info()["user_drive_dir"])
 
-    def run(self, plan: Plan) -> dict[str, dict[str, Any]]:
+    def run(self, plan: Plan, arguments: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
         """Make the runs, one after the other.
 
         :param plan: what to run, by a name for each.
+        :param arguments: of ``run_dags``.
         :returns: what each left in the metadata database, by its name.
         """
         environment = {
@@ -84,7 +85,7 @@ class OwnAirflow:
         subprocess.run(migrate, env=environment, check=True, capture_output=True)
         asked = [{"dag_id": dag_id, "logical_date": date, "conf": conf} for dag_id, date, conf in plan.values()]
         done = subprocess.run(
-            [sys.executable, run_dags.__file__],
+            [sys.executable, run_dags.__file__, *arguments],
             env=environment,
             input=json.dumps(asked),
             capture_output=True,

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
-from tests.dags import run_dags
-from tests.dags.conftest import REPOSITORY
+from tests.dags.own_airflow import OwnAirflow
 from tests.examples import WORKERS
-from tests.integration.conftest import drive_connection, environment_connection
+from tests.mailbox import Mailbox, words
 from tests.unit.loopback import free_port
 
 from dmf_emulator import Emulator, Settings
@@ -41,17 +35,6 @@ PLAN: list[tuple[str, dict[str, Any]]] = [
 
 
 @dataclass
-class Mailbox:
-    """What an SMTP server has taken."""
-
-    mails: list[EmailMessage] = field(default_factory=list)
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
-        return "250 OK"
-
-
-@dataclass
 class Told:
     runs: list[dict[str, Any]]
     mails: list[EmailMessage]
@@ -59,59 +42,32 @@ class Told:
 
     def mail(self, subject: str) -> str:
         (mail,) = [each for each in self.mails if each["Subject"] == subject]
-        part = mail.get_body(("html",))
-        assert part is not None
-        return str(part.get_content())
+        return words(mail)
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    root = tmp_path_factory.mktemp("project")
-    home, catalogue = root / "airflow", root / "include" / "exports"
-    home.mkdir()
-    catalogue.mkdir(parents=True)
-    (root / "dags").symlink_to(REPOSITORY / "dags")
-    exports = {"_defaults": DEFAULTS, "nightly": WORKERS + "retries: 0\n", "several": SEVERAL}
-    for name, text in exports.items():
-        (catalogue / f"{name}.yaml").write_text(text)
     mailbox = Mailbox()
     server = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     server.start()
     mail = {"conn_type": "smtp", "host": "127.0.0.1", "port": server.port}
     hook = {"conn_type": "generic", "password": f"http://127.0.0.1:{free_port()}/secret-hook"}
+    settings = {
+        "AIRFLOW__API__BASE_URL": "https://airflow.contoso.com/hr/",
+        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "extra": {"disable_ssl": True, "disable_tls": True}}),
+        "AIRFLOW_CONN_NOBODY_LISTENS": json.dumps(hook),
+    }
     try:
         with Emulator(SETTINGS) as emulator:
-            environment = {
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "PYTHONPATH": str(REPOSITORY / "plugins"),
-                "AIRFLOW_HOME": str(home),
-                "AIRFLOW__API__BASE_URL": "https://airflow.contoso.com/hr/",
-                "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
-                "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "AIRFLOW_CONN_TALENT_DMF_DEFAULT": json.dumps(environment_connection(emulator)),
-                "AIRFLOW_CONN_ONEDRIVE_DEFAULT": json.dumps(drive_connection(emulator)),
-                "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps({**mail, "extra": {"disable_ssl": True, "disable_tls": True}}),
-                "AIRFLOW_CONN_NOBODY_LISTENS": json.dumps(hook),
-            }
-            migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-            subprocess.run(migrate, env=environment, check=True, capture_output=True)
-            plan = [
-                {"dag_id": f"talent_export_{name}", "logical_date": f"2026-11-2{day}T00:00:00+00:00", "conf": conf}
+            airflow = OwnAirflow(tmp_path_factory.mktemp("project"), emulator, settings)
+            exports = {"_defaults": DEFAULTS, "nightly": WORKERS + "retries: 0\n", "several": SEVERAL}
+            for name, text in exports.items():
+                (airflow.exports / f"{name}.yaml").write_text(text)
+            runs = airflow.run({
+                str(day): (f"talent_export_{name}", f"2026-11-2{day}T00:00:00+00:00", conf)
                 for day, (name, conf) in enumerate(PLAN)
-            ]
-            done = subprocess.run(
-                [sys.executable, run_dags.__file__],
-                env=environment,
-                input=json.dumps(plan),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr[-5000:]
-            runs = json.loads(done.stdout.rpartition(run_dags.MARK)[2])
-            yield Told(runs, mailbox.mails, done.stdout + done.stderr)
+            })  # fmt: skip
+            yield Told(list(runs.values()), mailbox.mails, airflow.output)
     finally:
         server.stop()
 

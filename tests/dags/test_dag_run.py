@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dags import run_dags
-from tests.dags.conftest import REPOSITORY
+from tests.dags.own_airflow import OwnAirflow
 from tests.examples import WORKERS
-from tests.integration.conftest import drive_connection, environment_connection
 
 from dmf_emulator import Emulator, Settings
 
@@ -77,51 +71,19 @@ PLAN: dict[str, tuple[str, str | None, dict[str, Any]]] = {
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Run the whole plan once, in an Airflow of its own."""
     root = tmp_path_factory.mktemp("project")
-    home = root / "airflow"
-    home.mkdir()
     store = root / "store"
-    (root / "include" / "exports").mkdir(parents=True)
-    (root / "dags").symlink_to(REPOSITORY / "dags")
     with Emulator(SETTINGS) as emulator:
         # A second execution of a project that is being exported fails, as in Dynamics 365.
         emulator.faults.add("dmf.F23", mode="failed")
         emulator.faults.add(
             "dmf.F12", match={"definition_group_id": "Export Positions and Jobs", "legal_entity_id": "USMF"}, times=None
         )
+        airflow = OwnAirflow(root, emulator)
         for name, text in EXPORTS.items():
             text = text.replace("SITE", f'"{emulator.connection_info()["site_id"]}"').replace("STORE", str(store))
-            (root / "include" / "exports" / f"{name}.yaml").write_text(text)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            "PYTHONPATH": str(REPOSITORY / "plugins"),
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW_CONN_TALENT_DMF_DEFAULT": json.dumps(environment_connection(emulator)),
-            "AIRFLOW_CONN_ONEDRIVE_DEFAULT": json.dumps(drive_connection(emulator)),
-        }
-        subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True
-        )
-        plan = [
-            {"dag_id": f"talent_export_{name}", "logical_date": date, "conf": conf}
-            for name, date, conf in PLAN.values()
-        ]
-        done = subprocess.run(
-            [sys.executable, run_dags.__file__],
-            env=environment,
-            input=json.dumps(plan),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = done.stdout + done.stderr
-        marked = [line for line in done.stdout.splitlines() if line.startswith(run_dags.MARK)]
-        assert marked, output[-4000:]
-        results = json.loads(marked[-1].removeprefix(run_dags.MARK))
-        yield Story(emulator, dict(zip(PLAN, results, strict=True)), output, home, store)
+            (airflow.exports / f"{name}.yaml").write_text(text)
+        plan = {name: (f"talent_export_{export}", date, conf) for name, (export, date, conf) in PLAN.items()}
+        yield Story(emulator, airflow.run(plan), airflow.output, airflow.home, store)
 
 
 # Header and payload of a JSON web token; its first three letters alone also come by chance in what is encrypted.

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from collections import Counter
 
 import pytest
-from tests.dags import run_dags
-from tests.dags.conftest import REPOSITORY
-from tests.examples import WORKERS
-from tests.integration.conftest import drive_connection, environment_connection
+from tests.dags.own_airflow import OwnAirflow
+from tests.examples import REPOSITORY, WORKERS
 
 from dmf_emulator import Emulator, Settings
 from local_stack.stack import StackOptions
@@ -23,36 +18,13 @@ DAG_ID = "talent_export_workers"
 @pytest.fixture(scope="module")
 def counts(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
     """The requests of one run by kind, and those of saving once more as ``saving``."""
-    home = tmp_path_factory.mktemp("project")
-    (home / "include" / "exports").mkdir(parents=True)
-    (home / "include" / "exports" / "workers.yaml").write_text(WORKERS)
-    (home / "dags").symlink_to(REPOSITORY / "dags")
+    root = tmp_path_factory.mktemp("project")
     with Emulator(Settings(seed=3).with_export_seconds(StackOptions().export_seconds)) as emulator:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(home),
-            # Tokens are shared there, and with nobody who ran before.
-            "TMPDIR": str(home),
-            "PYTHONPATH": str(REPOSITORY / "plugins"),
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW_CONN_TALENT_DMF_DEFAULT": json.dumps(environment_connection(emulator)),
-            "AIRFLOW_CONN_ONEDRIVE_DEFAULT": json.dumps(drive_connection(emulator)),
-        }
-        subprocess.run(
-            [sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True
-        )
-        done = subprocess.run(
-            [sys.executable, run_dags.__file__, "--forgetful"],
-            env=environment,
-            input=json.dumps([{"dag_id": DAG_ID, "logical_date": "2026-11-20T00:00:00+00:00", "conf": {}}]),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert '"state": "success"' in done.stdout, (done.stdout + done.stderr)[-4000:]
+        # Tokens are shared there, and with nobody who ran before.
+        airflow = OwnAirflow(root, emulator, {"TMPDIR": str(root)})
+        (airflow.exports / "workers.yaml").write_text(WORKERS)
+        runs = airflow.run({"one": (DAG_ID, "2026-11-20T00:00:00+00:00", {})}, ["--forgetful"])
+        assert runs["one"]["state"] == "success", airflow.output[-4000:]
         return counted(emulator)
 
 

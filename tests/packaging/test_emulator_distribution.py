@@ -57,7 +57,7 @@ def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: p
     """The folder of the commands of a new environment with the libraries that the wheel asks for, and pip."""
     python = interpreter(request.param)
     if python is None:
-        pytest.skip(f"no Python {request.param} on this machine")
+        pytest.skip(f"Python {request.param} is not on this machine: install it, with pyenv for example")
     venv = tmp_path_factory.mktemp(f"python{request.param}") / "venv"
     run(UV, "venv", "--no-python-downloads", "--python", python, venv)
     pins = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()

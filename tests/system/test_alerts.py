@@ -3,22 +3,19 @@ mistake in the catalogue; and that an alert that cannot be sent harms nothing.""
 
 from __future__ import annotations
 
-import email
-import email.policy
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from email.message import EmailMessage
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from tests.examples import WORKERS
+from tests.mailbox import Mailbox, words
 from tests.unit.loopback import Loopback, free_port, serve
 
 from local_stack import LocalStack
-from local_stack.processes import wait_until
 from local_stack.stack import StackOptions
 from talent_dmf.api.steps import Response
 
@@ -46,36 +43,11 @@ CATALOGUE = {
 SECRET_PATH = "/workflows/0123456789abcdef?sig=a-signature-nobody-may-see"
 
 
-@dataclass
-class Mailbox:
-    """What an SMTP server has taken."""
-
-    mails: list[EmailMessage] = field(default_factory=list)
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
-        return "250 OK"
-
-    def about(self, subject: str) -> list[EmailMessage]:
-        return [mail for mail in self.mails if mail["Subject"] == subject]
-
-    def wait_for(self, subject: str) -> EmailMessage:
-        wait_until(lambda: self.about(subject), f"a mail {subject!r} has come", timeout_seconds=60)
-        (mail,) = self.about(subject)
-        return mail
-
-
 def notes(alerted: Alerted, export: str, run_id: str, task_id: str, *, map_index: int = -1) -> tuple[Any, Any]:
     """Note of a run and of one of its tasks."""
     airflow, run = alerted.stack.airflow, f"/dags/talent_export_{export}/dagRuns/{run_id}"
     mapped = f"/{map_index}" if map_index >= 0 else ""
     return airflow.call("GET", run)["note"], airflow.call("GET", f"{run}/taskInstances/{task_id}{mapped}")["note"]
-
-
-def words(mail: EmailMessage) -> str:
-    part = mail.get_body(("html",))
-    assert part is not None
-    return str(part.get_content())
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,21 @@ def _machine_of_no_settings(foreign_bundle: Path) -> Iterator[None]:
         yield
 
 
+class StandingClock:
+    """Seconds since the epoch, which pass only when a test says so."""
+
+    seconds = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> StandingClock:
+    """A clock that stands still."""
+    return StandingClock()
+
+
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that names no proxy, no CA bundle and no managed identity, to set some of them."""

@@ -13,18 +13,6 @@ STATUS = Request("POST", "x", "GetExecutionSummaryStatus")
 QUOTA = Quota(10, 60.0, 10, 100.0)
 
 
-class Clock:
-    seconds = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture(params=["a process", "a machine"])
 def gates(request, tmp_path, clock):
     """Gates of two callers; those of a machine know each other by a file only."""

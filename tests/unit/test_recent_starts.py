@@ -12,18 +12,6 @@ from talent_dmf.hooks.recent_starts import RecentStarts
 from talent_dmf.transport.shared_notes import SharedNotes
 
 
-class Clock:
-    seconds = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def starts(tmp_path, clock):
     return RecentStarts(SharedNotes(tmp_path, "environment"), clock)
