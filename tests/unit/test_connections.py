@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.utils import select_proxy
 
+from talent_dmf.api.dmf.budget import HUMAN_RESOURCES, Quota
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, drive_settings, environment_settings
 
@@ -302,3 +303,32 @@ def test_hosts_that_a_deployment_trusts():
         rules.check("https://files.contoso.com/p.zip", "read")
         rules.check("https://emulator:4433/p.zip", "read")
         rules.check("https://acct.blob.core.windows.net/p.zip", "read")
+
+
+HR_HOST = "https://aos.rainier.hr.talent.dynamics.com/namespaces/12345678-1234-1234-1234-123456789012"
+
+
+@pytest.mark.parametrize(
+    ("host", "extra", "quota"),
+    [
+        (HOST, {}, None),
+        (HR_HOST, {}, HUMAN_RESOURCES),
+        (HR_HOST, {"quota": "none"}, None),
+        (HR_HOST, {"quota": "  "}, HUMAN_RESOURCES),
+        (HOST, {"quota": "Human_Resources"}, HUMAN_RESOURCES),
+        (HOST, {"quota": {"requests": 100}}, Quota(100, 300.0, 25)),
+        (HOST, {"quota": {"requests": 6000, "concurrent": 52, "window_seconds": 60}}, Quota(6000, 300.0, 52, 60)),
+    ],
+)
+def test_the_quota_of_an_environment(host, extra, quota):
+    assert environment(host, **extra).quota == quota
+
+
+@pytest.mark.parametrize(
+    "quota",
+    ["much", 5, [], True, {"requests": 0}, {"requests": -1}, {"requests": True}, {"requests": "500"}, {"tokens": 5},
+     {"requests": 1e12}, {"requests": float("nan")}, {"window_seconds": None}],
+)  # fmt: skip
+def test_a_quota_that_is_none_is_one_sentence(quota):
+    with pytest.raises(ConfigurationError, match="extra `quota` must be human_resources, none, or like"):
+        environment(HOST, quota=quota)

@@ -20,9 +20,9 @@ from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, RepeatCause, R
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
 # are gateways and overload. 501 and 505 do not pass by themselves.
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
-# Answers that prove that the service did not begin to work on the request.
 # Of what a service says about its trouble.
 _SHOWN_CHARACTERS = 200
+# Answers that prove that the service did not begin to work on the request.
 NOT_STARTED_STATUS = frozenset({408, 425, 429})
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 

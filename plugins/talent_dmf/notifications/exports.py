@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.links import JOB_PAGE_XCOM_KEY
 from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
 from talent_dmf.notifications.channels import Channel, reason
-from talent_dmf.notifications.lateness import is_backfill
 from talent_dmf.notifications.telling import chosen, forget, recall, remember, tell
+from talent_dmf.runs import is_backfill, only_checks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -98,7 +98,7 @@ class ExportAlerts:
         :param context: the run's, as the DAG processor hands it over.
         """
         # A run that only checked proves no export.
-        before = None if _only_checks(context) else recall(self.export)
+        before = None if only_checks(context) else recall(self.export)
         if before is None:
             return
         try:
@@ -121,7 +121,7 @@ class ExportAlerts:
         forget(self.export)
 
     def _tell(self, event: str, words: str, context: Context) -> None:
-        if _only_checks(context):
+        if only_checks(context):
             # Whoever triggered it is looking at it.
             return
         try:
@@ -151,12 +151,6 @@ class ExportAlerts:
             company=_company(context) if self.several else "",
             links={**links, "Dynamics 365": page} if page else links,
         )
-
-
-def _only_checks(context: Context) -> bool:
-    """Whether the run only checks: by the form, or by what it was triggered with."""
-    params, conf = context.get("params") or {}, getattr(context.get("dag_run"), "conf", None) or {}
-    return any(isinstance(each, Mapping) and each.get("check_only") is True for each in (params, conf))
 
 
 def _now() -> str:

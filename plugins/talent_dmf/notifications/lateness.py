@@ -18,6 +18,7 @@ from talent_dmf.metrics import Metrics
 from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
 from talent_dmf.notifications.channels import Channel, reason
 from talent_dmf.notifications.telling import atell, chosen, remember
+from talent_dmf.runs import BACKFILL
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,15 +29,6 @@ log = logging.getLogger("talent_dmf.notifications")
 _RUN_FAILED = "failed"
 _RUN_SUCCEEDED = "success"
 _RUN_QUEUED, _RUN_RUNNING = "queued", "running"
-_BACKFILL = "backfill"
-
-
-def is_backfill(context: Mapping[str, Any] | Context) -> bool:
-    """Whether a run is one of a backfill.
-
-    :param context: a task's.
-    """
-    return str(getattr(context.get("dag_run"), "run_type", "")).rpartition(".")[2].lower() == _BACKFILL
 
 
 def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> tuple[int, str]:
@@ -52,7 +44,7 @@ def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> t
     """
     run = context.get("dag_run") or {}
     run_id, state = run.get("dag_run_id") or run.get("run_id") or "?", run.get("state")
-    if run.get("run_type") == _BACKFILL and state in {_RUN_QUEUED, _RUN_RUNNING}:
+    if run.get("run_type") == BACKFILL and state in {_RUN_QUEUED, _RUN_RUNNING}:
         # Runs of a backfill are queued together and take turns: what waits for its turn is not late. Each is late by
         # the clock of its own wait, which begins when it does.
         return logging.INFO, (

@@ -40,8 +40,8 @@ from talent_dmf.lineage import Lineage, operator_lineage
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_notice
-from talent_dmf.notifications.lateness import is_backfill
 from talent_dmf.operators.turns import Turn
+from talent_dmf.runs import is_backfill
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -272,7 +272,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             execution_id=self._id_of_all_tries(context, hook),
             re_execute=self.re_execute,
         )
-        self._judge_before(context, hook, request)
+        self._check_before(context, hook, request)
         turn = Turn(context["ti"])
         turn.announce(request.execution_id)
         while True:
@@ -295,7 +295,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         push_job_page(context, hook, started.execution_id, self.log)
         return started.execution_id
 
-    def _judge_before(self, context: Context, hook: TalentDmfHook, request: ExportRequest) -> None:
+    def _check_before(self, context: Context, hook: TalentDmfHook, request: ExportRequest) -> None:
         """Refuse what cannot end well, before the export is spent; one that was started already is spent."""
         check_package_name(request.package_name)
         try:

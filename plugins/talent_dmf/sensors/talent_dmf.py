@@ -142,7 +142,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                     # It has passed while the service was asked.
                     self._say_sla_missed(context)
                 self._defer(context, result.state, deadline, sla_at)
-            return self._judge(context, hook, result)
+            return self._ended(context, hook, result)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Ask once, for ``mode="reschedule"``: what must be remembered is kept in the task's state store."""
@@ -161,7 +161,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             decision, state = observe(hook.execution_status(self.execution_id), state, moment, self.wait_policy)
             store.set(_UNSETTLED_KEY, state.unsettled_since.isoformat() if state.unsettled_since else "")
             if isinstance(decision, Finished | Unsettled):
-                return PokeReturnValue(is_done=True, xcom_value=self._judge(context, hook, decision))
+                return PokeReturnValue(is_done=True, xcom_value=self._ended(context, hook, decision))
             return False
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 result = Finished(status)
             else:
                 result = Unsettled(status)
-            return self._judge(context, hook, result)
+            return self._ended(context, hook, result)
 
     def _apply_time_limit(self, context: Context) -> None:
         with translated_errors(self.log, context):
@@ -253,7 +253,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             timeout=remaining + timedelta(seconds=30) if remaining else None,
         )
 
-    def _judge(self, context: Context, hook: TalentDmfHook, result: WatchResult) -> dict[str, Any]:
+    def _ended(self, context: Context, hook: TalentDmfHook, result: WatchResult) -> dict[str, Any]:
         from talent_dmf.api.dmf.reporting import ExportReport, export_error
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime
 
@@ -281,7 +281,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         metrics.measured("rows", report.rows)
         if report.rows == 0:
             metrics.count("exports.empty")
-        self._judge_rows(report)
+        self._check_rows(report)
         self.log.info(
             "Export %s: %s, %s rows.", self.execution_id, status, "unknown" if report.rows is None else report.rows
         )
@@ -299,7 +299,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             ],
         }
 
-    def _judge_rows(self, report: ExportReport) -> None:
+    def _check_rows(self, report: ExportReport) -> None:
         if report.rows != 0:
             return
         sentence = (

@@ -37,7 +37,7 @@ from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_N
 from talent_dmf.lineage import Lineage, LinkedFile, operator_lineage, rows_of
 from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink, folder_address, push_job_page
 from talent_dmf.metrics import Metrics
-from talent_dmf.notifications.lateness import is_backfill
+from talent_dmf.runs import is_backfill, is_manual
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -285,7 +285,7 @@ class SavePackageOperator(BaseOperator):
         return render_file_name(self.file_name, self._facts_before(context, execution_id))
 
     def check_names(self, context: Context, execution_id: str) -> str:
-        """Judge the values and the names, without asking anybody.
+        """Check the values and the names, without asking anybody.
 
         :param context: as in :meth:`check_before_export`.
         :param execution_id: the same.
@@ -525,9 +525,8 @@ def _chosen_interval_start(context: Context) -> datetime | None:
     The trigger form fills in the present second, and a name with the same second of the day before would say nothing: a
     schedule is due at full minutes, and so is what a person writes.
     """
-    end, run = context.get("data_interval_end"), context.get("dag_run")
-    by_hand = str(getattr(run, "run_type", "")).rpartition(".")[2].lower() == "manual"
-    if by_hand and end is not None and (end.second or end.microsecond):
+    end = context.get("data_interval_end")
+    if is_manual(context) and end is not None and (end.second or end.microsecond):
         return None
     return context.get("data_interval_start")
 

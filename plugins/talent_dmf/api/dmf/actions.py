@@ -13,6 +13,7 @@ from talent_dmf.api.dmf.models import EntityOutcome, ExecutionErrorRow, ExportRe
 from talent_dmf.api.dmf.odata import (
     execution_denied,
     refusal,
+    same_name,
     value_of,
 )
 from talent_dmf.api.dmf.status import DmfExecutionStatus
@@ -221,7 +222,7 @@ def look_at_project(definition_group_id: str, execution_id: str) -> Steps[Projec
         job = _text(row.get("JobId"))
         listed.add(job.strip().casefold())
         words = [DmfExecutionStatus.parse(row.get(key)) for key in ("StagingStatus", "TargetStatus")]
-        if job and not _same(job, execution_id) and any(word is not None and word.is_running for word in words):
+        if job and not same_name(job, execution_id) and any(word is not None and word.is_running for word in words):
             running[job] = None
     return ProjectExecutions(frozenset(listed), tuple(running))
 
@@ -241,7 +242,7 @@ def _job_details(wanted: Mapping[str, str]) -> Steps[list[dict[str, Any]]]:
     rows = yield from entity_set_rows(_rows_url(operation, wanted), operation)
     # A service that overlooks the filter, or a page of it, must not mix the rows of another execution into these.
     return [
-        row for row in rows if any(key not in row or _same(_text(row[key]), value) for key, value in wanted.items())
+        row for row in rows if any(key not in row or same_name(_text(row[key]), value) for key, value in wanted.items())
     ]
 
 
@@ -268,11 +269,6 @@ def entity_set_rows(url: str, operation: str) -> Steps[list[dict[str, Any]]]:
 
 def _text(raw: object) -> str:
     return "" if raw is None or isinstance(raw, dict | list) else str(raw)[:_MAX_LABEL]
-
-
-def _same(one: str, other: str) -> bool:
-    # SQL Server compares without case and without blanks at the end.
-    return one.strip().casefold() == other.strip().casefold()
 
 
 def _rows_url(entity_set: str, wanted: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from talent_dmf.api.dmf.models import ExportRequest
+from talent_dmf.api.dmf.odata import same_name
 from talent_dmf.api.dmf.tenant import (
     DataProject,
     companies,
@@ -42,7 +43,7 @@ def check_project(name: str, *, incremental: bool) -> Steps[Finding]:
         projects = yield from data_projects_in_detail()
     except TalentDmfError as error:
         return Finding(what, "warning", f"The environment does not list its data projects: {error.message}")
-    project = next((each for each in projects if _same(each.name, name)), None)
+    project = next((each for each in projects if same_name(each.name, name)), None)
     if project is None:
         near = get_close_matches(name, [each.name for each in projects], n=1)
         hint = f" Perhaps {_shown(near[0])!r} is meant." if near else ""
@@ -97,7 +98,7 @@ def check_companies(codes: Sequence[str]) -> Steps[Finding]:
         return Finding(what, "warning", "The environment lists no legal entity: the application's user may see none.")
     if missing:
         return Finding(what, "failed", _no_company(missing, [code for code, _ in known]))
-    names = [name for code, name in known if name and code.upper() == codes[0].upper()]
+    names = [name for code, name in known if name and same_name(code, codes[0])]
     return Finding(what, "ok", _shown(names[0]) if names and len(codes) == 1 else f"Known among {len(known)}.")
 
 
@@ -113,7 +114,7 @@ def why_refused(request: ExportRequest, refused: RequestRefusedError) -> Steps[R
     projects = yield from informing(found, None, "Whether the data project exists")
     if projects is not None:
         # A service that overlooks the filter must not answer for a project that is not there.
-        project = next((each for each in projects if _same(each.name, name)), None)
+        project = next((each for each in projects if same_name(each.name, name)), None)
         if project is None:
             words = (
                 f"The data project {name!r} does not exist in this environment. Create it as an export project under "
@@ -150,8 +151,7 @@ def _no_company(missing: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _missing(codes: Sequence[str], known: Collection[str]) -> list[str]:
-    upper = {code.strip().upper() for code in known}
-    return [code for code in codes if code.strip().upper() not in upper]
+    return [code for code in codes if not any(same_name(code, each) for each in known)]
 
 
 def _some(names: Sequence[str]) -> str:
@@ -162,8 +162,3 @@ def _some(names: Sequence[str]) -> str:
 def _shown(name: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in name)
     return printable if len(printable) <= _SHOWN_CHARACTERS else f"{printable[: _SHOWN_CHARACTERS - 1]}…"
-
-
-def _same(one: str, other: str) -> bool:
-    # SQL Server compares without case and without blanks at the end.
-    return one.strip().casefold() == other.strip().casefold()

@@ -57,6 +57,15 @@ def _saying(said: str) -> str:
     return f": {words}" if words else ""
 
 
+def same_name(one: str, other: str) -> bool:
+    """Whether Dynamics 365 takes two names for one: SQL Server compares without case and without blanks at the end.
+
+    :param one: a name.
+    :param other: another.
+    """
+    return one.strip().casefold() == other.strip().casefold()
+
+
 def execution_denied(response: Response) -> bool:
     """Whether the service itself says that it has no such execution (yet): a refusal in the envelope of an action. What
     its words are depends on the language of the application's user; a bare 400 or a gateway's page denies nothing

@@ -126,7 +126,7 @@ def export_error(
         return None
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED and partial_success == "accept":
         return None
-    kind, words = _judgement(execution_id, status, report)
+    kind, words = _kind_and_sentence(execution_id, status, report)
     error = kind(
         words, execution_id=execution_id, status=status.value if status else None, request_ids=report.request_ids
     )
@@ -139,7 +139,7 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
 
-def _judgement(
+def _kind_and_sentence(
     execution_id: str, status: DmfExecutionStatus | None, report: ExportReport
 ) -> tuple[type[ExportError], str]:
     groups = grouped_messages(report.errors)

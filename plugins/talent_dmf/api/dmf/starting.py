@@ -25,6 +25,7 @@ from talent_dmf.api.dmf.actions import (
 from talent_dmf.api.dmf.checking import why_refused
 from talent_dmf.api.dmf.execution_ids import successor
 from talent_dmf.api.dmf.models import ExportRequest, StartedExport
+from talent_dmf.api.dmf.odata import same_name
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import (
     ExportBusyError,
@@ -185,7 +186,7 @@ def _unfinished(policy: StartPolicy) -> Steps[str | None]:
 def _starting_execution(request: ExportRequest, policy: StartPolicy, seen: ProjectExecutions) -> Steps[str | None]:
     """The first execution that somebody has just begun to start and that the job history does not list yet."""
     for execution_id in policy.started_beside:
-        if execution_id in {request.execution_id} or execution_id.casefold() in seen.listed:
+        if same_name(execution_id, request.execution_id) or execution_id.casefold() in seen.listed:
             continue
         status = yield from execution_status(execution_id)
         if status is None or status.is_running:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from talent_dmf.api.dmf.actions import comparison, entity_set_rows
+from talent_dmf.api.dmf.odata import same_name
 from talent_dmf.api.steps import Steps
 
 _EXPORT = "export"
@@ -100,8 +101,7 @@ def data_project_entities(project: str | None = None) -> Steps[list[ProjectEntit
             "incremental" in str(row.get("DefaultRefreshType") or "").lower(),
         )
         for row in rows
-        if row.get("EntityName")
-        and (project is None or str(row.get("DefinitionGroupId")).strip().casefold() == project.strip().casefold())
+        if row.get("EntityName") and (project is None or same_name(str(row.get("DefinitionGroupId")), project))
     ]
 
 
