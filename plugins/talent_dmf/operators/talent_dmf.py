@@ -136,7 +136,8 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         so that it may be a template.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether a wait for another execution leaves the worker.
-    :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365.
+    :returns: XCom ``return_value``: the execution id. XCom ``job_page_url``: its page in Dynamics 365, if the
+        execution was started by an earlier try; the service does not know a fresh one, so the status sensor asks.
     :raises AirflowFailException: a permanent error: no such data project, no rights, no valid connection.
     """
 
@@ -291,8 +292,10 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             started.execution_id,
         )
         if not started.adopted:
+            # Its page is asked for by the tasks after this one: the service does not know what has just begun.
             Metrics(context["ti"].dag_id, request.legal_entity_id).count("exports.started")
-        push_job_page(context, hook, started.execution_id, self.log)
+        else:
+            push_job_page(context, hook, started.execution_id, self.log)
         return started.execution_id
 
     def _check_before(self, context: Context, hook: TalentDmfHook, request: ExportRequest) -> None:
