@@ -19,9 +19,12 @@ CI = ".ci/run, line by line"
 DOCUMENT_TESTS = "tests/packaging/test_documented_commands.py, in a copy of the repository"
 COMMAND_LINE_TESTS = "tests/integration/test_documented_command_line.py, against the emulator"
 SYSTEM_TESTS = "tests/system/test_documented_commands.py, in a real Airflow"
+FIRST_HOUR_TESTS = "tests/system/test_first_hour.py, the page from its beginning to its end"
 WHEEL_TESTS = "tests/packaging/test_distribution.py, in an environment that holds nothing else"
 EMULATOR_WHEEL_TESTS = "tests/packaging/test_emulator_distribution.py, in environments that hold nothing else"
 
+# A page that only makes sense as a whole.
+FIRST_HOUR = "first-hour.md"
 # By what a block or line begins with; the first that fits counts.
 RUN_BY = {
     "make demo": CI,
@@ -61,6 +64,8 @@ class Block:
     @property
     def runner(self) -> str | None:
         """Who runs it, as it begins; ``None`` if nobody is named."""
+        if self.page.name == FIRST_HOUR:
+            return FIRST_HOUR_TESTS
         return next((RUN_BY[kind] for kind in RUN_BY if _begins(self.runnable, kind)), None)
 
     @property

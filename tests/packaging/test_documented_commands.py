@@ -20,6 +20,7 @@ from tests import documented
 from tests.documented import (
     CI,
     DOCUMENT_TESTS,
+    FIRST_HOUR_TESTS,
     PAGES,
     RUN_BY,
     RUN_BY_NOBODY,
@@ -40,7 +41,7 @@ def test_a_shell_understands_it_and_somebody_runs_it(block: Block) -> None:
     assert block.runner or not block.runnable.strip(), "say in tests/documented.py who runs it, or why nobody does"
 
 
-@pytest.mark.parametrize("runner", sorted({*RUN_BY.values()} - {CI}))
+@pytest.mark.parametrize("runner", sorted({*RUN_BY.values(), FIRST_HOUR_TESTS} - {CI}))
 def test_who_is_said_to_run_commands_does(runner: str) -> None:
     name = next(name for name, value in vars(documented).items() if value is runner)
     source = (REPOSITORY / runner.partition(",")[0]).read_text(encoding="utf-8")
