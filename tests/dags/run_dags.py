@@ -57,7 +57,7 @@ def forgetting(run_task: Callable[..., Any]) -> Callable[..., Any]:
 
     def run_anew(**arguments: Any) -> Any:
         tokens._sources.clear()
-        token_service._discoveries.clear()
+        token_service.forget_discoveries()
         return run_task(**arguments)
 
     return run_anew

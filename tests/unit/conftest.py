@@ -95,6 +95,10 @@ def sign_in_at(server_tls: ssl.SSLContext, authority: Authority) -> Iterator[Cal
     from tests.unit.loopback import serve
     from tests.unit.token_service import SignIn
 
+    from talent_dmf.auth.token_service import forget_discoveries
+
+    # The system gives a port again: an earlier test's service would be taken for this one's.
+    forget_discoveries()
     with ExitStack() as stack:
 
         def run(service: TokenService) -> SignIn:

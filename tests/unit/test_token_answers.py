@@ -172,6 +172,23 @@ def test_a_secret_goes_to_no_endpoint_but_the_token_services(sign_in_at, endpoin
     assert SECRET not in f"{caught.value} {caught.value.detail}"
 
 
+def test_a_discovery_document_that_leads_nowhere_is_not_kept(sign_in_at):
+    service = TokenService(discovery=answer(200, body="<html>Sign in to the network</html>"))
+    sign_in = sign_in_at(service)
+    with pytest.raises(TalentDmfError):
+        sign_in.tokens().token()
+    service.discovery = None
+    assert sign_in.tokens().token() == "token-1"
+
+
+def test_a_discovery_document_that_worked_is_asked_for_once(sign_in_at):
+    service = TokenService()
+    sign_in = sign_in_at(service)
+    sign_in.tokens().token()
+    service.discovery = answer(500)
+    assert sign_in.tokens(client_id="app-2").token() == "token-2"
+
+
 def test_the_endpoint_of_a_trusted_host_gets_the_secret(sign_in_at):
     farm = TokenService()
     other = sign_in_at(farm)

@@ -51,6 +51,7 @@ class TokenServiceSession(TlsSession):
         # The endpoint of a managed identity belongs to the machine: a proxy cannot reach it.
         super().__init__(settings, direct=rules is None)
         self._rules, self._host = rules, host
+        self._discovered: tuple[_Discovery, bytes] | None = None
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request, and read its answer within bounds.
@@ -86,14 +87,29 @@ class TokenServiceSession(TlsSession):
                 status_code=answer.status,
                 detail=answer.body[:2000].decode("utf-8", "replace"),
             )
-        if key is not None and answer.status == 200 and len(_discoveries) < _MOST_DISCOVERIES:
-            _discoveries[key] = (time.monotonic() + _DISCOVERY_SECONDS, answer.body)
+        if answer.status == 200:
+            self._keep_discovery(key, answer.body)
         return _as_msal_reads(raw, answer.body)
+
+    def _keep_discovery(self, key: _Discovery | None, body: bytes) -> None:
+        if key is not None:
+            self._discovered = key, body
+        elif self._discovered is not None:
+            if len(_discoveries) >= _MOST_DISCOVERIES:
+                forget_discoveries()
+            # Not before somebody has signed in with it: a proxy's page in its place would be kept for an hour.
+            _discoveries[self._discovered[0]] = (time.monotonic() + _DISCOVERY_SECONDS, self._discovered[1])
+            self._discovered = None
 
     def _discovery_key(self, method: str, url: str) -> _Discovery | None:
         if method.upper() != "GET" or not url.endswith("/.well-known/openid-configuration"):
             return None
         return url, str(self._settings.verify), tuple(sorted(self._settings.proxies.items()))
+
+
+def forget_discoveries() -> None:
+    """Ask every token service anew what it says of itself, as a process does that has just begun."""
+    _discoveries.clear()
 
 
 def _as_msal_reads(answer: requests.Response, body: bytes) -> requests.Response:
