@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -40,19 +41,27 @@ def kill_scheduler(guard: Callable[[], psutil.Process | None]) -> None:
     """Kill the scheduler as the kernel does when memory runs out, as soon as there is one."""
 
     def found() -> psutil.Process | None:
-        keeper = guard()
-        children = keeper.children() if keeper is not None else []
-        return children[0] if children else None
+        # What has just ended may be listed still.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            keeper = guard()
+            return next(iter(keeper.children()), None) if keeper is not None else None
+        return None
 
     scheduler = wait_until(found, "there is a scheduler", timeout_seconds=120, poll_seconds=0.05)
     os.kill(scheduler.pid, signal.SIGKILL)
     wait_until(lambda: not alive(scheduler), "it is gone", timeout_seconds=10)
 
 
-def test_the_demo_ends_when_its_scheduler_is_dead_for_good() -> None:
-    # The export never ends: what ends the demo is that somebody noticed.
-    demo = local_stack("demo", "--export-seconds", "3600")
+@pytest.fixture
+def demo() -> Iterator[subprocess.Popen[str]]:
+    """A demo whose export never ends: what ends it is that somebody noticed."""
+    running = local_stack("demo", "--export-seconds", "3600")
+    yield running
+    running.terminate()
+    running.communicate(timeout=120)
 
+
+def test_the_demo_ends_when_its_scheduler_is_dead_for_good(demo: subprocess.Popen[str]) -> None:
     def guard() -> psutil.Process | None:
         children = psutil.Process(demo.pid).children()
         return next((each for each in children if each.cmdline()[-1:] == ["scheduler"]), None)
