@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.callback import Callback
 from airflow.sdk import DAG
 from airflow.sdk.definitions.deadline import DeadlineReference
 from airflow.sdk.definitions.taskgroup import MappedTaskGroup
@@ -27,6 +28,7 @@ from tests.dags.conftest import REPOSITORY, rendered, seconds_of
 from tests.examples import WORKERS
 
 from talent_dmf.notifications import deadline_sentence, report_missed_deadline
+from talent_dmf_ui import records
 
 FOUR_TASKS = ["trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive"]
 ONE = "data_project: Export Workers\nlegal_entities: USMF\n"
@@ -269,6 +271,21 @@ def test_a_missed_deadline_is_told_by_the_runs_state(
     assert record.levelname == level
     assert words in record.message
     assert "scheduled__1" in record.message
+
+
+@pytest.mark.parametrize("state", ["running", "queued", "failed", "success"])
+@pytest.mark.parametrize("channels", [[], [{"form": "mail", "on": ["late"], "to": ["hr@contoso.com"]}]])
+def test_what_the_callback_of_a_deadline_returns_can_be_kept_by_airflow(state: str, channels: Any) -> None:
+    context = {"dag_run": {"dag_run_id": "scheduled__1", "state": state}}
+    # There is no mail server: that it was tried is what is kept.
+    kept = asyncio.run(report_missed_deadline(context=context, export="workers", sla="2 h", channels=channels))
+    told = records.told(kept)
+    if channels and state in {"running", "queued"}:
+        assert isinstance(kept, Callback.__table__.c.output.type.python_type)
+        assert told is not None
+        assert [(each.target, each.delivered) for each in told] == [("hr@contoso.com", False)]
+    else:
+        assert kept is told is None
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])

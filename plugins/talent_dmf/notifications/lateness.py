@@ -8,6 +8,7 @@ triggerer; the sensor's own ``sla`` watches the wait alone, inside the task. Bot
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -66,14 +67,15 @@ def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> t
 
 async def report_missed_deadline(
     context: Mapping[str, Any], export: str, sla: str, channels: Sequence[Channel] = ()
-) -> list[dict[str, Any]]:
+) -> str | None:
     """Callback of the DAG's deadline alert; runs in the triggerer.
 
     :param context: ``dag_run`` and ``deadline``, as Airflow hands them over.
     :param export: name of the export.
     :param sla: the promised duration, in words.
     :param channels: who is to be told of it, see :mod:`talent_dmf.notifications.channels`.
-    :returns: who was told, which Airflow keeps with the deadline.
+    :returns: who was told, in JSON, which Airflow keeps with the deadline; ``None`` if nobody was to be told. It must
+        be a text: over anything else the whole triggerer ends (docs/wire/airflow.md#deadlines).
     """
     level, sentence = deadline_sentence(context, export=export, sla=sla)
     log.log(level, "%s", sentence)
@@ -82,7 +84,7 @@ async def report_missed_deadline(
         Metrics(str(run.get("dag_id") or ""), in_triggerer=True).count("late.runs")
     wanted = chosen(channels, "late")
     if level != logging.ERROR or not wanted:
-        return []
+        return None
     try:
         if chosen(channels, "recovered"):
             # First: on a busy machine the run may be over before its links are known and everybody is told.
@@ -98,10 +100,10 @@ async def report_missed_deadline(
             run_id=run_id,
             links=await asyncio.to_thread(_links, dag_id, run_id),
         )
-        return await atell(wanted, alert)
+        return json.dumps(await atell(wanted, alert))
     except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing
         log.warning("The alert that export %s is late was not completed: %s", export, reason(error))
-        return []
+        return None
 
 
 def _links(dag_id: str, run_id: str) -> dict[str, str]:
