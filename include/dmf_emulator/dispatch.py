@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import traceback
@@ -12,6 +13,9 @@ from dmf_emulator.http.body import ConnectionEnded, MalformedRequest
 from dmf_emulator.http.exchange import Exchange, Service
 from dmf_emulator.http.message import Refusal, Request, Response, json_response
 from dmf_emulator.state.world import World
+
+# A coding with the quality 0 is not accepted (RFC 9110, 12.5.3).
+_GZIP = re.compile(r"(?i)\bgzip\b(?!\s*;\s*q=0(?:\.0{1,3})?\s*(?:,|\Z))")
 
 
 class Dispatcher:
@@ -77,7 +81,7 @@ class Dispatcher:
         self._service.finish(exchange, response)
         response.headers.setdefault("Date", http_date(exchange.timestamp))
         settings = self._world.settings
-        if settings.compress_answers and "gzip" in exchange.request.headers.get("accept-encoding", ""):
+        if settings.compress_answers and _GZIP.search(exchange.request.headers.get("accept-encoding", "")):
             response.compress()
         if settings.chunked_answers:
             response.use_chunks()

@@ -13,6 +13,8 @@ ORIGINS = ("entra", "dmf", "blob", "graph", "sharepoint", "admin")
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
 GRAPH_RESOURCE = "https://graph.microsoft.com"
 MIB = 1024 * 1024
+# Three centuries: no time that is computed from it overflows.
+_MOST_SECONDS = 10**10
 
 _NOT_PLAIN = {"data_dir", "ports", "pacing", "client_certificates", "certificate", "certificate_key", "admin_token"}
 _WORDS = {
@@ -210,8 +212,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self)):
-            if name.endswith(("_seconds", "_bytes")) and value is not None and value < 0:
-                raise EmulatorError(f"setting {name} is {value}: it cannot be negative")
+            if name.endswith(("_seconds", "_bytes")) and value is not None:
+                _check_amount(name, value)
         for what, names in (("users", (self.user_principal_name, *self.users)), ("sites", ("Exports", *self.sites))):
             if len({each.casefold() for each in names}) < len(names):
                 raise EmulatorError(f"{what} names the same twice")
@@ -273,6 +275,14 @@ class Settings:
                 raise EmulatorError(f"setting {name} cannot be {value!r}")
             settings = replace(settings, **{name: value})
         return settings
+
+
+def _check_amount(name: str, value: float) -> None:
+    # Not a number is not negative either.
+    if not value >= 0:
+        raise EmulatorError(f"setting {name} is {value}: it cannot be negative")
+    if name.endswith("_seconds") and value > _MOST_SECONDS:
+        raise EmulatorError(f"setting {name} is {value}: choose at most {_MOST_SECONDS}")
 
 
 def _number(name: str, value: object) -> float:

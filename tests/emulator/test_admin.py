@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from dmf_emulator import Settings
 from dmf_emulator.faults import CATALOGUE
 
 if TYPE_CHECKING:
-    from tests.emulator.wire import Wire
+    from tests.emulator.wire import Start, Wire
 
 
 def admin(wire: Wire, method: str, path: str, body: Any = None) -> requests.Response:
@@ -80,6 +81,13 @@ def test_a_scenario_replaces_the_faults(wire: Wire) -> None:
         ("POST", "/_emu/clock", {"advance_seconds": 1e10}, 400, "no step it can take"),
         ("POST", "/_emu/clock", {"advance_seconds": 9e9}, 400, "beyond the year 2099"),
         ("POST", "/_emu/clock", {"advance_seconds": "x"}, 400, "must be a number"),
+        ("POST", "/_emu/reset", {"what": [["drives"]]}, 400, "reset takes what"),
+        ("POST", "/_emu/reset", {"what": "drives"}, 400, "reset takes what"),
+        ("POST", "/_emu/faults", {"fault": "dmf.F1", "request_index": 1.5}, 400, "whole numbers from 0"),
+        ("POST", "/_emu/faults", {"fault": "dmf.F1", "request_index": {}}, 400, "whole numbers from 0"),
+        ("POST", "/_emu/faults", {"fault": "dmf.F7", "parameters": {"seconds": 1e308}}, 400, "from 0 to"),
+        ("POST", "/_emu/faults", {"fault": "drive.F9", "match": {"method": {}}}, 400, "must be a str"),
+        ("POST", "/_emu/scenario", {"projects": [{"name": "X", "entities": "Y"}]}, 400, "entities are a list"),
         ("POST", "/_emu/clock", {"frozen": 1}, 400, "true or false"),
         ("POST", "/_emu/scenario", {"settings": {"rows": 5}}, 400, "at the start only"),
         ("POST", "/_emu/scenario", {"clock": "2000-01-01"}, 400, "forward only"),
@@ -91,6 +99,19 @@ def test_bad_input_ends_in_one_line(wire: Wire, method: str, path: str, body: An
     answer = admin(wire, method, path, body)
     assert answer.status_code == status
     assert message in answer.json()["error"]
+
+
+def test_a_scenario_adds_its_projects(wire: Wire) -> None:
+    scenario = {"projects": [{"name": "Export Cars", "entities": ["Cars"]}]}
+    assert admin(wire, "POST", "/_emu/scenario", scenario).status_code == 200
+    assert wire.export(definitionGroupId="Export Cars").status_code == 200
+
+
+def test_the_token_of_the_address_is_no_filter(start: Start) -> None:
+    wire = start(Settings(admin_token="t0ken"))
+    url = f"{wire.info['admin_url']}/_emu/requests"
+    assert wire.session.get(f"{url}?token=t0ken&limit=1").status_code == 200
+    assert wire.session.get(f"{url}?token=other").status_code == 403
 
 
 def test_the_state_shows_executions_files_and_sessions(wire: Wire) -> None:

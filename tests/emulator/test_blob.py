@@ -59,6 +59,13 @@ def test_the_link_expires_with_the_clock(wire: Wire, seconds: int, status: int) 
         (r"\?.*", "", 404),
         ("temporary-file", "other", 404),
         ("talent_package", "other", 403),
+        ("sv=[^&]*", "sv=2020-12-06", 403),
+        ("sv=[^&]*&", "", 403),
+        ("$", "&si=policy", 403),
+        ("$", "&rscd=attachment", 403),
+        ("$", "&rsct=text%2Fhtml", 403),
+        ("$", "&comp=metadata", 501),
+        ("$", "&snapshot=2020-01-01T00%3A00%3A00.0000000Z", 501),
     ],
 )
 def test_a_changed_link_is_refused(wire: Wire, pattern: str, replacement: str, status: int) -> None:
@@ -107,6 +114,8 @@ def test_ranges(wire: Wire, name: str, value: str, status: int, first: int, last
         ("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT", 304),
         ("If-Unmodified-Since", "Sat, 01 Jan 2000 00:00:00 GMT", 412),
         ("If-Unmodified-Since", "no date", 206),
+        ("If-Unmodified-Since", "Fri, 31 Dec 9999 23:59:59 -2359", 206),
+        ("If-Match", '"0xOTHER", {etag}', 206),
     ],
 )
 def test_conditions(wire: Wire, name: str, value: str, status: int) -> None:
@@ -155,6 +164,8 @@ def test_a_link_may_be_signed_by_a_delegated_key(start: Start) -> None:
     for name in ("skoid", "ske", "sig", "se", "sv"):
         changed = {**{key: values[0] for key, values in query.items()}, name: "2030-01-01T00:00:00Z"}
         assert wire.session.get(link.partition("?")[0], params=changed).status_code == 403
+    for extra in ("rscd=attachment", "sip=1.2.3.4", "spr=https", "saoid=x", "ses=scope"):
+        assert wire.session.get(f"{link}&{extra}").status_code == 403
     wire.emulator.clock.advance(3601)
     assert wire.session.get(link).status_code == 403
 

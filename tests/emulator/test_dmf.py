@@ -396,7 +396,7 @@ def test_the_next_link_counts_top_down(start: Start) -> None:
     [
         ("JobId eq 'a-1' or JobId eq 'b-1' and DefinitionGroupId eq 'none'", ["a-1"]),
         ("(JobId eq 'a-1' or JobId eq 'b-1') and DefinitionGroupId eq 'none'", []),
-        ("not (JobId eq 'a-1') and not JobId eq 'b-1'", ["a-2"]),
+        ("not (JobId eq 'a-1') and not (JobId eq 'b-1')", ["a-2"]),
         ("JobId eq 'a-*'", ["a-1", "a-2"]),
         ("JobId eq '*-1'", ["a-1", "b-1"]),
         ("JobId eq '*-*'", ["a-1", "a-2", "b-1"]),
@@ -405,6 +405,18 @@ def test_the_next_link_counts_top_down(start: Start) -> None:
         ("StagingRecordsToBeProcessedCount ge 100", ["a-1", "a-2", "b-1"]),
         ("StagingRecordsToBeProcessedCount lt 100", []),
         ("((JobId eq 'a-2'))", ["a-2"]),
+        ("JobId eq null", []),
+        ("JobId ne null and JobId ne 'null'", ["a-1", "a-2", "b-1"]),
+        ("JobId gt null", []),
+        ("SequenceInLevel gt 0.5 and SequenceInLevel lt 1.5e0", ["a-1", "a-2", "b-1"]),
+        ("SequenceInLevel eq 1.0", ["a-1", "a-2", "b-1"]),
+        ("SequenceInLevel le -1", []),
+        ("StagingStartDateTime ge 2020-01-01T00:00:00.000Z", ["a-1", "a-2", "b-1"]),
+        ("StagingStartDateTime lt 2020-01-01T00:00:00+02:00", []),
+        ("StagingStartDateTime lt 9999-12-31T23:59:59.999999999Z", ["a-1", "a-2", "b-1"]),
+        ("StagingStatus eq Microsoft.Dynamics.DataEntities.DMFBatchJobStatus'Finished'", ["a-1", "a-2", "b-1"]),
+        ("StagingStatus ne 'Error' and JobId ne 'a*' or JobId eq 'A-1'", ["a-1", "b-1"]),
+        ("JobId eq '" + "*-" * 20 + "'", []),
     ],
 )
 def test_filters_mean_what_odata_says(wire: Wire, expression: str, jobs: list[str]) -> None:
@@ -437,6 +449,34 @@ def test_a_star_is_a_star_where_wildcards_are_off(start: Start) -> None:
         ({"$filter": "JobId eq 'a"}, 400),
         ({"$select": "NoSuch"}, 400),
         ({"$orderby": "JobId sideways"}, 400),
+        ({"$filter": "SequenceInLevel eq --1"}, 400),
+        ({"$filter": "SequenceInLevel eq " + "9" * 5000}, 400),
+        ({"$filter": "SequenceInLevel eq '1'"}, 400),
+        ({"$filter": "SequenceInLevel ne 'abc'"}, 400),
+        ({"$filter": "JobId eq 5"}, 400),
+        ({"$filter": "JobId eq a-1"}, 400),
+        ({"$filter": "JobId eq Microsoft.Dynamics.DataEntities.NoYes'Yes'"}, 400),
+        ({"$filter": "StagingStatus gt 'Error'"}, 400),
+        ({"$filter": "StagingStatus eq 'Ended'"}, 400),
+        ({"$filter": "StagingStatus eq Microsoft.Dynamics.DataEntities.NoYes'Yes'"}, 400),
+        ({"$filter": "StagingStartDateTime lt abc"}, 400),
+        ({"$filter": "StagingStartDateTime lt 2026-13-01T00:00:00Z"}, 400),
+        ({"$filter": "StagingStartDateTime lt 2026-01-01T00:00:00"}, 400),
+        ({"$filter": "StagingStartDateTime lt '2026-01-01T00:00:00Z'"}, 400),
+        ({"$filter": "not JobId eq 'a'"}, 400),
+        ({"$filter": "JobId EQ 'a'"}, 400),
+        ({"$filter": "NOT (JobId eq 'a')"}, 400),
+        ({"$filter": "nosuch(JobId) eq 'a'"}, 400),
+        ({"$count": "yes"}, 400),
+        ({"$top": "-1"}, 400),
+        ({"$top": "1.5"}, 400),
+        ({"$filter": "StagingStartDateTime lt 2026-01-01"}, 501),
+        ({"$filter": "'a' eq JobId"}, 501),
+        ({"$filter": "JobId eq EntityName"}, 501),
+        ({"$filter": "JobId eq tolower('A')"}, 501),
+        ({"$filter": "not startswith(JobId,'a')"}, 501),
+        ({"$filter": "(JobId eq 'a') eq true"}, 501),
+        ({"$filter": "true"}, 501),
         ({"$filter": "startswith(JobId,'a')"}, 501),
         ({"$filter": "SequenceInLevel add 1 eq 2"}, 501),
         ({"$expand": "ExecutionJob"}, 501),
@@ -448,6 +488,83 @@ def test_no_query_is_answered_with_wrong_rows(wire: Wire, parameters: dict[str, 
     assert answer.status_code == status
     if status == 501:
         assert answer.json()["error"]["code"] == "notSupported"
+
+
+def test_an_option_that_is_there_twice_is_refused(wire: Wire) -> None:
+    twice = "DataManagementDefinitionGroups?$filter=Name eq 'a'&$filter=Name eq 'Export Workers'"
+    answer = wire.entities(twice)
+    assert answer.status_code == 400
+    assert "'$filter' was specified more than once" in inner_message(answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("LegalEntities('USMF')", 200),
+        ("LegalEntities(LegalEntityId='usmf')", 200),
+        ("LegalEntities('')", 404),
+        ("LegalEntities('USMF',)", 400),
+        ("DataManagementDefinitionGroupDetails(DefinitionGroupId='Export Workers',EntityName='Workers')", 200),
+        ("DataManagementDefinitionGroupDetails('Export Workers')", 400),
+        ("DataManagementDefinitionGroups(Foo='')", 400),
+        ("DataManagementDefinitionGroups(Description='')", 400),
+        ("DataManagementDefinitionGroups(Name='a',Name='Export Workers')", 400),
+        ("DataManagementDefinitionGroups('Export Workers')?$top=0", 400),
+        ("DataManagementDefinitionGroups('Export Workers')?$filter=Name eq 'x'", 400),
+        ("DataManagementDefinitionGroups('Export Workers')/Name", 501),
+        ("DataManagementDefinitionGroups/$ref", 501),
+    ],
+)
+def test_a_row_is_found_by_its_whole_key(wire: Wire, path: str, status: int) -> None:
+    answer = wire.entities(path)
+    assert answer.status_code == status, answer.text
+
+
+def test_all_properties_may_be_selected(wire: Wire) -> None:
+    whole = wire.entities("LegalEntities('USMF')").json()
+    assert wire.entities("LegalEntities('USMF')", **{"$select": "*"}).json() == whole
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("PATCH", "DataManagementDefinitionGroups('Export Workers')", 501),
+        ("DELETE", "DataManagementDefinitionGroups('Export Workers')", 501),
+        ("POST", "DataManagementDefinitionGroups/$count", 501),
+        ("POST", "$batch", 501),
+        ("PATCH", "NoSuchSet", 404),
+    ],
+)
+def test_what_an_environment_does_and_this_one_does_not(wire: Wire, method: str, path: str, status: int) -> None:
+    before = wire.entities("DataManagementDefinitionGroups").json()["value"]
+    answer = wire.session.request(
+        method,
+        f"{wire.info['dmf_url']}/data/{path}",
+        json={"Name": "x"},
+        headers=wire.bearer(wire.info["dmf_resource"]),
+    )
+    assert answer.status_code == status
+    assert wire.entities("DataManagementDefinitionGroups").json()["value"] == before
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Name": "N", "OperationType": 5},
+        {"Name": "N", "OperationType": "Nothing"},
+        {"Name": "N", "Description": {}},
+        {"Name": "N", "GenerateDataPackage": True},
+        {"Name": ""},
+    ],
+)
+def test_a_project_of_wrong_types_is_not_made(wire: Wire, row: dict[str, Any]) -> None:
+    answer = wire.session.post(
+        f"{wire.info['dmf_url']}/data/DataManagementDefinitionGroups",
+        json=row,
+        headers=wire.bearer(wire.info["dmf_resource"]),
+    )
+    assert answer.status_code == 400
+    assert wire.entities("DataManagementDefinitionGroups/$count").text == "6"
 
 
 @pytest.mark.parametrize(("mapping", "status"), [("Yes", "Succeeded"), ("No", "Executing")])

@@ -88,6 +88,10 @@ def test_lists_are_filtered_and_ordered_by_name(wire: Wire, parameters: dict[str
         ({"$filter": "size gt 5"}, "notSupported"),
         ({"$filter": "startswith(name,'a')"}, "notSupported"),
         ({"$filter": "name eq"}, "notSupported"),
+        ({"$filter": "name eq a.zip"}, "notSupported"),
+        ({"$filter": "folder eq '{}'"}, "notSupported"),
+        ({"$filter": "folder gt null"}, "notSupported"),
+        ({"$filter": "not name eq 'a.zip'"}, "notSupported"),
         ({"$orderby": "size"}, "invalidRequest"),
         ({"$orderby": "name sideways"}, "invalidRequest"),
     ],
@@ -231,6 +235,12 @@ def test_a_download_says_what_it_is(wire: Wire) -> None:
         ({"Range": "bytes=0-0", "If-Range": '"other"'}, 200, data),
         ({"Range": "bytes=-"}, 200, data),
         ({"Range": "bytes=256-"}, 416, b""),
+        ({"Range": "bytes=-0"}, 416, b""),
+        ({"Range": "bytes=5-2"}, 200, data),
+        ({"Range": "bytes=0-1,4-5"}, 200, data),
+        ({"Range": "items=0-1"}, 200, data),
+        ({"If-None-Match": f'"other", {whole.headers["ETag"]}'}, 304, b""),
+        ({"If-None-Match": "*"}, 304, b""),
         ({"If-None-Match": whole.headers["ETag"]}, 304, b""),
     ):
         answer = wire.session.get(url, headers=sent)
@@ -270,10 +280,131 @@ def test_a_batch_answers_each_of_its_requests(wire: Wire) -> None:
         {"requests": [{"id": str(number), "method": "GET", "url": "/me"} for number in range(21)]},
         {"requests": [{"id": "1", "method": "PUT", "url": "/me", "body": "no base64!"}]},
         {"requests": [{"id": "1", "method": "GET", "url": "/me", "dependsOn": 3}]},
+        {"requests": [{"id": "1", "method": "GET", "url": "/me", "dependsOn": [{}]}]},
+        {"requests": [{"id": "1", "method": "GET", "url": "/me", "dependsOn": ["1"]}]},
+        {"requests": [{"id": "1", "method": "GET", "url": "/me", "dependsOn": ["2"]}]},
     ],
 )
 def test_a_batch_that_is_none_is_refused(wire: Wire, body: Any) -> None:
     assert wire.graph("POST", "/$batch", json=body).status_code == 400
+
+
+def test_a_batch_holds_no_batch(wire: Wire) -> None:
+    inner = {"requests": [{"id": "1", "method": "GET", "url": wire.drive}]}
+    parts = [{"id": "1", "method": "POST", "url": "/$batch", "body": inner}]
+    (answer,) = wire.graph("POST", "/$batch", json={"requests": parts}).json()["responses"]
+    assert answer["status"] == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/users/{user_principal_name}/drives?$filter=name eq 'x'",
+        "/users/{user_principal_name}/drives?$skip=1",
+        "/sites/root/drives?$orderby=name",
+        "/sites?search=*&$filter=name eq 'x'",
+        "/sites/root?$top=1",
+        "/users/{user_principal_name}?$filter=id eq 'x'",
+        "/drives/{user_drive_id}?$top=1",
+        "/drives/{user_drive_id}/root?$top=1",
+        "/drives/{user_drive_id}/root/children?$top=1&$top=2",
+        "/drives/{user_drive_id}?$select=id&$select=name",
+    ],
+)
+def test_no_option_is_silently_ignored(wire: Wire, path: str) -> None:
+    assert wire.graph("GET", path.format(**wire.info)).status_code == 400
+
+
+def test_select_holds_for_all_resources(wire: Wire) -> None:
+    for path, name in (
+        (wire.drive, "quota"),
+        ("/sites/root", "webUrl"),
+        (f"/users/{wire.info['user_principal_name']}", "mail"),
+    ):
+        assert set(wire.graph("GET", f"{path}?$select={name}").json()) == {"@odata.context", name}
+        assert set(wire.graph("GET", f"{path}?$select=*").json()) == set(wire.graph("GET", path).json())
+    (drive,) = wire.graph("GET", "/sites/root/drives?$select=name").json()["value"]
+    assert drive == {"name": "Documents"}
+
+
+def test_sites_come_in_pages(start: Start) -> None:
+    wire = start(Settings(sites=("Archive", "Backup")))
+    first = wire.graph("GET", "/sites?search=*&$top=2&$select=name").json()
+    assert first["value"] == [{"name": "Archive"}, {"name": "Backup"}]
+    second = wire.session.get(first["@odata.nextLink"], headers=wire.bearer("https://graph.microsoft.com")).json()
+    assert second["value"] == [{"name": "Exports"}]
+    assert "@odata.nextLink" not in second
+
+
+def test_an_item_is_moved_by_the_path_that_the_service_writes(wire: Wire) -> None:
+    put(wire, "A b/x.txt")
+    put(wire, "m.txt")
+    reference = item(wire, "A b/x.txt")["parentReference"]
+    moved = wire.graph("PATCH", f"{wire.drive}/root:/m.txt", json={"parentReference": {"path": reference["path"]}})
+    assert (moved.status_code, item(wire, "A b/m.txt")["size"]) == (200, 7)
+    root = {"parentReference": {"path": f"/drives/{wire.info['user_drive_id']}/root"}}
+    assert wire.graph("PATCH", f"{wire.drive}/root:/A b/x.txt", json=root).json()["name"] == "x.txt"
+    assert item(wire, "x.txt")["size"] == 7
+    for none in ({"path": "/somewhere"}, {"driveId": "x"}, "text", [1]):
+        refused = wire.graph("PATCH", f"{wire.drive}/root:/x.txt", json={"parentReference": none})
+        assert refused.status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nothing_replaces_a_folder(wire: Wire, kind: str) -> None:
+    put(wire, "F/keep.txt")
+    put(wire, "G/x.txt" if kind == "folder" else "G")
+    body = {"name": "F", "@microsoft.graph.conflictBehavior": "replace"}
+    refused = wire.graph("PATCH", f"{wire.drive}/root:/G", json=body)
+    assert (refused.status_code, codes(refused)) == (409, ["nameAlreadyExists"])
+    assert item(wire, "F/keep.txt")["size"] == 7
+
+
+@pytest.mark.parametrize("call", ["content", "createUploadSession"])
+def test_a_file_has_nothing_below_it(wire: Wire, call: str) -> None:
+    file = put(wire, "a.zip").json()
+    method, sent = ("PUT", {"data": b"x"}) if call == "content" else ("POST", {"json": {}})
+    refused = wire.graph(method, f"{wire.drive}/items/{file['id']}:/below.zip:/{call}", **sent)
+    assert (refused.status_code, codes(refused)) == (400, ["invalidRequest", "invalidPath"])
+
+
+class SlowBody:
+    """A body whose second half waits until something else has happened.
+
+    :param meanwhile: what happens when the first half is on its way.
+    """
+
+    def __init__(self, meanwhile: Any) -> None:
+        self._meanwhile = meanwhile
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"first "
+        self._meanwhile()
+        yield b"second"
+
+
+def test_what_happens_while_a_body_comes_is_seen(wire: Wire) -> None:
+    behavior = "@microsoft.graph.conflictBehavior"
+    address = f"{wire.drive}/root:/late.txt:/content"
+
+    def late(change: Any, **query: str) -> requests.Response:
+        return requests.put(
+            f"{wire.info['graph_url']}/v1.0{address}", data=iter(SlowBody(change)), params=query,
+            headers=wire.bearer("https://graph.microsoft.com"), verify=str(wire.emulator.ca_file), timeout=30,
+        )  # fmt: skip
+
+    refused = late(lambda: put(wire, "late.txt", b"other"), **{behavior: "fail"})
+    assert (refused.status_code, codes(refused)) == (409, ["nameAlreadyExists"])
+    assert item(wire, "late.txt")["size"] == 5
+    renamed = late(lambda: put(wire, "late 1.txt", b"other"), **{behavior: "rename"})
+    assert (renamed.status_code, renamed.json()["name"]) == (201, "late 2.txt")
+    wire.graph("DELETE", f"{wire.drive}/root:/late.txt")
+    folder = late(lambda: wire.graph("POST", f"{wire.drive}/root/children", json={"name": "late.txt", "folder": {}}))
+    assert folder.status_code == 409
+    address = f"{wire.drive}/root:/Gone/late.txt:/content"
+    gone = late(lambda: wire.graph("DELETE", f"{wire.drive}/root:/Gone"))
+    assert (gone.status_code, codes(gone)) == (404, ["itemNotFound"])
+    assert not list((wire.emulator.data_dir / "uploads").iterdir())
 
 
 def test_a_file_can_be_deleted_for_good(wire: Wire) -> None:
@@ -290,13 +421,32 @@ def test_a_file_can_be_deleted_for_good(wire: Wire) -> None:
         "/items/{item}/thumbnails",
         "/root/delta",
         "/root/search(q='x')",
+        "/search(q='x')",
+        "/items",
+        "/recent",
+        "/special/documents",
+        "/root/children/$count",
+        "/root/children/a.zip",
+        "/root/children?$expand=thumbnails",
+        "/root?$expand=thumbnails",
+        "?$expand=root",
+        "/items/{item}/content?format=pdf",
     ],
 )
 def test_what_is_not_imitated_says_so(wire: Wire, path: str) -> None:
     created = put(wire, "a.zip").json()
     answer = wire.graph("GET", wire.drive + path.replace("{item}", created["id"]))
     assert (answer.status_code, codes(answer)) == (501, ["notSupported"])
-    assert wire.graph("GET", "/teams").status_code == 501
+    for elsewhere in (
+        "/teams",
+        "/users",
+        "/groups",
+        "/drives",
+        "/me/messages",
+        "/users/x/messages",
+        "/sites/root/lists",
+    ):
+        assert wire.graph("GET", elsewhere).status_code == 501
 
 
 def test_a_library_may_require_check_out(start: Start) -> None:
@@ -336,6 +486,8 @@ def test_answers_may_be_coded(start: Start, gzipped: bool, chunked: bool) -> Non
     assert (answer.headers.get("Transfer-Encoding") == "chunked") is chunked
     assert b'"a.zip"' in (gzip.decompress(raw) if gzipped else raw)
     assert wire.entities("DataManagementDefinitionGroups").json()["value"]
+    refused = wire.graph("GET", wire.drive, headers={"Accept-Encoding": "identity, gzip;q=0"})
+    assert "Content-Encoding" not in refused.headers
     assert wire.session.get(wire.package_url()).content.startswith(b"PK")
 
 

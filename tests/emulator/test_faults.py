@@ -135,7 +135,7 @@ def test_one_fault_is_switched_off(wire: Wire) -> None:
         ({"name": "dmf.F17", "colour": "red"}, "unknown parameter 'colour'; it has retry_after, form"),
         ({"name": "dmf.F17", "form": "x"}, "choose among seconds, date, none"),
         ({"name": "dmf.F17", "retry_after": "soon"}, "retry_after cannot be 'soon'"),
-        ({"name": "dmf.F17", "retry_after": -1}, "cannot be negative"),
+        ({"name": "dmf.F17", "retry_after": -1}, "choose a number from 0"),
         ({"name": "dmf.F12", "outcome": "Exploded"}, "choose among Failed"),
     ],
 )

@@ -143,6 +143,8 @@ def test_other_machines_need_the_token(tmp_path: Path) -> None:
         ({"Host": "[::1"}, 403),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": ""}, 403),
         ({"Origin": "own"}, 200),
     ],
 )

@@ -69,10 +69,11 @@ def test_malformed_requests_get_an_answer(wire: Wire, origin: str, request_bytes
     assert wire.records(origin=origin) == [] or wire.records(origin=origin)[0].reason != "emulator-defect"
 
 
-def test_a_broken_chunk_ends_the_connection_with_400(wire: Wire) -> None:
+@pytest.mark.parametrize("size", [b"zz", b"", b"-5", b"+5", b"0x5", b"1_0", b"1" * 5000])
+def test_a_broken_chunk_ends_the_connection_with_400(wire: Wire, size: bytes) -> None:
     head = b"POST /x/oauth2/token HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     path = head.replace(b"/x/", f"/{wire.info['tenant_id']}/".encode())
-    assert exchange(wire, "entra", path + b"zz\r\n").startswith(b"HTTP/1.1 400 ")
+    assert exchange(wire, "entra", path + size + b"\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def test_chunked_bodies_are_understood(wire: Wire) -> None:

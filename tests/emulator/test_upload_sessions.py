@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from tests.emulator.wire import UNIT_BYTES, codes
 
 from dmf_emulator import Settings
@@ -246,3 +249,66 @@ def test_no_secret_is_recorded(wire: Wire) -> None:
     secrets = [url.partition("tempauth=")[2], link.partition("sig=")[2].partition("&")[0], wire.info["client_secret"]]
     recorded = "\n".join(str(record.as_json()) for record in wire.records())
     assert not [secret for secret in secrets if secret in recorded]
+
+
+def half_sent(wire: Wire, url: str, meanwhile: Callable[[], object]) -> requests.Response:
+    """Send the only range of ten bytes; between its halves something else happens."""
+
+    def halves() -> Iterator[bytes]:
+        yield b"01234"
+        meanwhile()
+        yield b"56789"
+
+    headers = {"Content-Range": "bytes 0-9/10", "Content-Length": "10"}
+    prepared = requests.Request("PUT", url, headers=headers).prepare()
+    prepared.body = halves()
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.send(prepared, verify=str(wire.emulator.ca_file), timeout=30)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "expired"])
+def test_a_session_that_ends_while_a_range_comes_saves_nothing(wire: Wire, end: str) -> None:
+    url = wire.open_session("late.zip").json()["uploadUrl"]
+
+    def meanwhile() -> None:
+        if end == "cancelled":
+            assert wire.session.delete(url).status_code == 204
+        else:
+            wire.emulator.clock.advance(901)
+
+    answer = half_sent(wire, url, meanwhile)
+    assert (answer.status_code, codes(answer)[0]) == (404, "itemNotFound")
+    assert wire.graph("GET", f"{wire.drive}/root:/late.zip").status_code == 404
+    assert not list((wire.emulator.data_dir / "uploads").iterdir())
+
+
+@pytest.mark.parametrize("taken_by", ["nothing", "folder"])
+def test_a_folder_deleted_or_made_meanwhile_takes_no_file(wire: Wire, taken_by: str) -> None:
+    url = wire.open_session("Exports/late.zip").json()["uploadUrl"]
+    if taken_by == "nothing":
+        wire.graph("DELETE", f"{wire.drive}/root:/Exports")
+    else:
+        wire.graph("POST", f"{wire.drive}/root:/Exports:/children", json={"name": "late.zip", "folder": {}})
+    answer = wire.put_range(url, b"x" * 10, 0, 10)
+    expected = (404, "itemNotFound") if taken_by == "nothing" else (409, "nameAlreadyExists")
+    assert (answer.status_code, codes(answer)[0]) == expected
+    # The bytes are kept, to be committed elsewhere.
+    elsewhere = wire.graph("PUT", f"{wire.drive}/root:/kept.zip", json={"@microsoft.graph.sourceUrl": url})
+    assert (elsewhere.status_code, elsewhere.json()["size"]) == (201, 10)
+
+
+@pytest.mark.parametrize("source", ["http://[", "", "https://x/?guid='no'", "\u0000"])
+def test_a_source_address_that_is_none(wire: Wire, source: str) -> None:
+    answer = wire.graph("PUT", f"{wire.drive}/root:/kept.zip", json={"@microsoft.graph.sourceUrl": source})
+    assert (answer.status_code, codes(answer)[0]) == (404, "itemNotFound")
+
+
+def test_two_clients_that_send_the_same_range(wire: Wire) -> None:
+    url = wire.open_session("both.zip").json()["uploadUrl"]
+    other: list[requests.Response] = []
+    racing = threading.Thread(target=lambda: other.append(wire.put_range(url, b"x" * 10, 0, 10)))
+    answer = half_sent(wire, url, racing.start)
+    racing.join(timeout=30)
+    assert sorted(each.status_code for each in (answer, *other)) == [201, 404]
+    assert wire.graph("GET", f"{wire.drive}/root:/both.zip").json()["size"] == 10

@@ -67,7 +67,8 @@ class AdminService:
 
     def _requests(self, parameters: Mapping[str, str]) -> Response:
         known = {"origin", "action", "execution_id", "session_id", "fault"}
-        unknown = set(parameters) - known - {"since", "limit"}
+        # The token is the guard's.
+        unknown = set(parameters) - known - {"since", "limit", "token"}
         if unknown:
             raise EmulatorError(
                 f"unknown parameter {min(unknown)!r}; there is {', '.join(sorted(known))}, since, limit"
@@ -98,7 +99,7 @@ class AdminService:
             "faults": self._fault_set.clear,
         }
         wanted = body.get("what", list(resets))
-        if set(body) - {"what"} or not isinstance(wanted, list) or any(each not in resets for each in wanted):
+        if set(body) - {"what"} or not isinstance(wanted, list) or any(each not in [*resets] for each in wanted):
             raise EmulatorError(f"reset takes what: a list of {', '.join(resets)}; everything when it is left out")
         for each in wanted:
             resets[each]()
@@ -155,12 +156,16 @@ class AdminService:
         return json_response(200, {"clock": iso_utc(self._world.clock.timestamp()), "faults": faults})
 
     def _use_scenario(self, body: Mapping[str, Any]) -> Response:
-        """Replace the faults and move the clock; settings belong to the start."""
+        """Replace the faults, add the projects and move the clock; settings belong to the start."""
         scenario = Scenario.parse(dict(body))
         if scenario.settings:
-            raise EmulatorError("settings can be given at the start only; a running emulator takes clock and faults")
+            raise EmulatorError(
+                "settings can be given at the start only; a running emulator takes projects, clock and faults"
+            )
         if scenario.clock is not None:
             self._world.clock.advance(scenario.clock - self._world.clock.now())
+        for project in scenario.projects:
+            self._world.projects.put(project)
         self._fault_set.clear()
         scenario.switch_on(self._fault_set)
         return self._scenario()

@@ -116,6 +116,13 @@ class BlobService:
                 )
             )  # fmt: skip
         ended = execution is not None and execution.status(world.clock.timestamp()) in {SUCCEEDED, PARTIALLY_SUCCEEDED}
+        if missing := sorted({"comp", "restype", "snapshot", "versionid"} & set(request.parameters)):
+            raise Refusal(
+                blob_error(
+                    world, 501, "notSupported", f"The emulator does not imitate the parameter {missing[0]}.", head=head,
+                    reason="not-supported",
+                )
+            )  # fmt: skip
         blob_id = request.segments[1].strip("{}").upper()
         if execution is None or not ended or name != world.blobs.blob_name(execution, blob_id):
             raise Refusal(blob_missing(world, head=head))
@@ -237,5 +244,5 @@ def _md5(blocks: Iterable[bytes | memoryview]) -> str:
 def _moment(header: str | None) -> datetime | None:
     try:
         return None if header is None else parsedate_to_datetime(header).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from dmf_emulator.dmf import answers as dmf_answers
+from dmf_emulator.dmf.entity_types import ALSO_IN_KEYS, FIELDS, KEYS, LABELS, NUMBER
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Response, is_whole_number, json_object
 from dmf_emulator.http.odata_filter import BadFilter, NotImitated, parse_filter
@@ -48,9 +49,7 @@ def query(world: World, exchange: Exchange, wanted: EntityRequest) -> Response:
     if exchange.request.method == "POST":
         return _create(world, exchange, wanted)
     options = exchange.request.parameters
-    for name in options:
-        if name.startswith("$") and name not in _OPTIONS:
-            raise Refusal(dmf_answers.not_supported(f"the query option {name}"))
+    _check_options(exchange, wanted)
     selected = _selected_names(options, wanted.set_name)
     rows = ENTITY_SETS[wanted.set_name](world, options.get("cross-company", "").lower() == "true")
     context = f"{wanted.base_url}/data/$metadata#{wanted.set_name}"
@@ -67,7 +66,7 @@ def query(world: World, exchange: Exchange, wanted: EntityRequest) -> Response:
             raise Refusal(_bad_query(f"Syntax error in '{clause}'.", wanted.set_name))
         rows.sort(key=lambda row: _sortable(row.get(field)), reverse=direction.strip().lower() == "desc")
     body: Row = {"@odata.context": context}
-    if options.get("$count", "").lower() == "true":
+    if options.get("$count") == "true":
         body["@odata.count"] = len(rows)
     skip, top = _whole(options, "$skip", 0), _whole(options, "$top", len(rows))
     size = world.settings.odata_page_size
@@ -75,6 +74,19 @@ def query(world: World, exchange: Exchange, wanted: EntityRequest) -> Response:
     if min(top, len(rows) - skip) > size:
         body["@odata.nextLink"] = _next_link(world, exchange, skip + size, top - size)
     return dmf_answers.odata_response(200, body)
+
+
+def _check_options(exchange: Exchange, wanted: EntityRequest) -> None:
+    options = exchange.request.parameters
+    for name in options:
+        if name.startswith("$") and name not in _OPTIONS:
+            raise Refusal(dmf_answers.not_supported(f"the query option {name}"))
+        if name.startswith("$") and name != "$select" and wanted.key is not None:
+            raise Refusal(_bad_query(f"The query option {name} can only be applied to collections.", wanted.set_name))
+    if twice := exchange.request.repeated_option:
+        raise Refusal(_bad_query(f"Query option '{twice}' was specified more than once.", wanted.set_name))
+    if options.get("$count", "true") not in {"true", "false"}:
+        raise Refusal(_bad_query(f"Invalid value '{options['$count']}' for $count query option found.", "$count"))
 
 
 def _next_link(world: World, exchange: Exchange, skip: int, top: int) -> str:
@@ -201,48 +213,33 @@ ENTITY_SETS: dict[str, Callable[[World, bool], list[Row]]] = {
     "DataManagementExecutionJobDetails": _job_detail_rows,
     "LegalEntities": _legal_entity_rows,
 }
-FIELDS = {
-    "DataManagementDefinitionGroups": {
-        "Name", "ProjectCategory", "OperationType", "GenerateDataPackage", "Description", "TruncateEntityData",
-    },
-    "DataManagementDefinitionGroupDetails": {
-        "DefinitionGroupId", "EntityName", "SourceFormat", "DefaultRefreshType", "SkipStaging", "ValidationStatus",
-        "AutoGenerateMapping", "ExecutionUnit", "LevelInExecutionUnit", "SequenceInLevel", "Disable",
-    },
-    "DataManagementExecutionJobs": {"JobId", "Description"},
-    "LegalEntities": {"LegalEntityId", "Name"},
-    "DataManagementExecutionJobDetails": {
-        "JobId", "DefinitionGroupId", "EntityName", "StagingStatus", "TargetStatus",
-        "StagingRecordsToBeProcessedCount", "StagingRecordsCreatedCount", "TargetRecordsCreatedCount",
-        "TargetRecordsUpdatedCount", "SourceFormat", "ExecutionUnit", "LevelInExecutionUnit", "SequenceInLevel",
-        "StagingStartDateTime", "StagingEndDateTime", "TargetStartDateTime", "TargetEndDateTime",
-    },
-}  # fmt: skip
 
 
 def _by_key(rows: list[Row], wanted: EntityRequest) -> Row:
-    """Find one row by `('name')` or `(Name='…',OperationType=…)`; a missing one is 404.
+    """Find one row by `('name')` or `(Name='…',OperationType=…)`: by its whole key. A missing one is 404.
 
     Source: docs/wire/dmf-package-api.md#data-projects, where 400 is reported as well.
     """
-    text = wanted.key or ""
+    text, own = wanted.key or "", KEYS[wanted.set_name]
     parts = list(_KEY.finditer(text))
-    if not parts or sum(len(part[0]) for part in parts) != len(text):
+    if not parts or sum(len(part[0]) for part in parts) != len(text) or text.rstrip().endswith(","):
         raise Refusal(_bad_query(f"The key '{text}' could not be parsed.", wanted.set_name))
-    first = {"DataManagementDefinitionGroups": "Name", "DataManagementDefinitionGroupDetails": "DefinitionGroupId"}
+    unnamed = len(parts) == 1 and len(own) == 1
+    values = {part[1] or (own[0] if unnamed else ""): part[2].replace("''", "'").casefold() for part in parts}
+    allowed = {*own, *ALSO_IN_KEYS.get(wanted.set_name, ())}
+    if len(values) < len(parts) or not set(own) <= set(values) <= allowed:
+        raise Refusal(
+            _bad_query(f"The key '{text}' does not match the properties of the key: {', '.join(own)}.", wanted.set_name)
+        )
     for row in rows:
-        if all(
-            str(row.get(part[1] or first.get(wanted.set_name, "JobId"), "")).casefold()
-            == part[2].replace("''", "'").casefold()
-            for part in parts
-        ):
+        if all(str(row[name]).casefold() == value for name, value in values.items()):
             return row
     raise Refusal(dmf_answers.not_found(f"/data/{wanted.set_name}({quote(text)})"))
 
 
 def _filtered(rows: list[Row], world: World, expression: str, set_name: str) -> list[Row]:
     try:
-        fits = parse_filter(expression, FIELDS[set_name], wildcards=world.settings.wildcard_filters)
+        fits = parse_filter(expression, FIELDS[set_name], labels=LABELS, wildcards=world.settings.wildcard_filters)
     except BadFilter as bad:
         raise Refusal(_bad_query(str(bad), set_name)) from bad
     except NotImitated as missing:
@@ -252,9 +249,9 @@ def _filtered(rows: list[Row], world: World, expression: str, set_name: str) -> 
 
 def _selected_names(options: dict[str, str], set_name: str) -> set[str]:
     names = {name.strip() for name in options.get("$select", "").split(",") if name.strip()}
-    for name in names:
+    for name in names - {"*"}:
         _check_field(name, set_name)
-    return names
+    return set() if "*" in names else names
 
 
 def _selected(row: Row, names: set[str]) -> Row:
@@ -294,8 +291,10 @@ def _create(world: World, exchange: Exchange, wanted: EntityRequest) -> Response
     row = json_object(exchange.request.content())
     if row is None or wanted.key is not None:
         raise Refusal(dmf_answers.model_state_invalid())
-    for field in row:
+    row = {name: value for name, value in row.items() if "@" not in name}
+    for field, value in row.items():
         _check_field(field, wanted.set_name)
+        _check_value(FIELDS[wanted.set_name][field], value)
     if wanted.set_name == "DataManagementDefinitionGroups" and isinstance(row.get("Name"), str) and row["Name"]:
         if world.projects.find(row["Name"]) is not None:
             raise Refusal(
@@ -322,6 +321,17 @@ def _create(world: World, exchange: Exchange, wanted: EntityRequest) -> Response
     context = f"{wanted.base_url}/data/$metadata#{wanted.set_name}/$entity"
     body = json.loads(json.dumps(row))
     return dmf_answers.odata_response(201, {"@odata.context": context, **body})
+
+
+def _check_value(kind: str, value: object) -> None:
+    # A JSON true is an int to Python.
+    fits = (
+        isinstance(value, int) and not isinstance(value, bool)
+        if kind == NUMBER
+        else isinstance(value, str) and value in LABELS.get(kind, (value,))
+    )
+    if not fits:
+        raise Refusal(dmf_answers.model_state_invalid())
 
 
 def _entity(row: Row) -> ProjectEntity:

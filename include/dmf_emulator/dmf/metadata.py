@@ -7,45 +7,12 @@ from __future__ import annotations
 
 from dmf_emulator.dmf import answers as dmf_answers
 from dmf_emulator.dmf.actions import ACTIONS
-from dmf_emulator.dmf.entity_sets import FIELDS
+from dmf_emulator.dmf.entity_types import ENUMS, FIELDS, KEYS, NAMESPACE
 from dmf_emulator.http.message import Response
 
-_NAMESPACE = "Microsoft.Dynamics.DataEntities"
-_KEYS = {
-    "DataManagementDefinitionGroups": ("Name",),
-    "DataManagementDefinitionGroupDetails": ("DefinitionGroupId", "EntityName"),
-    "DataManagementExecutionJobs": ("JobId",),
-    "LegalEntities": ("LegalEntityId",),
-    "DataManagementExecutionJobDetails": ("DefinitionGroupId", "JobId", "EntityName"),
-}
-_ENUMS = {
-    "NoYes": ("No", "Yes"),
-    "DMFOperationType": ("None", "Import", "Export"),
-    "DMFBatchJobStatus": ("NotRun", "Executing", "Finished", "Error", "Aborted"),
-    "DMFExecutionSummaryStatus": (
-        "Unknown", "NotRun", "Executing", "Succeeded", "PartiallySucceeded", "Failed", "Canceled",
-    ),
-    "DMFMessageStatus": ("Enqueued", "Dequeued", "Processing", "Processed", "ProcessedWithErrors"),
-}  # fmt: skip
-_TYPES = {
-    "OperationType": f"{_NAMESPACE}.DMFOperationType",
-    "StagingStatus": f"{_NAMESPACE}.DMFBatchJobStatus",
-    "TargetStatus": f"{_NAMESPACE}.DMFBatchJobStatus",
-    **dict.fromkeys(
-        (
-            "GenerateDataPackage",
-            "TruncateEntityData",
-            "SkipStaging",
-            "ValidationStatus",
-            "AutoGenerateMapping",
-            "Disable",
-        ),
-        f"{_NAMESPACE}.NoYes",
-    ),
-}
 _RETURNED = {
-    "GetExecutionSummaryStatus": f"{_NAMESPACE}.DMFExecutionSummaryStatus",
-    "GetMessageStatus": f"{_NAMESPACE}.DMFMessageStatus",
+    "GetExecutionSummaryStatus": f"{NAMESPACE}.DMFExecutionSummaryStatus",
+    "GetMessageStatus": f"{NAMESPACE}.DMFMessageStatus",
     "GetEntityExecutionSummaryStatusList": "Collection(Edm.String)",
     "ResetVersionToken": "Edm.Boolean",
     "DeleteExecutionHistoryJob": "",
@@ -77,15 +44,15 @@ def metadata_document() -> Response:
         f'<EnumType Name="{name}">'
         + "".join(f'<Member Name="{member}" Value="{number}"/>' for number, member in enumerate(members))
         + "</EnumType>"
-        for name, members in _ENUMS.items()
+        for name, members in ENUMS.items()
     )
     types = "".join(_entity_type(name) for name in FIELDS)
     actions = "".join(_action(name) for name in ACTIONS)
-    sets = "".join(f'<EntitySet Name="{name}" EntityType="{_NAMESPACE}.{_singular(name)}"/>' for name in FIELDS)
+    sets = "".join(f'<EntitySet Name="{name}" EntityType="{NAMESPACE}.{_singular(name)}"/>' for name in FIELDS)
     body = (
         '<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="4.0" '
         'xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>'
-        f'<Schema Namespace="{_NAMESPACE}" xmlns="http://docs.oasis-open.org/odata/ns/edm">{enums}{types}{actions}'
+        f'<Schema Namespace="{NAMESPACE}" xmlns="http://docs.oasis-open.org/odata/ns/edm">{enums}{types}{actions}'
         f'<EntityContainer Name="Resources">{sets}</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>'
     )
     return Response(200, {"Content-Type": "application/xml", **dmf_answers.odata_headers()}, body.encode())
@@ -96,28 +63,20 @@ def _singular(set_name: str) -> str:
 
 
 def _entity_type(set_name: str) -> str:
-    keys = "".join(f'<PropertyRef Name="{name}"/>' for name in _KEYS[set_name])
+    keys = "".join(f'<PropertyRef Name="{name}"/>' for name in KEYS[set_name])
     properties = "".join(
-        f'<Property Name="{name}" Type="{_type(name)}"{_nullable(name, set_name)}/>'
+        f'<Property Name="{name}" Type="{FIELDS[set_name][name]}"{_nullable(name, set_name)}/>'
         for name in sorted(FIELDS[set_name])
     )
     return f'<EntityType Name="{_singular(set_name)}"><Key>{keys}</Key>{properties}</EntityType>'
 
 
-def _type(field: str) -> str:
-    if field.endswith("DateTime"):
-        return "Edm.DateTimeOffset"
-    if field.endswith("Count") or field in {"ExecutionUnit", "LevelInExecutionUnit", "SequenceInLevel"}:
-        return "Edm.Int32"
-    return _TYPES.get(field, "Edm.String")
-
-
 def _nullable(field: str, set_name: str) -> str:
-    return ' Nullable="false"' if field in _KEYS[set_name] or field.endswith("DateTime") else ""
+    return ' Nullable="false"' if field in KEYS[set_name] or field.endswith("DateTime") else ""
 
 
 def _action(name: str) -> str:
-    bound = f'<Parameter Name="bindingParameter" Type="Collection({_NAMESPACE}.DataManagementDefinitionGroup)"/>'
+    bound = f'<Parameter Name="bindingParameter" Type="Collection({NAMESPACE}.DataManagementDefinitionGroup)"/>'
     given = _PARAMETERS.get(name, (("executionId", "Edm.String"),))
     parameters = "".join(f'<Parameter Name="{parameter}" Type="{kind}"/>' for parameter, kind in given)
     returned = _RETURNED.get(name, "Edm.String")

@@ -42,13 +42,15 @@ class DmfService:
         if action_match is not None and request.method == "POST":
             return self._identify_action(exchange, action_match[1], base_url, audience)
         set_match = _SET_PATH.match(path)
-        if set_match is not None and set_match[1] in ENTITY_SETS and request.method in {"GET", "POST"}:
+        if set_match is not None and set_match[1] in ENTITY_SETS and _is_served(request.method, set_match):
             exchange.action = set_match[1]
             wanted = EntityRequest(set_match[1], set_match[2], base_url, counts_only=set_match[3] is not None)
             return lambda: self._authorised(exchange, audience, lambda: query(self._world, exchange, wanted))
         if path == "$metadata" and request.method == "GET":
             exchange.action = "$metadata"
             return lambda: self._authorised(exchange, audience, metadata_document)
+        if missing := _not_imitated(request.method, path):
+            return lambda: self._authorised(exchange, audience, lambda: dmf_answers.not_supported(missing))
         return lambda: self._authorised(exchange, audience, lambda: dmf_answers.not_found(request.path))
 
     def _identify_action(self, exchange: Exchange, name: str, base_url: str, audience: str) -> Handler:
@@ -104,6 +106,20 @@ class DmfService:
         except TokenRefused as refused:
             return dmf_answers.authentication_failed(refused.reason, authority)
         return handler()
+
+
+def _is_served(method: str, set_match: re.Match[str]) -> bool:
+    return method == "GET" or (method == "POST" and set_match[2] is None and set_match[3] is None)
+
+
+def _not_imitated(method: str, path: str) -> str:
+    """Return what a real environment answers at a path and this one does not; empty for what neither knows."""
+    if path in {"", "$batch"}:
+        return path or "the list of entity sets"
+    name, rest = re.split(r"(?=[(/])|\Z", path, maxsplit=1)
+    if name not in ENTITY_SETS or rest.startswith("/Microsoft."):
+        return ""
+    return f"{method} of {name}" if method in {"PATCH", "PUT", "DELETE"} else f"/data/{path}" if rest else ""
 
 
 def _check_claims(claims: dict[str, Any], audience: str, mapped_client_ids: frozenset[str]) -> None:

@@ -16,6 +16,9 @@ from dmf_emulator.settings import ORIGINS, EmulatorError
 from dmf_emulator.state.executions import ExecutionPlan
 from dmf_emulator.state.world import World
 
+# Three centuries of seconds, ten gigabytes: no time or size that is computed from it overflows.
+_MOST = 10**10
+
 
 class FaultSet:
     """The faults that are switched on now; without any, every service behaves.
@@ -223,8 +226,8 @@ def _parameters(fault: str, mode: Mode, values: Mapping[str, Any]) -> Parameters
             value, (int, float) if isinstance(default, int | float) else (str, int, type(None))
         ):
             raise EmulatorError(f"fault {fault}: {key} cannot be {value!r}")
-        if isinstance(value, int | float) and value < 0:
-            raise EmulatorError(f"fault {fault}: {key} is {value!r}; it cannot be negative")
+        if isinstance(value, int | float) and not 0 <= value <= _MOST:
+            raise EmulatorError(f"fault {fault}: {key} is {value!r}; choose a number from 0 to {_MOST}")
     defaults = {
         key: default.allowed[0] if isinstance(default, Choice) else default for key, default in mode.parameters.items()
     }
@@ -234,7 +237,7 @@ def _parameters(fault: str, mode: Mode, values: Mapping[str, Any]) -> Parameters
 def _indexes(fault: str, value: Iterable[int] | int | None) -> frozenset[int] | None:
     if value is None:
         return None
-    indexes = [value] if isinstance(value, int) else list(value)
+    indexes: list[Any] = list(value) if isinstance(value, list | tuple | set | frozenset | range) else [value]
     if not indexes or any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in indexes):
         raise EmulatorError(f"fault {fault}: request_index must be whole numbers from 0, not {value!r}")
     return frozenset(indexes)

@@ -20,7 +20,9 @@ _DRIVE = re.compile(
 _ITEM = re.compile(
     r"/(?:root|items/(?P<item>[^/:]+))(?::/?(?P<path>[^:]*)(?::(?P<after_path>/[^:]*)?)?|(?P<after_id>/[^:]*))?\Z"
 )
-_COLLECTION = re.compile(r"(?P<owner>me|users|sites|groups)(?:/(?P<id>[^/:]+(?::/[^:]*:?)?))?(?P<drives>/drives)?\Z")
+_COLLECTION = re.compile(
+    r"(?:(?P<me>me)|(?P<owner>users|sites|groups)/(?P<id>[^/:]+(?::/[^:]*:?)?))(?P<drives>/drives)?\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def parse_address(path: str) -> DriveAddress | OwnerAddress | None:
         collection = _COLLECTION.match(path)
         if collection is None:
             return None
-        owner = {"me": "me", "users": "user", "sites": "site", "groups": "group"}[collection["owner"]]
+        owner = "me" if collection["me"] else collection["owner"].removesuffix("s")
         return OwnerAddress(owner, unquote(collection["id"] or ""), bool(collection["drives"]))
     owner, owner_id = "me", ""
     for name in ("user", "site", "group", "drive", "nested"):

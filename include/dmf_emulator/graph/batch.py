@@ -39,9 +39,12 @@ def answer_batch(api: Service, exchange: Exchange) -> Response:
         if part["id"] in answers:
             raise Refusal(invalid_request("graph", f"The id {part['id']} is there twice.", reason="bad-batch"))
         before = part.get("dependsOn") or []
-        if not isinstance(before, list):
+        if not isinstance(before, list) or not all(isinstance(each, str) for each in before):
             raise Refusal(invalid_request("graph", "dependsOn is a list of ids.", reason="bad-batch"))
-        failed = any(answers.get(each, {"status": 424})["status"] >= 400 for each in before)
+        if not set(before) <= set(answers):
+            message = "A request can depend on those that stand before it only."
+            raise Refusal(invalid_request("graph", message, reason="bad-batch"))
+        failed = any(answers[each]["status"] >= 400 for each in before)
         answers[part["id"]] = _failed_dependency(part["id"]) if failed else _answer(api, exchange, part)
     return json_response(200, {"responses": list(answers.values())})
 
@@ -55,6 +58,8 @@ def _answer(api: Service, exchange: Exchange, part: Mapping[str, Any]) -> dict[s
     request = _request(exchange.request, part)
     single = replace(exchange, request=request, action="", payload={}, faults=[])
     try:
+        if request.path.rpartition("/")[2] == "$batch":
+            raise Refusal(invalid_request("graph", "A batch cannot be part of a batch.", reason="bad-batch"))
         response = api.identify(single)()
     except Refusal as refusal:
         response = refusal.response

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import uuid
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from dmf_emulator.graph.addresses import DriveAddress
 from dmf_emulator.graph.answers import (
@@ -17,13 +19,22 @@ from dmf_emulator.graph.answers import (
     operation_not_supported,
     quota_exceeded,
 )
-from dmf_emulator.graph.conflicts import check_etag, chosen_name, commit_session, existing_children, refuse_bad_name
+from dmf_emulator.graph.conflicts import (
+    BEHAVIORS,
+    check_etag,
+    check_parent,
+    chosen_name,
+    commit_session,
+    existing_children,
+    refuse_bad_name,
+)
 from dmf_emulator.graph.items import context, ctag, download_url, drive_json, etag, item_json, publication
+from dmf_emulator.graph.options import check_options, names_tag, selected
 from dmf_emulator.graph.pages import page
 from dmf_emulator.graph.session_creation import checked_times, create_session
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Response, json_object, json_response
-from dmf_emulator.http.odata_filter import BadFilter, NotImitated, parse_filter
+from dmf_emulator.http.odata_filter import FACET, BadFilter, NotImitated, parse_filter
 from dmf_emulator.state.drives import Drive, Item
 from dmf_emulator.state.quickxor import QuickXorHash
 from dmf_emulator.state.world import World
@@ -46,11 +57,12 @@ _CALLS = {
 }
 # What the real API has at an item and this one has not.
 _NOT_IMITATED = frozenset({
-    "analytics", "copy", "createLink", "delta", "discardCheckout", "follow", "invite", "listItem", "permissions",
-    "preview", "restore", "retentionLabel", "search", "subscriptions", "thumbnails", "unfollow", "validatePermission",
-    "versions", "workbook",
+    "analytics", "children", "copy", "createLink", "delta", "discardCheckout", "follow", "invite", "listItem",
+    "permissions", "preview", "restore", "retentionLabel", "search", "subscriptions", "thumbnails", "unfollow",
+    "validatePermission", "versions", "workbook",
 })  # fmt: skip
-_LIST_OPTIONS = frozenset({"$expand", "$select", "$skiptoken", "$top", "$orderby", "$filter"})
+_LIST_OPTIONS = frozenset({"$select", "$skiptoken", "$top", "$orderby", "$filter"})
+_FILTERED = {"name": "Edm.String", "file": FACET, "folder": FACET}
 
 
 class DriveCalls:
@@ -76,7 +88,8 @@ class DriveCalls:
         """Carry the call out."""
         world, name = self._world, self._exchange.action
         if name == "getDrive":
-            return json_response(200, drive_json(world, self._origin, drive))
+            check_options(self._origin, self._exchange.request, {"$select"})
+            return json_response(200, selected(drive_json(world, self._origin, drive), self._exchange.request))
         handlers = {
             "getItem": self._get,
             "patchItem": self._patch,
@@ -128,19 +141,16 @@ class DriveCalls:
             for fault in ("drive.F17", "drive.F26"):
                 shown = self._world.faults.probe(self._exchange, fault)
                 body = body if shown is None else with_wrong_facts(body, shown)
-        wanted = {
-            name.strip() for name in self._exchange.request.parameters.get("$select", "").split(",") if name.strip()
-        }
+        wanted = self._exchange.request.parameters.get("$select", "").replace(" ", "").split(",")
         # "This property isn't returned by default", and only "in locations that support such actions" (driveItem page).
         if "publication" in wanted and item.drive.kind == "documentLibrary":
             body.setdefault("publication", publication(item))
-        # Annotations are no properties and cannot be left out by $select.
-        return {key: value for key, value in body.items() if not wanted or key in wanted or key == "@odata.context"}
+        return selected(body, self._exchange.request)
 
     def _get(self, drive: Drive) -> Response:
         item, expanded = self._item(drive), self._exchange.request.parameters.get("$expand", "")
-        unchanged = self._exchange.request.headers.get("if-none-match", "").strip()
-        if unchanged and unchanged in {etag(item), ctag(item)}:
+        check_options(self._origin, self._exchange.request, {"$select", "$expand"})
+        if names_tag(self._exchange.request.headers.get("if-none-match", ""), etag(item), ctag(item)):
             return Response(304, {"ETag": etag(item)}, reason="not-modified")
         body = self._shown(item)
         if expanded and expanded != "children":
@@ -157,10 +167,8 @@ class DriveCalls:
     def _children(self, drive: Drive) -> Response:
         parent = self._item(drive)
         options = self._exchange.request.parameters
-        for name in options:
-            if name.startswith("$") and name not in _LIST_OPTIONS:
-                # "Operation not supported", as for $skip (microsoftgraph/msgraph-sdk-php#218).
-                raise Refusal(operation_not_supported(self._origin))
+        # Others are refused as $skip is (microsoftgraph/msgraph-sdk-php#218).
+        check_options(self._origin, self._exchange.request, _LIST_OPTIONS)
         children = self._filtered(existing_children(parent), options.get("$filter", ""))
         direction = self._direction(options.get("$orderby", ""))
         shown, link = page(self._world, self._origin, self._exchange, children, _place, descending=direction == "desc")
@@ -171,10 +179,10 @@ class DriveCalls:
     def _filtered(self, children: list[Item], expression: str) -> list[Item]:
         """Keep what fits `$filter`: by name as Business documents it, and by the facet (`folder ne null`)."""
         try:
-            fits = parse_filter(expression, {"name", "file", "folder"}, wildcards=False)
+            fits = parse_filter(expression, _FILTERED, wildcards=False)
         except (BadFilter, NotImitated) as error:
             raise Refusal(operation_not_supported(self._origin)) from error
-        facets = {True: {"folder": "{}", "file": "null"}, False: {"folder": "null", "file": "{}"}}
+        facets: dict[bool, dict[str, Any]] = {True: {"folder": {}, "file": None}, False: {"folder": None, "file": {}}}
         return [child for child in children if fits({"name": child.name, **facets[child.is_folder]})]
 
     def _direction(self, order: str) -> str:
@@ -196,6 +204,8 @@ class DriveCalls:
             )
         refuse_bad_name(self._origin, name, (parent.path, name), is_folder=True, at_root=parent.parent is None)
         behavior = body.get("@microsoft.graph.conflictBehavior", body.get("@name.conflictBehavior", "fail"))
+        if behavior not in BEHAVIORS:
+            raise Refusal(invalid_request(self._origin, f"Invalid conflict behavior '{behavior}'."))
         existing = parent.children.get(name.casefold())
         if existing is not None and behavior == "replace" and existing.is_folder:
             return json_response(200, self._shown(existing))
@@ -206,13 +216,8 @@ class DriveCalls:
         item, body = self._item(drive), self._body()
         times = checked_times(self._origin, body.get("fileSystemInfo"))
         check_etag(self._origin, self._exchange.request, item)
-        parent, name = item.parent, body.get("name", item.name)
-        reference = body.get("parentReference")
-        if isinstance(reference, dict) and isinstance(reference.get("id"), str):
-            parent = self._world.drives.find_item(drive, reference["id"])
-        elif isinstance(reference, dict) and ":" in str(reference.get("path", "")):
-            names = [each for each in str(reference["path"]).partition(":")[2].split("/") if each]
-            parent = self._world.drives.find_path(drive.root, names)
+        name = body.get("name", item.name)
+        parent = self._new_parent(drive, body["parentReference"]) if body.get("parentReference") else item.parent
         if parent is None or not parent.is_folder or not isinstance(name, str):
             raise Refusal(
                 item_not_found(self._origin) if item.parent else invalid_request(self._origin, "The root stays.")
@@ -234,6 +239,16 @@ class DriveCalls:
             item.modified_by_client = times.get("lastModifiedDateTime", item.modified_by_client)
             item.version += 1
         return json_response(200, self._shown(item))
+
+    def _new_parent(self, drive: Drive, reference: object) -> Item | None:
+        """Return the folder that a `parentReference` names by id, or by a path as the service itself writes it."""
+        given = reference if isinstance(reference, dict) else {}
+        if isinstance(given.get("id"), str):
+            return self._world.drives.find_item(drive, given["id"])
+        root, _, path = str(given.get("path", "")).partition(":")
+        if not root.rstrip("/").endswith("/root"):
+            raise Refusal(invalid_request(self._origin, "The parentReference has neither an id nor a path."))
+        return self._world.drives.find_path(drive.root, [unquote(each) for each in path.split("/") if each])
 
     def _check_out(self, drive: Drive) -> Response:
         self._world.drives.check_out(self._library_file(drive))
@@ -262,7 +277,9 @@ class DriveCalls:
         item = self._item(drive)
         if item.is_folder:
             raise Refusal(invalid_request(self._origin, "A folder has no content."))
-        if self._exchange.request.headers.get("if-none-match", "").strip() in {etag(item), ctag(item)}:
+        if "format" in self._exchange.request.parameters:
+            raise Refusal(not_supported(self._origin, "content in another format"))
+        if names_tag(self._exchange.request.headers.get("if-none-match", ""), etag(item), ctag(item)):
             return Response(304, {"ETag": etag(item)}, reason="not-modified")
         return Response(302, {"Location": download_url(self._world, item)})
 
@@ -274,6 +291,8 @@ class DriveCalls:
                 raise Refusal(invalid_request(self._origin, "The item is a folder; name the file below it."))
             return start.parent, start.name
         folder = start
+        if not folder.is_folder:
+            raise Refusal(invalid_request(self._origin, "A part of the path is a file.", inner="invalidPath"))
         for depth, name in enumerate(names):
             is_last = depth == len(names) - 1
             refuse_bad_name(
@@ -301,34 +320,72 @@ class DriveCalls:
         return commit_session(self._world, self._origin, self._exchange, self._body(), self._target(drive))
 
     def _put_content(self, drive: Drive) -> Response:
-        """Simple upload; 250 MB today (driveitem-put-content)."""
-        world, request = self._world, self._exchange.request
-        limit_bytes = world.settings.simple_upload_limit_bytes
-        too_large = Refusal(
+        """Simple upload; 250 MB today (driveitem-put-content).
+
+        What may be written is asked before the body is read, and again when it is there: another client may have
+        been faster meanwhile.
+        """
+        world = self._world
+        if (self._exchange.request.body.length_bytes or 0) > world.settings.simple_upload_limit_bytes:
+            raise self._too_large()
+        with world.drives.lock:
+            parent, wanted = self._target(drive)
+            self._writable(parent, wanted)
+            room_bytes = self._room_bytes(parent, wanted)
+        path, size_bytes, digest = self._received(room_bytes)
+        try:
+            with world.drives.lock:
+                check_parent(world, self._origin, parent)
+                name = self._writable(parent, wanted)
+                if size_bytes > self._room_bytes(parent, name):
+                    raise Refusal(quota_exceeded(self._origin))
+                item, is_new = world.drives.put_file(parent, name, path, size_bytes, digest)
+                return json_response(201 if is_new else 200, self._shown(item))
+        finally:
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(
             drive_error(self._origin, 413, "requestEntityTooLarge", "The request body is too large for this call.")
         )
-        if (request.body.length_bytes or 0) > limit_bytes:
-            raise too_large
-        with world.drives.lock:
-            parent, name = self._target(drive)
-            behavior = request.parameters.get("@microsoft.graph.conflictBehavior", "replace")
-            existing = parent.children.get(name.casefold())
-            if existing is not None:
-                check_etag(self._origin, request, existing)
-            name = chosen_name(self._origin, parent, name, behavior)
-            replaced_bytes = 0 if existing is None else existing.size_bytes
-            room_bytes = world.drives.quota_bytes - world.drives.used_bytes(drive) + replaced_bytes
+
+    def _writable(self, parent: Item, name: str) -> str:
+        """Return the name under which the content is saved.
+
+        :raises Refusal: 409 or 412 when it may not be.
+        """
+        request = self._exchange.request
+        existing = parent.children.get(name.casefold())
+        if existing is not None:
+            check_etag(self._origin, request, existing)
+        behavior = request.parameters.get("@microsoft.graph.conflictBehavior", "replace")
+        return chosen_name(self._origin, parent, name, behavior)
+
+    def _room_bytes(self, parent: Item, name: str) -> int:
+        existing = parent.children.get(name.casefold())
+        replaced_bytes = 0 if existing is None else existing.size_bytes
+        return self._world.drives.quota_bytes - self._world.drives.used_bytes(parent.drive) + replaced_bytes
+
+    def _received(self, room_bytes: int) -> tuple[Path | None, int, str]:
+        """Return the file that holds the body, its size and its hash.
+
+        :raises Refusal: when there is more than the call or the drive takes.
+        """
+        world, body = self._world, self._exchange.request.body
         keep = world.faults.probe(self._exchange, "drive.F18")
         path = None if world.drives.discard else world.data_dir / "uploads" / f"{uuid.uuid4()}.part"
-        digest, size_bytes = QuickXorHash(), 0
-        file = None if path is None else path.open("wb")
-        try:
-            received_bytes = 0
-            for block in request.body.blocks():
+        digest, size_bytes, received_bytes = QuickXorHash(), 0, 0
+        with contextlib.ExitStack() as stack:
+            file = None if path is None else stack.enter_context(path.open("wb"))
+            if path is not None:
+                failed = stack.enter_context(contextlib.ExitStack())
+                failed.callback(path.unlink, missing_ok=True)
+            for block in body.blocks():
                 received_bytes += len(block)
-                if received_bytes > limit_bytes:
+                if received_bytes > world.settings.simple_upload_limit_bytes:
                     # A chunked body tells its length only as it comes.
-                    raise too_large
+                    raise self._too_large()
                 if received_bytes > room_bytes:
                     raise Refusal(quota_exceeded(self._origin))
                 room = len(block) if keep is None else max(0, keep["keep_bytes"] - size_bytes)
@@ -337,16 +394,9 @@ class DriveCalls:
                 size_bytes += len(kept)
                 if file is not None:
                     file.write(kept)
-        except BaseException:
             if path is not None:
-                path.unlink(missing_ok=True)
-            raise
-        finally:
-            if file is not None:
-                file.close()
-        with world.drives.lock:
-            item, is_new = world.drives.put_file(parent, name, path, size_bytes, digest.base64())
-            return json_response(201 if is_new else 200, self._shown(item))
+                failed.pop_all()
+        return path, size_bytes, digest.base64()
 
 
 def _place(child: Item) -> str:

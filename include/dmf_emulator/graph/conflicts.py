@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from dmf_emulator.graph.answers import (
     drive_error,
@@ -16,6 +16,7 @@ from dmf_emulator.graph.answers import (
 )
 from dmf_emulator.graph.items import etag, item_json
 from dmf_emulator.graph.names import MAX_NAME_CHARACTERS, MAX_PATH_CHARACTERS, name_problem, numbered
+from dmf_emulator.graph.options import names_tag
 from dmf_emulator.http.exchange import Exchange
 from dmf_emulator.http.message import Refusal, Request, Response, json_response
 from dmf_emulator.state.drives import Item
@@ -45,13 +46,15 @@ def refuse_bad_name(
 def chosen_name(origin: str, parent: Item, name: str, behavior: str) -> str:
     """Return the name under which a file is saved.
 
-    :raises Refusal: 409 when the name is taken and the behaviour is `fail`, 400 for an unknown behaviour.
+    :raises Refusal: 409 when the name is taken and the behaviour is `fail`, or by a folder, which nothing replaces; 400
+        for an unknown behaviour.
     """
     if behavior not in BEHAVIORS:
         raise Refusal(invalid_request(origin, f"Invalid conflict behavior '{behavior}'."))
-    if name.casefold() not in parent.children or behavior == "replace":
+    existing = parent.children.get(name.casefold())
+    if existing is None or (behavior == "replace" and not existing.is_folder):
         return name
-    if behavior == "fail":
+    if behavior != "rename":
         raise Refusal(name_exists(origin))
     number = 1
     while numbered(name, number).casefold() in parent.children:
@@ -66,8 +69,8 @@ def check_etag(origin: str, request: Request, item: Item) -> None:
     """
     wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
     current = etag(item)
-    if (wanted is not None and wanted.strip() not in {current, "*"}) or (
-        unwanted is not None and unwanted.strip() in {current, "*"}
+    if (wanted is not None and not names_tag(wanted, current)) or (
+        unwanted is not None and names_tag(unwanted, current)
     ):
         raise Refusal(
             drive_error(
@@ -81,20 +84,32 @@ def existing_children(item: Item) -> list[Item]:
     return sorted(item.children.values(), key=lambda child: child.name.casefold())
 
 
+def check_parent(world: World, origin: str, parent: Item) -> None:
+    """Refuse to save into a folder that somebody has deleted while the bytes came; the answer is inferred.
+
+    :raises Refusal: 404.
+    """
+    if world.drives.find_item(parent.drive, parent.item_id) is not parent:
+        raise Refusal(item_not_found(origin))
+
+
 def save_session(world: World, origin: str, session: UploadSession, parent: Item, name: str) -> tuple[Item, bool]:
     """Turn a completely received session into a file and end the session."""
     with world.drives.lock:
+        check_parent(world, origin, parent)
         replaced = parent.children.get(name.casefold())
         replaced_bytes = 0 if replaced is None else replaced.size_bytes
         used_bytes = world.drives.used_bytes(session.drive) - replaced_bytes
         if used_bytes + session.received_bytes > world.drives.quota_bytes:
             raise Refusal(quota_exceeded(origin))
+        if not world.uploads.take(session):
+            # Cancelled or expired while its last bytes came.
+            raise Refusal(session_not_found())
         item, is_new = world.drives.put_file(
             parent, name, session.content_path, session.received_bytes, session.digest.base64()
         )
         item.created_by_client = session.client_times.get("createdDateTime", "")
         item.modified_by_client = session.client_times.get("lastModifiedDateTime", "")
-        world.uploads.close(session)
     return item, is_new
 
 
@@ -109,7 +124,7 @@ def commit_session(
     source = body.get("@microsoft.graph.sourceUrl")
     if not isinstance(source, str):
         raise Refusal(invalid_request(origin, "The request needs @microsoft.graph.sourceUrl."))
-    session_id = parse_qs(urlsplit(source).query).get("guid", [""])[0].strip("'")
+    session_id = parse_qs(source.partition("?")[2]).get("guid", [""])[0].strip("'")
     session = world.uploads.find(session_id)
     if session is None:
         raise Refusal(session_not_found())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from dmf_emulator.clock import iso_utc
 from dmf_emulator.graph.addresses import DriveAddress, OwnerAddress, parse_address
@@ -16,6 +16,7 @@ from dmf_emulator.graph.answers import add_request_ids, drive_error, invalid_req
 from dmf_emulator.graph.batch import answer_batch
 from dmf_emulator.graph.calls import DriveCalls
 from dmf_emulator.graph.items import context, drive_json, web_url
+from dmf_emulator.graph.options import check_options, selected
 from dmf_emulator.graph.pages import page
 from dmf_emulator.http.exchange import Exchange, Handler
 from dmf_emulator.http.message import Refusal, Response, json_response
@@ -25,10 +26,11 @@ from dmf_emulator.state.tokens import TokenRefused
 from dmf_emulator.state.world import World
 
 _ROLES = frozenset({"Files.ReadWrite.All", "Sites.ReadWrite.All", "Sites.FullControl.All"})
+_OWNERS = frozenset({"drives", "groups", "me", "sites", "users"})
 # What Graph has and this API has not.
 _NOT_IMITATED = frozenset({
-    "$metadata", "admin", "applications", "auditLogs", "communications", "directory", "directoryObjects", "domains",
-    "organization", "planner", "search", "security", "servicePrincipals", "shares", "solutions", "storage",
+    "$batch", "$metadata", "admin", "applications", "auditLogs", "communications", "directory", "directoryObjects",
+    "domains", "organization", "planner", "search", "security", "servicePrincipals", "shares", "solutions", "storage",
     "subscriptions", "teams",
 })  # fmt: skip
 # Messages of Graph's 401, by what is wrong (docs/wire/graph-onedrive.md#errors).
@@ -63,15 +65,18 @@ class DriveApi:
             exchange.action = "getServiceDocument"
             return self._service_document
         path = "" if match is None else exchange.request.path[match.end() :].strip("/")
-        if path == "$batch" and exchange.request.method == "POST":
+        if path == "$batch" and exchange.request.method == "POST" and self._origin == "graph":
             exchange.action = "batch"
             return lambda: self._authorised(exchange, lambda claims: answer_batch(self, exchange))
         if path == "sites" and exchange.request.method == "GET":
             exchange.action = "searchSites"
             return lambda: self._authorised(exchange, lambda claims: self._search_sites(exchange))
-        if path.split("/")[0] in _NOT_IMITATED:
-            raise Refusal(not_supported(self._origin, f"/{path.split('/')[0]}"))
+        first = path.split("/")[0]
+        if first in _NOT_IMITATED:
+            raise Refusal(not_supported(self._origin, f"/{first}"))
         address = None if match is None else parse_address(path)
+        if address is None and first in _OWNERS and ":" not in unquote(path):
+            raise Refusal(not_supported(self._origin, f"this address below /{first}"))
         if address is None:
             raise Refusal(
                 invalid_request(self._origin, "Resource not found for the segment.", reason="no-such-resource")
@@ -138,22 +143,26 @@ class DriveApi:
         return drive
 
     def _owner(self, exchange: Exchange, address: OwnerAddress, claims: dict[str, Any]) -> Response:
-        world = self._world
         if exchange.request.method != "GET":
             raise Refusal(invalid_request(self._origin, "The HTTP method is not supported here."))
         if address.lists_drives:
             return self._drives_of_owner(exchange, address, claims)
+        check_options(self._origin, exchange.request, {"$select"})
+        return json_response(200, selected(self._owner_json(address, claims), exchange.request))
+
+    def _owner_json(self, address: OwnerAddress, claims: dict[str, Any]) -> dict[str, Any]:
+        world = self._world
         if address.owner == "site":
             site = world.directory.find_site(address.owner_id)
             if site is None:
                 raise Refusal(item_not_found(self._origin))
-            return json_response(200, {"@odata.context": self._context("sites/$entity"), **self._site(site)})
+            return {"@odata.context": self._context("sites/$entity"), **self._site(site)}
         if address.owner == "group":
             if address.owner_id.lower() != GROUP_ID:
                 raise Refusal(self._no_such_object(address.owner_id))
             group = {"id": GROUP_ID, "displayName": "Exports", "groupTypes": ["Unified"], "mailEnabled": True,
                      "mailNickname": "exports", "securityEnabled": False, "visibility": "Private"}  # fmt: skip
-            return json_response(200, {"@odata.context": self._context("groups/$entity"), **group})
+            return {"@odata.context": self._context("groups/$entity"), **group}
         user = self._signed_in(claims) if address.owner == "me" else world.directory.find_user(address.owner_id)
         if user is None:
             raise Refusal(self._no_such_object(address.owner_id))
@@ -163,15 +172,18 @@ class DriveApi:
             "displayName": user.principal_name.partition("@")[0].replace(".", " ").title(),
             "mail": user.principal_name,
         }
-        return json_response(200, {"@odata.context": self._context("users/$entity"), **shown})
+        return {"@odata.context": self._context("users/$entity"), **shown}
 
     def _drives_of_owner(self, exchange: Exchange, address: OwnerAddress, claims: dict[str, Any]) -> Response:
         world = self._world
+        check_options(self._origin, exchange.request, {"$select", "$top", "$skiptoken"})
         drive = self._drive(DriveAddress(address.owner, address.owner_id, None, (), ""), claims)
         all_drives = (each for each in world.drives.drives if (each.kind, each.owner) == (drive.kind, drive.owner))
         shown, link = page(world, self._origin, exchange, list(all_drives), _place)
         body = {"@odata.context": context(world, self._origin, "drives")}
-        value = [drive_json(world, self._origin, each) for each in shown]
+        value = [selected(drive_json(world, self._origin, each), exchange.request) for each in shown]
+        for each in value:
+            del each["@odata.context"]
         return json_response(200, {**body, "value": value, **link})
 
     def _no_such_object(self, identifier: str) -> Response:
@@ -198,9 +210,12 @@ class DriveApi:
         word = exchange.request.parameters.get("search", exchange.request.parameters.get("$search", "")).strip('"')
         if not word:
             raise Refusal(not_supported(self._origin, "a list of sites without search"))
+        check_options(self._origin, exchange.request, {"$search", "$select", "$top", "$skiptoken"})
         sites = self._world.directory.sites
-        found = [self._site(site) for site in sites if word == "*" or word.casefold() in site.name.casefold()]
-        return json_response(200, {"@odata.context": self._context("sites"), "value": found})
+        found = [site for site in sites if word == "*" or word.casefold() in site.name.casefold()]
+        shown, link = page(self._world, self._origin, exchange, found, lambda site: site.name.casefold())
+        value = [selected(self._site(site), exchange.request) for site in shown]
+        return json_response(200, {"@odata.context": self._context("sites"), "value": value, **link})
 
     def _signed_in(self, claims: dict[str, Any]) -> User:
         """Return the user behind a token; `/me` needs one."""

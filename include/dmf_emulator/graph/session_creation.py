@@ -73,7 +73,8 @@ def checked_times(origin: str, times: object) -> dict[str, str]:
             moment = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
         except ValueError:
             moment = None
-        if moment is None:
+        if moment is None or moment.tzinfo is None:
+            # A time of OData has a zone.
             raise Refusal(invalid_request(origin, f"The value of '{name}' is no date and time.", reason="bad-time"))
         checked[name] = str(value)
     return checked

@@ -5,6 +5,7 @@ Source: docs/wire/graph-onedrive.md#upload-sessions.
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from dmf_emulator.graph.answers import drive_error, invalid_request, item_not_fo
 from dmf_emulator.graph.calls import with_wrong_facts
 from dmf_emulator.graph.conflicts import chosen_name, save_session
 from dmf_emulator.graph.items import etag, item_json
+from dmf_emulator.graph.options import names_tag
 from dmf_emulator.graph.service import DriveApi
 from dmf_emulator.http.body import BLOCK_BYTES, ConnectionEnded
 from dmf_emulator.http.exchange import Exchange, Handler
@@ -96,12 +98,20 @@ class SharePointService:
             world.uploads.close(session)
             return Response(204)
         if request.method == "POST":
-            with session.lock:
+            with self._held(session):
                 return self._commit_deferred(exchange, session)
         if request.method == "PUT":
-            with session.lock:
+            with self._held(session):
                 return self._put(exchange, session, wanted)
         raise Refusal(invalid_request("sharepoint", "The HTTP method is not supported here."))
+
+    @contextlib.contextmanager
+    def _held(self, session: UploadSession) -> Iterator[None]:
+        """Let one request at a time write into a session that has not ended while it waited."""
+        with session.lock:
+            if self._world.uploads.find(session.session_id) is not session:
+                raise Refusal(session_not_found())
+            yield
 
     def _put(self, exchange: Exchange, session: UploadSession, wanted: Range | None) -> Response:
         world = self._world
@@ -115,6 +125,11 @@ class SharePointService:
             session.misaligned = True
         session.total_bytes = wanted.total
         _receive(world, exchange, session, wanted)
+        if world.uploads.find(session.session_id) is not session:
+            # It was cancelled, or has expired, while the range came; nothing of it is left.
+            if session.content_path is not None:
+                session.content_path.unlink(missing_ok=True)
+            raise Refusal(session_not_found())
         world.uploads.accepted(session)
         if not is_final:
             return self._progress(session, 202)
@@ -192,10 +207,14 @@ def _file_response(item: Item, request: Request) -> Response:
         "ETag": etag(item),
         "Accept-Ranges": "bytes",
     }
-    if request.headers.get("if-none-match", "").strip() == etag(item):
+    if names_tag(request.headers.get("if-none-match", ""), etag(item)):
         return Response(304, headers, reason="not-modified")
     size_bytes = item.size_bytes
-    match = _RANGE.match(request.headers.get("range", ""))
+    # Only GET has ranges (RFC 9110, 14.2).
+    match = _RANGE.match(request.headers.get("range", "")) if request.method == "GET" else None
+    if match is not None and match[1] and match[2] and int(match[2]) < int(match[1]):
+        # One that ends before it begins is ignored (RFC 9110, 14.1.1).
+        match = None
     # A range of another version would be a mixture (RFC 9110, 13.1.5).
     other_version = request.headers.get("if-range", etag(item)).strip() not in {etag(item), modified}
     if match is None or not (match[1] or match[2]) or other_version:

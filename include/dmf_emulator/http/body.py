@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from dmf_emulator.http.pacing import Pacer
 
 MAX_HEAD_BYTES = 64 * 1024
+# Python would read a sign, `0x` and underscores as well.
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 # 160 × 2048: whole periods of QuickXorHash, and one upload unit of 320 KiB.
 BLOCK_BYTES = 327_680
 
@@ -158,10 +161,10 @@ class Body:
             self.finished = True
             return
         while not self.finished:
-            try:
-                size = int(self._wire.read_line().split(b";")[0], 16)
-            except ValueError as error:
-                raise MalformedRequest(400, "a chunk has no size") from error
+            text = self._wire.read_line().split(b";")[0].strip()
+            if not _CHUNK_SIZE.fullmatch(text):
+                raise MalformedRequest(400, "a chunk has no size")
+            size = int(text, 16)
             self._left_bytes = size
             yield from self._counted()
             if size:
@@ -184,10 +187,10 @@ class Body:
                 raise MalformedRequest(413, "the request body is too long")
         return bytes(whole)
 
-    def drain(self) -> None:
-        """Read the rest of the body and forget it, so that the connection can go on."""
-        for _ in self.blocks():
-            pass
+    def drain(self, limit_bytes: int) -> bool:
+        """Read the rest of the body and forget it, so that the connection can go on; False when that is too much."""
+        first_bytes = self.received_bytes
+        return all(self.received_bytes - first_bytes <= limit_bytes for _ in self.blocks())
 
     @property
     def waits_for_continue(self) -> bool:

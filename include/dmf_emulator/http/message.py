@@ -49,6 +49,12 @@ class Request:
         return dict(parse_qsl(self.query, keep_blank_values=True))
 
     @property
+    def repeated_option(self) -> str:
+        """The first option of OData that the query has more than once; empty when there is none."""
+        names = [name for name, _ in parse_qsl(self.query, keep_blank_values=True) if name.startswith("$")]
+        return next((name for name in names if names.count(name) > 1), "")
+
+    @property
     def segments(self) -> list[str]:
         """The path's segments, decoded."""
         return [unquote(segment) for segment in self.path.strip("/").split("/")]

@@ -170,8 +170,7 @@ class Listener:
             return True
         if body.waits_for_continue or (body.length_bytes or 0) > _MAX_DRAIN_BYTES:
             return False
-        body.drain()
-        return True
+        return body.drain(_MAX_DRAIN_BYTES)
 
     def _send(self, sock: socket.socket, request: Request, response: Response, keep_alive: bool) -> bool:
         transport = response.transport

@@ -25,6 +25,8 @@ _SIGNED_VERSION = "2014-02-14"
 _DELEGATION_VERSION = "2020-12-06"
 _DELEGATION_FIELDS = ("skoid", "sktid", "skt", "ske", "sks", "skv")
 _DELEGATION_KEY_DAYS = 7
+# Headers of the answer that a link may fix.
+_RESPONSE_FIELDS = ("rscc", "rscd", "rsce", "rscl", "rsct")
 _START_SKEW_SECONDS = 300
 _KEPT_PACKAGES = 64
 
@@ -149,16 +151,16 @@ class BlobStore:
         """
         resource = f"/{_ACCOUNT}/{CONTAINER}/{name}"
         if "skoid" not in values:
-            # The empty lines are the identifier and the five response headers that a link may fix.
-            lines = [*(values.get(key, "") for key in ("sp", "st", "se")), resource, "", _SIGNED_VERSION, *[""] * 5]
+            own = (values.get(key, "") for key in ("si", "sv", *_RESPONSE_FIELDS))
+            lines = [*(values.get(key, "") for key in ("sp", "st", "se")), resource, *own]
             return self._sealed(self._key, lines)
         key_lines = [values.get(key, "") for key in _DELEGATION_FIELDS]
         delegated = hmac.new(self._key, "\n".join(key_lines).encode(), hashlib.sha256).digest()
-        # The empty lines: authorised and unauthorised object ids, correlation id, addresses, protocol; after the
-        # version and the resource's kind its snapshot, encryption scope and five response headers.
+        # The empty line is the snapshot. What a link does not say is signed as empty: nobody can add it later.
         lines = [
-            *(values.get(key, "") for key in ("sp", "st", "se")), f"/blob{resource}", *key_lines, *[""] * 5,
-            values.get("sv", ""), values.get("sr", ""), *[""] * 7,
+            *(values.get(key, "") for key in ("sp", "st", "se")), f"/blob{resource}", *key_lines,
+            *(values.get(key, "") for key in ("saoid", "suoid", "scid", "sip", "spr", "sv", "sr")), "",
+            *(values.get(key, "") for key in ("ses", *_RESPONSE_FIELDS)),
         ]  # fmt: skip
         return self._sealed(delegated, lines)
 

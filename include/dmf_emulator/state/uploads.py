@@ -156,9 +156,12 @@ class UploadStore:
         closed = form == "closed" and session.total_bytes is not None
         return [f"{session.received_bytes}-{(session.total_bytes or 0) - 1 if closed else ''}"]
 
+    def take(self, session: UploadSession) -> bool:
+        """End a session whose bytes become a file; False when it has ended already, and its bytes with it."""
+        with self._lock:
+            return self._sessions.pop(session.session_id, None) is not None
+
     def close(self, session: UploadSession) -> None:
         """Forget a session and its bytes."""
-        with self._lock:
-            self._sessions.pop(session.session_id, None)
-        if session.content_path is not None:
+        if self.take(session) and session.content_path is not None:
             session.content_path.unlink(missing_ok=True)
