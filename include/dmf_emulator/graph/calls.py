@@ -243,6 +243,8 @@ class DriveCalls:
     def _new_parent(self, drive: Drive, reference: object) -> Item | None:
         """Return the folder that a `parentReference` names by id, or by a path as the service itself writes it."""
         given = reference if isinstance(reference, dict) else {}
+        if given.get("driveId", drive.drive_id) != drive.drive_id:
+            raise Refusal(not_supported(self._origin, "moves between drives"))
         if isinstance(given.get("id"), str):
             return self._world.drives.find_item(drive, given["id"])
         root, _, path = str(given.get("path", "")).partition(":")
