@@ -72,6 +72,15 @@ _CONNECTION_FIELDS: dict[str, Any] = {
         ),
         "schema": _TEXT,
     },
+    "quota": {
+        "label": "Quota",
+        "description": (
+            "Leave empty: it follows from the audience, and where nobody knows it, it is learned when the environment "
+            'asks to slow down. Otherwise human_resources, none, or a JSON object, such as {"requests": 500, '
+            '"execution_seconds": 300, "concurrent": 25, "window_seconds": 300}.'
+        ),
+        "schema": _TEXT,
+    },
     "data_project": {
         "label": "Data project to test with",
         "description": "The test of the connection looks whether this project exists. Nothing else uses it.",

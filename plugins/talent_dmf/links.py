@@ -70,8 +70,8 @@ def folder_address(address: str) -> str | None:
 
 
 def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> None:
-    """Keep the address of the execution's page for the link: as a task before this one was told it, or else asked for.
-    It only informs, so no failure stops the task.
+    """Keep the address of the execution's page for the link: as a task before this one was told it, or else asked for,
+    unless requests are scarce and other exports need them. It only informs, so no failure stops the task.
 
     :param context: the task's context.
     :param hook: a :class:`~talent_dmf.hooks.talent_dmf.TalentDmfHook`.
@@ -81,7 +81,9 @@ def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> N
     from talent_dmf.api.errors import TalentDmfError
 
     try:
-        address = _told_before(context, execution_id, log) or hook.execution_page_url(execution_id)
+        address = _told_before(context, execution_id, log)
+        if not address and hook.has_room:
+            address = hook.execution_page_url(execution_id)
     except TalentDmfError as error:
         log.info("The address of the execution's page in Dynamics 365 could not be read: %s", error.message)
         return

@@ -61,6 +61,18 @@ def test_a_short_export_ends_on_the_worker(connections: Emulator, context: dict[
     assert deferrals == 0
 
 
+def test_where_requests_are_scarce_the_shared_list_waits_for_a_short_export_too(
+    emulator: Emulator, set_connection: Any, context: dict[str, Any]
+) -> None:
+    set_connection("talent_dmf_default", environment_connection(emulator, quota="human_resources"))
+    execution_id = started(context, "scarce")
+    result, deferrals = run_to_end(sensor(execution_id, deferrable=True, short_export_seconds=15.0), context)
+    assert (result["status"], result["rows"], deferrals) == ("Succeeded", 100, 1)
+    lists = [each for each in emulator.recorder.requests() if "$select=JobId" in each.path]
+    assert lists
+    assert len(emulator.recorder.requests(action="GetExecutionSummaryStatus")) == 1
+
+
 @BOTH_MODES
 def test_gives_up_at_its_time_limit(
     slow_emulator: Emulator, set_connection: Any, context: dict[str, Any], mode: dict[str, Any]

@@ -109,6 +109,20 @@ def test_where_lists_are_refused_each_execution_is_asked_for_alone(
     assert [each["status"] for each in events] == ["Succeeded"] * EXECUTIONS
     said = [record for record in caplog.records if "gives no list of executions" in record.getMessage()]
     assert len(said) == 1
+    # It is remembered: of all waits together, one has asked.
+    assert len([each for each in lists_of(busy_emulator) if "$select=JobId" in each.path]) == 1
+
+
+def test_a_list_that_shows_nothing_of_what_is_known_is_given_up(
+    busy_emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy_emulator.faults.add("dmf.F9", mode="queue", not_run_seconds=10.0)
+    busy_emulator.faults.add("dmf.F30", mode="seconds", details_delay_seconds=600.0)
+    executions = started_exports()
+    events = events_of(executions)
+    assert [each["status"] for each in events] == ["Succeeded"] * EXECUTIONS
+    said = [record for record in caplog.records if "shows none of the executions" in record.getMessage()]
+    assert len(said) == 1
 
 
 def test_a_list_that_shows_nothing_hides_no_end(busy_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

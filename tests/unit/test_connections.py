@@ -316,7 +316,11 @@ HR_HOST = "https://aos.rainier.hr.talent.dynamics.com/namespaces/12345678-1234-1
         (HR_HOST, {"quota": "none"}, None),
         (HR_HOST, {"quota": "  "}, HUMAN_RESOURCES),
         (HOST, {"quota": "Human_Resources"}, HUMAN_RESOURCES),
+        (HR_HOST, {"quota": None}, HUMAN_RESOURCES),
         (HOST, {"quota": {"requests": 100}}, Quota(100, 300.0, 25)),
+        # As the form gives it.
+        (HOST, {"quota": ' {"requests": 100, "concurrent": 5}'}, Quota(100, 300.0, 5)),
+        (HOST, {"quota": "{'requests': 100}"}, Quota(100, 300.0, 25)),
         (HOST, {"quota": {"requests": 6000, "concurrent": 52, "window_seconds": 60}}, Quota(6000, 300.0, 52, 60)),
     ],
 )
@@ -326,8 +330,9 @@ def test_the_quota_of_an_environment(host, extra, quota):
 
 @pytest.mark.parametrize(
     "quota",
-    ["much", 5, [], True, {"requests": 0}, {"requests": -1}, {"requests": True}, {"requests": "500"}, {"tokens": 5},
-     {"requests": 1e12}, {"requests": float("nan")}, {"window_seconds": None}],
+    ["much", "500", "[500]", '{"requests": "500"}', '{"requests": }', "[" * 9_000, 5, [], True, {"requests": 0},
+     {"requests": -1}, {"requests": True}, {"requests": "500"}, {"tokens": 5}, {"requests": 1e12},
+     {"requests": float("nan")}, {"window_seconds": None}],
 )  # fmt: skip
 def test_a_quota_that_is_none_is_one_sentence(quota):
     with pytest.raises(ConfigurationError, match="extra `quota` must be human_resources, none, or like"):

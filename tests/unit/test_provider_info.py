@@ -94,6 +94,14 @@ def test_the_form_offers_every_way_to_sign_in() -> None:
     assert tuple(FIELDS["auth_type"]["schema"]["enum"]) == AUTH_TYPES
 
 
+def test_the_form_has_every_extra_that_the_how_to_names() -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "connect-a-tenant.md").read_text()
+    table = page.partition("### `talent_dmf`")[2].partition("###")[0]
+    documented = set(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE))
+    assert documented
+    assert documented <= set(FIELDS)
+
+
 def test_every_field_has_a_label_a_help_and_a_valid_schema() -> None:
     for name, field in FIELDS.items():
         assert field["label"], name

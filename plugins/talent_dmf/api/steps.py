@@ -52,6 +52,8 @@ class Request:
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
     :param once: whether it is not repeated whatever the answer, and no pause is made for it.
     :param informing: whether the job goes on without its answer: then it is not waited for long.
+    :param before_start: whether it is the look right before an export is started: where the environment has a quota,
+        the export waits for its turn here.
     :param into: buffer that receives the body of a successful answer; the body is then not in ``Response.body``.
     :param timeout_seconds: how long the service may stay silent; the driver's own default if ``None``.
     """
@@ -67,6 +69,7 @@ class Request:
     idempotent: bool = True
     once: bool = False
     informing: bool = False
+    before_start: bool = False
     into: memoryview | None = None
     timeout_seconds: float | None = None
 
@@ -204,6 +207,29 @@ def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = 
             raise
         yield Note(f"{what} could not be read, and the job goes on without: {error.message}")
         return default
+    finally:
+        steps.close()
+
+
+def before_start(steps: Steps[T]) -> Steps[T]:
+    """Run the protocol that looks around right before an export is started; see :class:`Request`.
+
+    :param steps: the protocol.
+    """
+    try:
+        effect = next(steps)
+        if isinstance(effect, Request):
+            effect = replace(effect, before_start=True)
+        while True:
+            try:
+                outcome = yield effect
+            except TalentDmfError as error:
+                effect = steps.throw(error)
+            else:
+                effect = steps.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
     finally:
         steps.close()
 

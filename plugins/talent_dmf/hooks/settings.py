@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # Audience of stand-alone Talent, whatever its host (docs/wire/dmf-package-api.md#audience).
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
-_OPERATIONS_REQUESTS = 6000
 GRAPH_URL = "https://graph.microsoft.com/v1.0"
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 # A person waits for the answer of a connection test, and the button can be pressed again.
@@ -64,14 +63,6 @@ class EnvironmentSettings:
     addresses: AddressRules
     data_project: str = ""
     quota: Quota | None = None
-
-    @property
-    def requests_per_window(self) -> int:
-        """How many requests it takes in five minutes: by its quota, else the 6,000 of finance and operations
-        (docs/wire/dmf-package-api.md#quotas-per-user)."""
-        if self.quota is None:
-            return _OPERATIONS_REQUESTS
-        return max(1, int(self.quota.requests * 300.0 / self.quota.window_seconds))
 
 
 @dataclass(frozen=True)
@@ -289,18 +280,20 @@ class ConnectionFields:
             raise ConfigurationError(f"Connection {self._conn_id!r}: extra `trusted_hosts`: {error.message}") from None
 
     def quota(self, default: Quota | None) -> Quota | None:
-        """The extra ``quota``: ``human_resources``, ``none``, or an object with the names of :class:`Quota`.
+        """The extra ``quota``: ``human_resources``, ``none``, or an object with the names of :class:`Quota`, which the
+        form gives as text.
 
         :param default: if there is none.
         :raises ConfigurationError: it is none.
         """
         raw = self._extra.get("quota")
         if isinstance(raw, str):
-            raw = {"": default, "none": None, "human_resources": HUMAN_RESOURCES}.get(raw.strip().lower(), raw)
-        if raw is None and self._extra.get("quota") in (None, ""):
+            words: dict[str, Quota | None] = {"": default, "none": None, "human_resources": HUMAN_RESOURCES}
+            if raw.strip().lower() in words:
+                return words[raw.strip().lower()]
+            raw = _object(raw)
+        elif raw is None:
             return default
-        if raw is None or isinstance(raw, Quota):
-            return raw
         if isinstance(raw, dict):
             facts = {**asdict(HUMAN_RESOURCES), **raw}
             numbers = all(type(each) in (int, float) and 0 < each < 1e9 for each in facts.values())

@@ -78,6 +78,18 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         """A driver for the signed URLs of packages: it knows no token. The caller closes it."""
         return SyncDriver(tls=self.settings.identity.tls, addresses=self.settings.addresses)
 
+    @property
+    def is_scarce(self) -> bool:
+        """Whether the environment's requests are counted: it has a quota, or has asked to slow down."""
+        gate = self.gate()
+        return gate is not None and gate.quota_now is not None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for a request that only informs and that nobody has asked for."""
+        gate = self.gate()
+        return gate is None or gate.quota_now is None or gate.serves_one_export
+
     async def aget_conn(self) -> AsyncDriver:
         """The driver for the environment that all triggers of this event loop share: one pool of connections and one
         token, however many exports are waited for. The connection is read anew at each call."""
@@ -107,6 +119,8 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
             if _runs_on_one_machine():
                 # All who look at the project's executions have been told of this one.
                 policy = replace(policy, appear_seconds=0.0)
+            elif self.is_scarce:
+                policy = replace(policy, before_look_seconds=_APPEARS_SECONDS)
             return self.run(start_export(request, policy))
 
     @checked_call(execution_id=_EXECUTION)
@@ -164,7 +178,8 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         :raises PackageNotAvailableError: there is none.
         :raises PackageInvalidError: it is not the package that it should be.
         """
-        first: list[SecretUrl] = [self.run(wait_for_link(execution_id, timeout_seconds))]
+        before = min(_MADE_SECONDS, timeout_seconds) if self.is_scarce else 0.0
+        first: list[SecretUrl] = [self.run(wait_for_link(execution_id, timeout_seconds, before_seconds=before))]
 
         def fresh_link() -> SecretUrl:
             return first.pop() if first else self.fresh_package_url(execution_id)
@@ -233,6 +248,10 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
             return False, str(error)
 
 
+# An execution that was started is known after two to five seconds (docs/wire/dmf-package-api.md#not-found-at-first).
+_APPEARS_SECONDS = 5.0
+# After its end an execution has no link for a moment (docs/wire/dmf-package-api.md#package-link).
+_MADE_SECONDS = 3.0
 _gates: dict[str, Gate] = {}
 
 

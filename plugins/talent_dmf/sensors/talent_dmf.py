@@ -56,7 +56,8 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         ``30 min``, or a ``timedelta``.
     :param sla: after this time one warning is given (see :mod:`talent_dmf.notifications`), and the wait goes on.
     :param on_late: called with the context and one sentence when ``sla`` has passed, in the task's own process.
-    :param short_export_seconds: how long the worker itself waits before the task defers.
+    :param short_export_seconds: how long the worker itself waits before the task defers; not at all where the
+        environment has a quota, because the triggerer's list watches all exports at once.
     :param grace_seconds: how long "execution details were not found" and ``Unknown`` are tolerated.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether to wait in the triggerer.
@@ -133,9 +134,14 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         )
         with self._soft_failing(), translated_errors(self.log, context):
             hook = self._hook()
-            result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
-            # Not before: in its first seconds the service does not know the execution.
-            push_job_page(context, hook, self.execution_id, self.log)
+            result: WatchResult
+            if self.deferrable and hook.is_scarce:
+                # The triggerer's list shows this execution together with all others.
+                result, worker_until = OutOfTime(WaitState(started_at=started)), started
+            else:
+                result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
+                # Not before: in its first seconds the service does not know the execution.
+                push_job_page(context, hook, self.execution_id, self.log)
             if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
                 sla_at = self._sla_at(started, after=datetime.now(UTC))
                 if sla_at is None and (self._sla_at(started) or worker_until) > worker_until:

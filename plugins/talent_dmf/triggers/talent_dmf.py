@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -16,7 +16,7 @@ from talent_dmf.api.dmf.waiting import Finished, Pending, Said, Unsettled, WaitP
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError
 from talent_dmf.api.steps import Steps
 from talent_dmf.hooks.settings import EnvironmentSettings
-from talent_dmf.hooks.talent_dmf import TalentDmfHook
+from talent_dmf.hooks.talent_dmf import TalentDmfHook, gate_of
 from talent_dmf.transport.drivers import AsyncDriver
 from talent_dmf.triggers.board import CONFIRM_SECONDS, Board, board_of
 
@@ -128,15 +128,19 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
         state: WaitState,
         until: datetime | None,
     ) -> WatchResult:
-        """Ask how the execution stands, then wait for the next look: alone, or by the list that many waits share."""
-        board = board_of(driver, requests_per_window=settings.requests_per_window)
+        """Wait for the next look, alone or by the list that many waits share, and ask how the execution stands."""
+        board = board_of(driver, gate_of(settings))
         said = Said(usual=self.usual)
         with board.following(self.execution_id, policy.poke_interval_seconds) as follower:
+            if board.is_used and state.unsettled_since is None:
+                # Whoever deferred has just asked, or a triggerer has taken over many waits: the list says more.
+                await board.news_of(follower, _seconds_until(until))
             while True:
                 seen = await driver.run(look(self.execution_id, policy, state, said, until=until))
                 if not isinstance(seen, Pending):
                     return seen
                 state = seen.state
+                follower.is_known = state.unsettled_since is None
                 if seen.sleep.reason:
                     log.info("%s", seen.sleep.reason)
                 if board.is_used and state.unsettled_since is None:
@@ -169,6 +173,10 @@ class TalentDmfExecutionStatusTrigger(BaseTrigger):
 def _sleep(board: Board, seen: Pending) -> Steps[None]:
     seconds = board.stretched(seen.sleep.seconds)
     yield replace(seen.sleep, seconds=seconds if seen.left_seconds is None else min(seconds, seen.left_seconds))
+
+
+def _seconds_until(until: datetime | None) -> float:
+    return CONFIRM_SECONDS if until is None else max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -13,7 +13,7 @@ _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 15.0
 
 
-def wait_for_link(execution_id: str, timeout_seconds: float) -> Steps[SecretUrl]:
+def wait_for_link(execution_id: str, timeout_seconds: float, *, before_seconds: float = 0.0) -> Steps[SecretUrl]:
     """A signed URL of an execution's package, as soon as there is one.
 
     The service answers an empty string for a while even after success and has been seen
@@ -21,10 +21,13 @@ def wait_for_link(execution_id: str, timeout_seconds: float) -> Steps[SecretUrl]
 
     :param execution_id: which execution.
     :param timeout_seconds: longest wait.
+    :param before_seconds: pause before the first request, where requests are scarce.
     :raises PackageNotAvailableError: there is none within the time, or none to be expected.
     """
     deadline = (yield from now()) + timedelta(seconds=timeout_seconds)
     pause = _FIRST_PAUSE_SECONDS
+    if before_seconds:
+        yield Sleep(before_seconds, f"The package of execution {execution_id} is being made.")
     while True:
         url = yield from exported_package_url(execution_id)
         if url is not None:

@@ -36,7 +36,7 @@ from talent_dmf.api.errors import (
     TalentDmfError,
     TransportError,
 )
-from talent_dmf.api.steps import Sleep, Steps, now
+from talent_dmf.api.steps import Sleep, Steps, before_start, now
 
 # A terminally failed id is replaced this often within one generation of a task; then somebody should look.
 MAX_EXECUTIONS = 5
@@ -61,6 +61,8 @@ class StartPolicy:
     :param perhaps_started_before: ids of which it is not known whether anything was started under them.
     :param appear_seconds: longest wait until the service knows what it has started; 0 where the others learn of a start
         in another way.
+    :param before_look_seconds: pause before that is asked for the first time: where requests are scarce, none is made
+        in the seconds in which the service never knows it.
     """
 
     search_seconds: float = 60.0
@@ -72,6 +74,7 @@ class StartPolicy:
     started_beside: tuple[str, ...] = ()
     perhaps_started_before: tuple[str, ...] = ()
     appear_seconds: float = 30.0
+    before_look_seconds: float = 0.0
 
 
 def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedExport]:
@@ -90,7 +93,7 @@ def start_export(request: ExportRequest, policy: StartPolicy) -> Steps[StartedEx
         cannot_be_known = policy.is_first_try and number == 1
         status = None if cannot_be_known else (yield from execution_status(candidate))
         if status is None:
-            seen = yield from _look_at_list(_with_id(request, candidate), policy)
+            seen = yield from before_start(_look_at_list(_with_id(request, candidate), policy))
             if candidate.casefold() not in seen.listed:
                 return (yield from _start(_with_id(request, candidate), policy, seen))
             status = (yield from execution_status(candidate)) if cannot_be_known else None
@@ -161,7 +164,7 @@ def _start(request: ExportRequest, policy: StartPolicy, seen: ProjectExecutions)
                 "execution was found; nothing was started. Retry the task."
             )
         return StartedExport(request.execution_id, adopted=True)
-    yield from _appear(answered, policy.appear_seconds)
+    yield from _appear(answered, policy)
     return StartedExport(answered, adopted=False)
 
 
@@ -194,10 +197,12 @@ def _starting_execution(request: ExportRequest, policy: StartPolicy, seen: Proje
     return None
 
 
-def _appear(execution_id: str, seconds: float) -> Steps[None]:
+def _appear(execution_id: str, policy: StartPolicy) -> Steps[None]:
     """Wait until the service knows an execution that it has started. It is started all the same: nothing here fails."""
-    deadline = (yield from now()) + timedelta(seconds=seconds)
+    deadline = (yield from now()) + timedelta(seconds=policy.appear_seconds)
     pause = FIRST_LOOK_SECONDS
+    if policy.before_look_seconds and policy.appear_seconds:
+        yield Sleep(policy.before_look_seconds, f"Execution {execution_id} is started; it has to appear.")
     while (yield from now()) < deadline:
         try:
             if (yield from execution_status(execution_id)) is not None:
