@@ -66,6 +66,7 @@ def test_where_requests_are_scarce_the_shared_list_waits_for_a_short_export_too(
 ) -> None:
     set_connection("talent_dmf_default", environment_connection(emulator, quota="human_resources"))
     execution_id = started(context, "scarce")
+    emulator.recorder.clear()
     result, deferrals = run_to_end(sensor(execution_id, deferrable=True, short_export_seconds=15.0), context)
     assert (result["status"], result["rows"], deferrals) == ("Succeeded", 100, 1)
     lists = [each for each in emulator.recorder.requests() if "$select=JobId" in each.path]
