@@ -11,6 +11,9 @@ import hashlib
 import json
 import logging
 import os
+import re
+import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,10 @@ from talent_dmf.api.parsing import read_json
 
 log = logging.getLogger(__name__)
 _MAX_FILE_BYTES = 256 * 1024
+# What is told holds for ten minutes at most. A file that was not written to for a day is of an environment, or of an
+# application, that is not used any more.
+_FORGOTTEN_AFTER_SECONDS = 86_400.0
+_NAME = re.compile(r"[0-9a-f]{40}\.notes")
 
 
 class SharedNotes:
@@ -61,13 +68,55 @@ class SharedNotes:
     def _locked(self) -> Iterator[int]:
         import fcntl
 
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            # Held for as long as it takes to write a few lines.
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield handle
-        finally:
-            os.close(handle)
+        while True:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                # Held for as long as it takes to write a few lines.
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                # Whoever forgets old files may have removed this one meanwhile: what is told in it, nobody hears.
+                if os.fstat(handle).st_nlink:
+                    yield handle
+                    break
+            finally:
+                os.close(handle)
+        if _last_look.is_long_ago():
+            _forget_old_ones(self._path.parent)
+
+
+class _LastLook:
+    """When this process has looked for old files: its first time, and then once an hour."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def is_long_ago(self) -> bool:
+        moment = time.monotonic()
+        if moment < self._next:
+            return False
+        self._next = moment + 3600.0
+        return True
+
+
+_last_look = _LastLook()
+
+
+def _forget_old_ones(folder: Path) -> None:
+    """Remove the files that were not written to for long: a regular file of this user's, named as these are.
+
+    :param folder: where.
+    """
+    import fcntl
+
+    for path in folder.glob("*.notes"):
+        if not _NAME.fullmatch(path.name):
+            continue
+        with contextlib.suppress(OSError), open(os.open(path, os.O_RDWR | os.O_NOFOLLOW)) as file:
+            # Whoever holds it is about to write to it.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(file.fileno())
+            is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
+            if is_ours and time.time() - found.st_mtime > _FORGOTTEN_AFTER_SECONDS:
+                path.unlink()
 
 
 def _object(text: str) -> dict[str, Any]:
