@@ -35,8 +35,9 @@ SETTINGS = {
     ("api", "secret_key"): "API_SECRET_KEY",
     ("api_auth", "jwt_secret"): "JWT_SECRET",
 }
-# What the API server and the others prove to each other with: who they are, and that a log may be read.
-SHARED_KEYS = (("api", "secret_key"), ("api_auth", "jwt_secret"))
+# What the API server and the others prove to each other with: who they are, and that a log may be read; and what each
+# reads the connections with, which the database tells only once there is one.
+SHARED_KEYS = (("api", "secret_key"), ("api_auth", "jwt_secret"), ("core", "fernet_key"))
 DEMO_MARK = "the demo of talent-dmf"
 LETTERS = "a password in an address holds letters, digits and - . _ ~ only, or is percent-encoded"
 

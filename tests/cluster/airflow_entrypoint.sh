@@ -3,7 +3,7 @@
 # it goes on after them.
 set -euo pipefail
 umask 0002
-airflow db check
+[ "${CONNECTION_CHECK_MAX_COUNT:-20}" = 0 ] || airflow db check
 if [ -n "${_AIRFLOW_DB_MIGRATE:-}" ]; then
     airflow db migrate || true
 fi
