@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.emulator.witnesses.azurite_server import CONTAINER, Azurite, azurite
 
+from . import namespaces
 from .cluster import Cluster, Options
 from .images import PROJECT, missing
 from .storm import TWICE, catalogue
 
-DAG_IDS = [f"talent_export_storm_{number:02d}" for number in range(3)]
+# Three that are left alone, and three for the storm: each is started once by all tests together.
+DAG_IDS = [f"talent_export_storm_{number:02d}" for number in range(6)]
+CALM, STORMY = DAG_IDS[:3], DAG_IDS[3:]
 
 
 @pytest.fixture(scope="session")
@@ -26,14 +31,30 @@ def machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def log_store(machine: None, request: pytest.FixtureRequest) -> Iterator[Azurite]:
+    """Where the logs of the tasks go: a Blob storage of its own, in the network of the services."""
+    cache = request.config.cache
+    assert cache is not None, "Azurite is kept in pytest's cache: do not switch that off"
+    # Only here it is still the machine's network that things are installed from.
+    with azurite(cache.mkdir("azurite"), host=namespaces.OUTSIDE, before_start=namespaces.enter) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def cluster(log_store: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     exports = tmp_path_factory.mktemp("exports")
     catalogue(exports, len(DAG_IDS), retry_delay="5 s")
+    here = Path(__file__).parent
     options = Options(
-        files=(PROJECT / "docker-compose.yaml", Path(__file__).with_name("emulator.compose.yaml")),
+        files=(PROJECT / "docker-compose.yaml", here / "emulator.compose.yaml", here / "remote_logs.compose.yaml"),
         replicas=TWICE,
-        # Not the id that the image was made for.
-        variables={"AIRFLOW_UID": "23456", "CATALOGUE_DIR": str(exports)},
+        variables={
+            # Not the id that the image was made for.
+            "AIRFLOW_UID": "23456",
+            "CATALOGUE_DIR": str(exports),
+            "LOG_CONTAINER": CONTAINER,
+            "LOG_CONNECTION": json.dumps({"conn_type": "wasb", "extra": {"connection_string": log_store.connection}}),
+        },
     )
     with Cluster(options) as running:
         running.store_connections()

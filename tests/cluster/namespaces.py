@@ -12,6 +12,8 @@ _CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
 _MS_REC, _MS_PRIVATE, _MS_BIND = 0x4000, 0x40000, 0x1000
 _SUBNET = "10.231.0"
+# Where the containers find what this process serves.
+OUTSIDE = f"{_SUBNET}.1"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -44,7 +46,7 @@ def enter() -> None:
     _mount("tmpfs", "/run/netns", "tmpfs", 0)
     ip("link", "set", "lo", "up")
     ip("link", "add", "cluster", "type", "bridge")
-    ip("address", "add", f"{_SUBNET}.1/24", "dev", "cluster")
+    ip("address", "add", f"{OUTSIDE}/24", "dev", "cluster")
     ip("link", "set", "cluster", "up")
     _entered.done = True
 

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.emulator.witnesses.azurite_server import Azurite
 
 from .cluster import Cluster
-from .conftest import DAG_IDS, TWICE
-from .storm import Run, Storm, faults_of, leaks
+from .conftest import CALM, STORMY, TWICE
+from .storm import DEEDS, Run, Storm, faults_of, leaks
 
 pytestmark = pytest.mark.cluster
 
@@ -55,7 +56,7 @@ def test_only_volumes_and_temporary_folders_can_be_written_to(cluster: Cluster) 
 @pytest.fixture(scope="module")
 def exports(cluster: Cluster) -> list[Run]:
     """Three exports at the same time, over both workers."""
-    storm = Storm(cluster, DAG_IDS)
+    storm = Storm(cluster, CALM)
     storm.prepare()
     storm.start()
     storm.wait(timeout_seconds=600)
@@ -67,13 +68,21 @@ def test_each_export_is_started_once_and_arrives_byte_for_byte(cluster: Cluster,
     assert faults_of(cluster, exports) == []
 
 
-def test_a_log_is_read_from_the_worker_that_wrote_it(cluster: Cluster, exports: list[Run]) -> None:
-    log = cluster.airflow.task_log(exports[0].dag_id, exports[0].run_id, "save_to_onedrive", try_number=1)
+def test_a_log_is_kept_in_blob_storage_and_read_from_there(
+    cluster: Cluster, exports: list[Run], log_store: Azurite
+) -> None:
+    run = exports[0]
+    folder = f"dag_id={run.dag_id}/run_id={run.run_id}/task_id=save_to_onedrive"
+    blobs = log_store.text_of_all()
+    (blob,) = [name for name in blobs if name.startswith(f"wasb-airflow-logs/{folder}/")]
+    assert "quickXorHash" in blobs[blob]
+    assert not list((cluster.folder / "volumes" / "logs" / folder).glob("*.log"))
+    log = cluster.airflow.task_log(run.dag_id, run.run_id, "save_to_onedrive", try_number=1)
     assert "quickXorHash" in log
 
 
-def test_no_secret_is_in_database_broker_or_logs(cluster: Cluster, exports: list[Run]) -> None:
-    assert leaks(cluster) == []
+def test_no_secret_is_in_database_broker_or_logs(cluster: Cluster, exports: list[Run], log_store: Azurite) -> None:
+    assert leaks(cluster, log_store.text_of_all()) == []
 
 
 def test_a_new_file_of_the_mounted_catalogue_is_a_dag_within_a_minute(cluster: Cluster) -> None:
@@ -85,6 +94,20 @@ def test_a_new_file_of_the_mounted_catalogue_is_a_dag_within_a_minute(cluster: C
     (processor,) = cluster.of("airflow-dag-processor")
     for name, most in (("REFRESH_INTERVAL", 30), ("MIN_FILE_PROCESS_INTERVAL", 30)):
         assert int(processor.environment.get(f"AIRFLOW__DAG_PROCESSOR__{name}", "30")) <= most
+
+
+def test_a_storm_costs_no_export(cluster: Cluster, log_store: Azurite) -> None:
+    # A short one: python -m tests.cluster.storm does more to more of them.
+    storm = Storm(cluster, STORMY)
+    storm.prepare()
+    storm.start()
+    storm.do(DEEDS["redis"])
+    storm.do(DEEDS["worker-in-upload"])
+    storm.wait(timeout_seconds=600)
+    assert [each.note.endswith("any more") for each in storm.recoveries] == [False, False]
+    assert [run.state for run in storm.runs] == ["success"] * len(STORMY)
+    assert faults_of(cluster, storm.runs) == []
+    assert leaks(cluster, log_store.text_of_all()) == []
 
 
 def test_cleanup_deletes_what_is_old_and_nothing_else(cluster: Cluster, exports: list[Run]) -> None:
@@ -112,10 +135,17 @@ def test_the_demo_refuses_the_database_of_a_deployment(cluster: Cluster) -> None
 
 def test_other_keys_than_those_of_the_deployment_are_named_in_one_line(cluster: Cluster) -> None:
     (worker, _) = cluster.of("airflow-worker")
+    other = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
     wrong = {
         "AIRFLOW__API_AUTH__JWT_SECRET=other": "JWT_SECRET differs",
         "AIRFLOW__API__SECRET_KEY=other": "API_SECRET_KEY differs",
-        "AIRFLOW__CORE__FERNET_KEY=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=": "FERNET_KEY is not the key",
+        f"AIRFLOW__CORE__FERNET_KEY={other}": "FERNET_KEY is not the key",
+        f"AIRFLOW__CORE__FERNET_KEY={other},{cluster.variables['FERNET_KEY']}": "FERNET_KEY differs",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=postgresql+psycopg2://airflow:other@postgres/airflow": "at postgres:5432 "
+        "refuses the password",
+        "AIRFLOW__CELERY__BROKER_URL=redis://:other@redis:6379/0": "The broker at redis:6379 refuses the password",
+        "AIRFLOW__CELERY__BROKER_URL=redis://:other@redis:6380/0": "The broker at redis:6380 does not answer",
+        "AIRFLOW__CELERY__BROKER_URL=redis://:other@nowhere:6379/0": "The broker at nowhere:6379 does not answer",
     }
     for variable, sentence in wrong.items():
         outcome = worker.execute(
@@ -131,4 +161,6 @@ def test_other_keys_than_those_of_the_deployment_are_named_in_one_line(cluster: 
         )
         assert not outcome.passed
         (line,) = outcome.output.splitlines()
+        assert line.startswith("scheduler cannot start: ")
         assert sentence in line
+        assert other not in line

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], **values}
 
 
-def said(environment: dict[str, str], *command: str) -> str:
-    program = [sys.executable, str(PROJECT / "deploy" / "service.py"), "check", *(command or ("scheduler",))]
+def said(environment: dict[str, str], *command: str, within: Sequence[str] = ()) -> str:
+    program = [*within, sys.executable, str(PROJECT / "deploy" / "service.py"), "check", *(command or ("scheduler",))]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done
     assert done.stdout == ""
@@ -87,6 +88,17 @@ def test_logs_that_cannot_be_written_are_told(environment: dict[str, str], tmp_p
     assert "Nothing can be written" in said(
         {**environment, "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(tmp_path / "gone")}
     )
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(
+    ("used", "sentence"), [("28M", "is full (4 MiB are free)"), ("32M", "logs: No space left on device.")]
+)
+def test_a_full_disk_is_told(machine: None, environment: dict[str, str], used: str, sentence: str) -> None:
+    logs = environment["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]
+    # Seen by this process and its children only.
+    mounted = f'mount -t tmpfs -o size=32m none "$0" && head --bytes {used} /dev/zero > "$0/used" && exec "$@"'
+    assert sentence in said(environment, "scheduler", within=["unshare", "--mount", "sh", "-c", mounted, logs])
 
 
 def test_a_database_that_does_not_answer_is_named(environment: dict[str, str]) -> None:

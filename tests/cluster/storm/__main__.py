@@ -19,6 +19,7 @@ def main() -> int:
     """Run it and return its exit status: 0 if every export arrived."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.storm", description=__doc__)
     parser.add_argument("--exports", type=int, default=50, help="exports at once (default: %(default)s)")
+    parser.add_argument("--export-seconds", type=int, default=90, help="that Dynamics 365 takes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="decides which of several is hit (default: %(default)s)")
     parser.add_argument("--deeds", nargs="*", choices=DEEDS, default=list(DEEDS), help="what is done (default: all)")
     options = parser.parse_args()
@@ -31,7 +32,12 @@ def main() -> int:
             name="storm",
             files=(PROJECT / "docker-compose.yaml", PROJECT / "tests" / "cluster" / "emulator.compose.yaml"),
             replicas=TWICE,
-            variables={"CATALOGUE_DIR": folder, "UPLOAD_PACE": "200kB/s"},
+            # Long enough for the wait to move to a triggerer.
+            variables={
+                "CATALOGUE_DIR": folder,
+                "EXPORT_SECONDS": str(options.export_seconds),
+                "UPLOAD_PACE": "200kB/s",
+            },
             small_logs_mib=512,
         )
         with Cluster(choice) as cluster:
@@ -43,6 +49,7 @@ def _run(cluster: Cluster, options: argparse.Namespace) -> int:
     began = time.monotonic()
     storm = Storm(cluster, [f"talent_export_storm_{number:02d}" for number in range(options.exports)], options.seed)
     storm.prepare()
+    print(f"{len(storm.dag_ids)} exports begin after {time.monotonic() - began:.0f} s", flush=True)
     storm.start()
     for name in options.deeds:
         storm.do(DEEDS[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tests.cluster.cluster import Cluster
@@ -45,17 +45,18 @@ def faults_of(cluster: Cluster, runs: Sequence[Run]) -> list[str]:
     return faults + [f"stuck: {row}" for row in stuck]
 
 
-def leaks(cluster: Cluster) -> list[str]:
+def leaks(cluster: Cluster, more: Mapping[str, str] | None = None) -> list[str]:
     """Return where a secret was written: database, broker, logs of tasks and services.
 
     :param cluster: that ran exports.
+    :param more: texts that are kept elsewhere, such as remote logs, by name.
     """
     endings = ("KEY", "SECRET", "PASSWORD")
     secrets = [cluster.facts["client_secret"], *(v for k, v in cluster.variables.items() if k.endswith(endings))]
     (database,) = cluster.of("postgres")
     dumped = database.execute(["pg_dump", "--username", "airflow", "airflow"]).output
     assert len(dumped) > 100_000, dumped[-500:]
-    written = {"database": dumped}
+    written = {"database": dumped, **(more or {})}
     logs = [*(cluster.folder / "logs").iterdir(), *(cluster.folder / "volumes" / "logs").rglob("*.log")]
     for path in [*logs, *(cluster.folder / "volumes" / "queue").rglob("*")]:
         if path.is_file():

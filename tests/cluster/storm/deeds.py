@@ -88,7 +88,7 @@ def schedulers(storm: Storm) -> Recovery:
 def redis(storm: Storm) -> Recovery:
     """Kill the broker with what it has queued."""
     (victim,) = storm.cluster.of("redis")
-    queued = storm.tasks("state = 'queued'")
+    queued = storm.seen("state = 'queued'")
     began = time.monotonic()
     victim.kill()
     _back([victim], "the broker is back")
@@ -146,6 +146,16 @@ def emulator(storm: Storm) -> Recovery:
     return Recovery("services-silent", time.monotonic() - began, "20 s without an answer")
 
 
+def emulator_killed(storm: Storm) -> Recovery:
+    """Kill Dynamics 365, OneDrive and the sign-in; open upload sessions are gone when they are back."""
+    (victim,) = storm.cluster.of("emulator")
+    uploads = storm.running("save_to_onedrive")
+    began = time.monotonic()
+    victim.kill()
+    _back([victim], "the services are back")
+    return Recovery("services-killed", time.monotonic() - began, f"with {len(uploads)} uploads under way")
+
+
 @contextmanager
 def _full(storm: Storm) -> Iterator[None]:
     path = storm.cluster.folder / "volumes" / "logs" / "filler"
@@ -186,6 +196,7 @@ DEEDS: dict[str, Callable[[Storm], Recovery]] = {
     "schedulers": schedulers,
     "worker-in-upload": worker_in_upload,
     "services-silent": emulator,
+    "services-killed": emulator_killed,
     "clock": clock,
     "apiserver-30-s": apiserver_30_s,
     "log-disk": log_disk,

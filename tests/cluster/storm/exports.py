@@ -15,6 +15,7 @@ from tests.cluster.container import Container, wait_for
 
 # Without a mapping an export never ends.
 ENTITY = {"EntityName": "Workers", "AutoGenerateMapping": "Yes"}
+_OVER = "'success', 'failed', 'upstream_failed', 'skipped', 'removed'"
 TWICE = {"airflow-worker": 2, "airflow-scheduler": 2, "airflow-triggerer": 2}
 
 
@@ -153,17 +154,27 @@ class Storm:
             f"WHERE run_id IN ({names}) AND dag_id LIKE 'talent_export_storm_%' AND ({condition})"
         )
 
-    def running(self, task_id: str, timeout_seconds: float = 60) -> list[list[str]]:
-        """Return the running instances of a task; none when none begins to run in time.
+    def running(self, task_id: str, timeout_seconds: float = 300) -> list[list[str]]:
+        """Return the running instances of a task; none when none will run any more.
 
         :param task_id: which task.
         :param timeout_seconds: how long to look for one.
         """
+        return self.seen(f"task_id = '{task_id}' AND state = 'running' AND hostname <> ''", task_id, timeout_seconds)
+
+    def seen(self, condition: str, task_id: str = "%", timeout_seconds: float = 300) -> list[list[str]]:
+        """Return task instances once there are some that are as demanded; none when there will be none any more.
+
+        :param condition: in SQL.
+        :param task_id: which tasks can be so, as a pattern of SQL.
+        :param timeout_seconds: how long to look for one.
+        """
         deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline:
-            if found := self.tasks(f"task_id = '{task_id}' AND state = 'running' AND hostname <> ''"):
+        left = f"task_id LIKE '{task_id}' AND (state IS NULL OR state NOT IN ({_OVER}))"
+        while time.monotonic() < deadline and self.tasks(left):
+            if found := self.tasks(condition):
                 return found
-            time.sleep(0.3)
+            time.sleep(0.1)
         return []
 
     def container(self, hostname: str) -> Container:

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,11 @@ class Azurite:
 
     url: str
     key: str
+
+    @property
+    def connection(self) -> str:
+        """What clients of Blob storage call a connection string."""
+        return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={self.key};BlobEndpoint={self.url};"
 
     def put(self, name: str, data: bytes) -> None:
         """Store a blob, or replace it.
@@ -62,33 +67,44 @@ class Azurite:
         with self._service() as service:
             service.create_container(CONTAINER)
 
+    def text_of_all(self) -> dict[str, str]:
+        """Return what every blob of the container holds, by name."""
+        with self._service() as service, service.get_container_client(CONTAINER) as container:
+            names = list(container.list_blob_names())
+            return {name: container.download_blob(name).readall().decode("utf-8", "replace") for name in names}
+
     def _service(self) -> BlobServiceClient:
         return BlobServiceClient(self.url, credential={"account_name": ACCOUNT, "account_key": self.key})
 
 
 @contextmanager
-def azurite(cache: Path) -> Iterator[Azurite]:
-    """Azurite on a free port of the loopback interface, without telemetry, its blobs in memory.
+def azurite(
+    cache: Path, *, host: str = "127.0.0.1", before_start: Callable[[], object] = lambda: None
+) -> Iterator[Azurite]:
+    """Azurite on a free port, without telemetry, its blobs in memory.
 
     :param cache: folder that keeps the installation; filled when it is used for the first time.
+    :param host: address that it listens at.
+    :param before_start: called when it is installed.
     """
     modules = install(_MANIFESTS, cache, "Our reader and our Blob stand-in cannot be compared with Azurite.")
+    before_start()
     program = modules / "azurite" / "dist" / "src" / "blob" / "main.js"
     key = base64.b64encode(secrets.token_bytes(32)).decode()
-    with _running(program, key) as url:
+    with _running(program, key, host) as url:
         started = Azurite(url, key)
         started.create_container()
         yield started
 
 
 @contextmanager
-def _running(program: Path, key: str) -> Iterator[str]:
+def _running(program: Path, key: str, host: str) -> Iterator[str]:
     """Start Azurite and give the address of its account."""
     node = shutil.which("node")
     assert node is not None
     process = subprocess.Popen(
         [node, program, "--disableTelemetry", "--silent", "--inMemoryPersistence", "--skipApiVersionCheck",
-         "--blobHost", "127.0.0.1", "--blobPort", "0"],
+         "--blobHost", host, "--blobPort", "0"],
         env={"PATH": os.defpath, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{key}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
@@ -99,7 +115,7 @@ def _running(program: Path, key: str) -> Iterator[str]:
         said = []
         for line in process.stdout:
             said.append(line)
-            if found := re.search(r"successfully listens on (http://127\.0\.0\.1:\d+)", line):
+            if found := re.search(rf"successfully listens on (http://{re.escape(host)}:\d+)", line):
                 watchdog.cancel()
                 yield f"{found[1]}/{ACCOUNT}"
                 return
