@@ -14,6 +14,11 @@ ACTION_PATH = "/data/DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntit
 UNIT_BYTES = 327_680
 
 
+def inner_message(answer: requests.Response) -> str:
+    """What Dynamics 365 says of a refusal, below its general words."""
+    return str(answer.json()["error"]["innererror"]["message"])
+
+
 @dataclass
 class Wire:
     """A running emulator and a bare session that trusts it.

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.authority import Authority
 
 if TYPE_CHECKING:
+    from tests.unit.driving import Runner
     from tests.unit.token_service import SignIn, TokenService
 
 # What requests, httpx and msal would follow.
@@ -86,6 +87,16 @@ def foreign_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server_tls(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """Server side of TLS for 127.0.0.1."""
     return authority.server_context(tmp_path_factory.mktemp("server"))
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def runner(request: pytest.FixtureRequest, authority: Authority) -> Runner:
+    """Runs protocols by one driver, then by the other."""
+    from tests.unit.driving import Runner
+
+    from talent_dmf.transport.tls import TlsSettings
+
+    return Runner(request.param, TlsSettings(verify=str(authority.bundle)))
 
 
 @pytest.fixture
