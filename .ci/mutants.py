@@ -177,6 +177,7 @@ def main() -> int:
     parser.add_argument("module", nargs="*", help="such as retrying or dmf/waiting; all when omitted")
     parser.add_argument("--sample", type=int, default=40, help="how many mutants (default: 40; 0: all)")
     parser.add_argument("--seed", type=int, default=1, help="which sample (default: 1)")
+    parser.add_argument("--part", default="1/1", help="only a part of the sample, such as 2/4 (default: all of it)")
     parser.add_argument("--seconds", type=float, default=420, help="begin no mutant after so long (default: 420)")
     parser.add_argument("--floor", type=float, default=80, help="percent that must be noticed (default: 80)")
     options = parser.parse_args()
@@ -187,6 +188,8 @@ def main() -> int:
     found = [mutant for module in modules if tests_of(module) for mutant in mutants_of(module)]
     if options.sample:
         found = random.Random(options.seed).sample(found, min(options.sample, len(found)))
+    part, parts = (int(each) for each in options.part.split("/"))
+    found = found[part - 1 :: parts]
     survivors = []
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(PROJECT / "plugins" / "talent_dmf", Path(folder) / "talent_dmf")
