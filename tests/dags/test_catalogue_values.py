@@ -11,8 +11,9 @@ import yaml
 from airflow.sdk import DAG, BaseOperator
 from tests.dags.conftest import rendered
 
+from talent_dmf.catalogue.loading import load_export
 from talent_dmf.catalogue.located_yaml import CatalogueError
-from talent_dmf.catalogue.spec import DriveSpec, ExportSpec, load_export
+from talent_dmf.catalogue.spec import DriveSpec, ExportSpec
 from talent_dmf.dag_factory import export_dag
 
 JINJA = [

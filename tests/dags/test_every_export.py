@@ -20,7 +20,8 @@ from jsonschema.validators import validator_for
 from tests.dags.conftest import REPOSITORY, seconds_of
 from tests.examples import documented_exports
 
-from talent_dmf.catalogue.spec import ExportSpec, load_export
+from talent_dmf.catalogue.loading import load_export
+from talent_dmf.catalogue.spec import ExportSpec
 
 PLAIN = "data_project: Export Workers\nlegal_entities: USMF\n"
 SPREAD = {

@@ -44,8 +44,8 @@ from talent_dmf.api.retention.receipts import parse_receipt
 from talent_dmf.api.retrying import Patience, RetryPolicy, retry_after_seconds
 from talent_dmf.api.steps import Response, Steps
 from talent_dmf.auth.entra_errors import explain_refusal, refusal_codes, token_claims
+from talent_dmf.catalogue.loading import load_export
 from talent_dmf.catalogue.located_yaml import CatalogueError
-from talent_dmf.catalogue.spec import load_export
 from talent_dmf.transport.bodies import Body
 
 LONGEST_SENTENCE = 20_000

@@ -12,7 +12,7 @@ from tests.integration.conftest import environment_connection
 
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.graph.models import UploadTarget
-from talent_dmf.catalogue.spec import load_export
+from talent_dmf.catalogue.loading import load_export
 from talent_dmf.cli.main import main
 from talent_dmf.hooks.onedrive import OneDriveHook
 

@@ -13,7 +13,7 @@ from tests.examples import REPOSITORY
 from tests.unit.test_migration import PIPELINE, SCHEDULE, TEMPLATE, TUTORIAL
 
 from dmf_emulator import Emulator
-from talent_dmf.catalogue.spec import load_export
+from talent_dmf.catalogue.loading import load_export
 from talent_dmf.cli.main import main
 
 BLOCKS = blocks_run_by(COMMAND_LINE_TESTS)

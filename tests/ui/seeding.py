@@ -1,7 +1,7 @@
 """Fills the metadata database of an Airflow with exports and runs, as real ones leave them behind.
 
 A program of its own, because Airflow binds itself to one database when it is imported:
-``python tests/ui/seeding.py states PEOPLE`` or ``many EXPORTS RUNS``.
+``python -m tests.ui.seeding states PEOPLE`` or ``many EXPORTS RUNS``.
 """
 
 from __future__ import annotations
@@ -11,212 +11,12 @@ import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+from tests.ui.seeded_exports import NOW, SeededExport, SeededRun, every_state, many
+
 STEPS = ("trigger_export", "wait_for_export", "get_package_url", "save_to_onedrive")
-HTML = "<img src=x onerror=\"document.title='executed'\"><script>document.title='executed'</script>"
-
-
-@dataclass(frozen=True)
-class SeededRun:
-    """One run of an export.
-
-    :param hours_ago: when it was due.
-    :param state: of the DAG run.
-    :param seconds: how long it took, or has been running for.
-    :param rows: of each company's package; ``None`` for a company that saved none.
-    :param failed_step: the step that failed, of the last company.
-    :param note: of the run.
-    :param task_note: of the failed task.
-    :param notified: XCom of the failed task.
-    :param extra: of the asset event, in place of what the operators write.
-    :param deadline: hours from now until the deadline of the run.
-    """
-
-    hours_ago: float
-    state: str = "success"
-    seconds: float = 600
-    rows: Sequence[int | None] = (1000,)
-    failed_step: str | None = None
-    skipped: bool = False
-    note: str | None = None
-    task_note: str | None = None
-    notified: Any = None
-    extra: Any = None
-    job_url: Any = "https://contoso.operations.dynamics.com/?mi=DM_JobHistory"
-    deadline: float | None = None
-    run_type: str = "scheduled"
-    tasks: bool = True
-    check_only: bool = False
-
-
-@dataclass(frozen=True)
-class SeededExport:
-    """One export.
-
-    :param name: its name in the catalogue.
-    :param next_hours: when the next run is due, from now.
-    :param dag_id: another id than the name gives.
-    :param export: whether the DAG is an export at all.
-    """
-
-    name: str
-    project: str = "Export Workers"
-    companies: Sequence[str] = ("USMF",)
-    runs: Sequence[SeededRun] = ()
-    paused: bool = False
-    stale: bool = False
-    next_hours: float | None = 5
-    tags: Sequence[str] = ("human-resources",)
-    dag_id: str | None = None
-    export: bool = True
-
-    @property
-    def id(self) -> str:
-        """Id of the DAG."""
-        return self.dag_id or f"talent_export_{self.name}"
-
-
-def daily(count: int, *, rows: int = 1000, first_hours_ago: float = 3, **fields: Any) -> list[SeededRun]:
-    """Successful runs, one a day, the newest first.
-
-    :param count: how many.
-    :param rows: of the newest; each before it had one less.
-    :param first_hours_ago: when the newest was due.
-    """
-    return [
-        SeededRun(first_hours_ago + 24 * day, rows=(max(rows - day, 0),), seconds=600 + 7 * (day % 5), **fields)
-        for day in range(count)
-    ]
-
-
-FULL = (
-    "OneDrive refused the file: the library “HR Exports” is full (507). The package is kept in Dynamics 365 for 7 days."
-)
-
-
-def every_state() -> list[SeededExport]:
-    """An export for each picture that the page has."""
-    told = [
-        {"channel": "teams", "target": "HR Integrations", "at": (NOW - timedelta(hours=2)).isoformat()},
-        {"channel": "mail", "target": "hr-ops@contoso.com", "at": None, "error": "mail server silent"},
-    ]
-    failed = SeededRun(3, "failed", rows=(None,), failed_step="save_to_onedrive", note=FULL, notified=told)
-    companies = ("USMF", "DEMF", "FRRT")
-    one_failed = SeededRun(
-        4,
-        "failed",
-        rows=(3120, 880, None),
-        failed_step="wait_for_export",
-        task_note="Company FRRT: entity “Position hierarchy” ended with errors in 12 of 310 rows.",
-    )
-    return [
-        SeededExport("payroll_earnings", "Export Payroll earnings", runs=[failed, *daily(13, first_hours_ago=27)]),
-        SeededExport(
-            "positions",
-            "Export Positions",
-            companies,
-            [one_failed, *(SeededRun(28 + 24 * day, rows=(3118 - day, 880, 310)) for day in range(12))],
-        ),
-        SeededExport(
-            "compensation",
-            "Export Fixed compensation",
-            runs=[
-                SeededRun(2, "running", 6700, rows=(None,), deadline=-0.5),
-                *daily(13, rows=41007, first_hours_ago=26),
-            ],
-        ),
-        SeededExport("not_started", "Export Not started", runs=daily(5, first_hours_ago=25), next_hours=-1),
-        SeededExport(
-            "leave_balances",
-            "Export Leave balances",
-            runs=[SeededRun(0.1, "running", 360, rows=(None,), deadline=2), *daily(13, rows=6120, first_hours_ago=1)],
-        ),
-        SeededExport(
-            "benefits", "Export Benefits", runs=[SeededRun(0.15, "queued", 540, rows=(None,)), *daily(9, rows=12088)]
-        ),
-        SeededExport("workers", "Export Workers", runs=daily(30, rows=41208)),
-        SeededExport(
-            "courses", "Export Courses", runs=[SeededRun(6, rows=(1702,)), *daily(13, rows=2760, first_hours_ago=30)]
-        ),
-        SeededExport(
-            "departments",
-            "Export Departments",
-            ("USMF", "DEMF", "FRRT", "GBSI"),
-            [
-                SeededRun(0.2, "failed", 5, rows=(None,) * 4, run_type="manual", tasks=False, check_only=True),
-                *(SeededRun(7 + 24 * day, rows=(120, 60, 52, 34)) for day in range(10)),
-            ],
-        ),
-        SeededExport(
-            "worker_delta",
-            "Export Worker delta (incremental)",
-            runs=[SeededRun(2, rows=(None,), skipped=True), *daily(6, rows=14, first_hours_ago=8)],
-        ),
-        SeededExport(
-            "empty_package", "Export Empty", runs=[SeededRun(2, rows=(0,)), *daily(6, rows=3, first_hours_ago=26)]
-        ),
-        SeededExport(
-            "legacy_workers",
-            "Export Workers (old)",
-            runs=[SeededRun(4 + 24 * day, rows=(None,), job_url=None, tasks=day > 0) for day in range(3)],
-        ),
-        SeededExport("applicants", "Export Applicants", runs=daily(10, rows=530, first_hours_ago=360), paused=True),
-        SeededExport("onboarding", "Export Onboarding checklist", next_hours=7),
-        SeededExport(
-            "odd_records",
-            HTML,
-            tags=["odd"],
-            runs=[
-                SeededRun(1, extra={"rows": "many", "size": -1, "name": HTML, "web_url": "javascript:alert(1)"}),
-                SeededRun(25, extra=["not", "an", "object"]),
-                SeededRun(49, extra={"rows": float("nan"), "entities": "none"}),
-                SeededRun(73, extra={"rows": True, "entities": [{"entity": HTML, "rows": 1e400}]}),
-            ],
-        ),
-        SeededExport(
-            "odd_failure",
-            "=cmd|' /C calc'!A0",
-            tags=["odd"],
-            runs=[
-                SeededRun(
-                    1,
-                    "failed",
-                    rows=(None,),
-                    failed_step="wait_for_export",
-                    note=HTML,
-                    notified={"who": "knows"},
-                    job_url="javascript:alert(1)",
-                )
-            ],
-        ),
-        SeededExport("a" * 200, "Export " + "long name " * 20, runs=daily(2, rows=1_000_000), tags=["odd"]),
-        SeededExport("gone", "Export Gone", runs=daily(3), stale=True),
-        SeededExport("not_an_export", dag_id="unrelated", runs=daily(2), export=False),
-    ]
-
-
-def many(exports: int, runs: int) -> list[SeededExport]:
-    """So many healthy exports, and a hundredth that failed.
-
-    :param exports: how many.
-    :param runs: of each.
-    """
-    return [
-        SeededExport(
-            f"bench_{number:04}",
-            f"Export Bench {number:04}",
-            runs=[
-                SeededRun(3, "failed", rows=(None,), failed_step="wait_for_export", note=FULL)
-                if number % 100 == 0
-                else SeededRun(3, rows=(5000,)),
-                *daily(runs - 1, rows=5000, first_hours_ago=27),
-            ],
-        )
-        for number in range(exports)
-    ]
 
 
 @dataclass
@@ -256,38 +56,56 @@ def _param(default: Any) -> dict[str, Any]:
 
 
 def _add_dag(rows: Rows, number: int, export: SeededExport) -> None:
-    version, serialized = uuid.uuid4(), uuid.uuid4()
-    upcoming = None if export.next_hours is None else NOW + timedelta(hours=export.next_hours)
-    rows.add(
-        "dag",
-        dag_id=export.id,
-        is_paused=export.paused,
-        is_stale=export.stale,
-        bundle_name="dags-folder",
-        fileloc="/dags/talent_exports.py",
-        relative_fileloc="talent_exports.py",
-        description=f"Exports {export.project}.",
-        timetable_type="CronTriggerTimetable",
-        timetable_summary="0 3 * * *",
-        timetable_description="At 03:00",
-        deadline=[{"interval": 7200.0}],
-        next_dagrun_create_after=upcoming,
-        max_active_tasks=16,
-        max_active_runs=1,
-        max_consecutive_failed_dag_runs=0,
-        has_task_concurrency_limits=False,
-        owners="integration",
-        last_parsed_time=NOW,
-    )
+    version = uuid.uuid4()
+    rows.add("dag", **_dag(export))
     for tag in [*(["talent-dmf"] if export.export else []), *export.tags]:
         rows.add("dag_tag", name=tag, dag_id=export.id)
     rows.add("dag_version", id=version, version_number=1, dag_id=export.id, bundle_name="dags-folder")
+    rows.add(
+        "serialized_dag",
+        id=uuid.uuid4(),
+        dag_id=export.id,
+        data={"__version": 3, "dag": _serialized(export)},
+        dag_hash=f"{number:032x}",
+        dag_version_id=version,
+    )
+    uri = f"x-talent-dmf://{export.name}/package"
+    rows.add("asset", id=number, name=f"talent_{export.name}_package", uri=uri, group="talent", extra={})
+    task_id = "export.save_to_onedrive" if len(export.companies) > 1 else "save_to_onedrive"
+    rows.add("task_outlet_asset_reference", asset_id=number, dag_id=export.id, task_id=task_id)
+
+
+def _dag(export: SeededExport) -> dict[str, Any]:
+    upcoming = None if export.next_hours is None else NOW + timedelta(hours=export.next_hours)
+    return {
+        "dag_id": export.id,
+        "is_paused": export.paused,
+        "is_stale": export.stale,
+        "bundle_name": "dags-folder",
+        "fileloc": "/dags/talent_exports.py",
+        "relative_fileloc": "talent_exports.py",
+        "description": f"Exports {export.project}.",
+        "timetable_type": "CronTriggerTimetable",
+        "timetable_summary": "0 3 * * *",
+        "timetable_description": "At 03:00",
+        "deadline": [{"interval": 7200.0}],
+        "next_dagrun_create_after": upcoming,
+        "max_active_tasks": 16,
+        "max_active_runs": 1,
+        "max_consecutive_failed_dag_runs": 0,
+        "has_task_concurrency_limits": False,
+        "owners": "integration",
+        "last_parsed_time": NOW,
+    }
+
+
+def _serialized(export: SeededExport) -> dict[str, Any]:
     companies = (
         ["legal_entity", _param(export.companies[0])]
         if len(export.companies) == 1
         else ["legal_entities", _param(list(export.companies))]
     )
-    dag = {
+    return {
         "dag_id": export.id,
         "params": [["data_project", _param(export.project)], companies, ["folder", _param(f"Exports/{export.name}")]],
         "timetable": {
@@ -297,18 +115,6 @@ def _add_dag(rows: Rows, number: int, export: SeededExport) -> None:
         "doc_md": "x" * 12_000,  # as large as a real one
         "tasks": [],
     }
-    rows.add(
-        "serialized_dag",
-        id=serialized,
-        dag_id=export.id,
-        data={"__version": 3, "dag": dag},
-        dag_hash=f"{number:032x}",
-        dag_version_id=version,
-    )
-    uri = f"x-talent-dmf://{export.name}/package"
-    rows.add("asset", id=number, name=f"talent_{export.name}_package", uri=uri, group="talent", extra={})
-    task_id = "export.save_to_onedrive" if len(export.companies) > 1 else "save_to_onedrive"
-    rows.add("task_outlet_asset_reference", asset_id=number, dag_id=export.id, task_id=task_id)
 
 
 def _add_run(rows: Rows, run_number: int, asset_id: int, export: SeededExport, run: SeededRun) -> None:
@@ -343,7 +149,8 @@ def _add_run(rows: Rows, run_number: int, asset_id: int, export: SeededExport, r
         prefix = "export." if mapped else ""
         last = index == len(run.rows) - 1
         if run.tasks and not queued:
-            _add_tasks(rows, run_number, export, run, run_id, map_index, prefix, start, failing=last)
+            of_task = {"dag_id": export.id, "run_id": run_id, "map_index": map_index}
+            _add_tasks(rows, run, start, prefix=prefix, failing=last, dag_run_id=run_number, **of_task)
         if count is not None and run.state != "running":
             at = start + timedelta(seconds=run.seconds - 30 + index)
             company = export.companies[index]
@@ -378,38 +185,17 @@ def _extra(export: SeededExport, company: str, count: int, at: datetime) -> dict
 
 
 def _add_tasks(
-    rows: Rows,
-    run_number: int,
-    export: SeededExport,
-    run: SeededRun,
-    run_id: str,
-    map_index: int,
-    prefix: str,
-    start: datetime,
-    *,
-    failing: bool,
+    rows: Rows, run: SeededRun, start: datetime, *, prefix: str, failing: bool, dag_run_id: int, **of_task: Any
 ) -> None:
     at, step_seconds = start, run.seconds / len(STEPS)
-    broken = False
-    for step in STEPS:
-        state = "success"
-        if run.state == "running":
-            state = {"trigger_export": "success", "wait_for_export": "deferred"}.get(step, "")
-        elif broken:
-            state = "upstream_failed"
-        elif failing and step == run.failed_step:
-            state, broken = "failed", True
-        elif run.skipped and step != "trigger_export":
-            state = "skipped"
-        task = uuid.uuid4()
+    for step, state in _states(run, failing):
+        task, task_id = uuid.uuid4(), f"{prefix}{step}"
         ended = state not in {"", "deferred"}
         rows.add(
             "task_instance",
             id=task,
-            task_id=f"{prefix}{step}",
-            dag_id=export.id,
-            run_id=run_id,
-            map_index=map_index,
+            task_id=task_id,
+            **of_task,
             state=state or None,
             start_date=at if state else None,
             end_date=at + timedelta(seconds=step_seconds) if ended else None,
@@ -423,17 +209,24 @@ def _add_tasks(
         if state == "failed" and run.task_note:
             rows.add("task_instance_note", ti_id=task, content=run.task_note)
         for key, value in _xcoms(run, step, state):
-            rows.add(
-                "xcom",
-                dag_run_id=run_number,
-                task_id=f"{prefix}{step}",
-                map_index=map_index,
-                key=key,
-                dag_id=export.id,
-                run_id=run_id,
-                value=value,
-            )
+            rows.add("xcom", dag_run_id=dag_run_id, task_id=task_id, **of_task, key=key, value=value)
         at += timedelta(seconds=step_seconds)
+
+
+def _states(run: SeededRun, failing: bool) -> Iterator[tuple[str, str]]:
+    """Each step of one company, and its state."""
+    broken = False
+    for step in STEPS:
+        state = "success"
+        if run.state == "running":
+            state = {"trigger_export": "success", "wait_for_export": "deferred"}.get(step, "")
+        elif broken:
+            state = "upstream_failed"
+        elif failing and step == run.failed_step:
+            state, broken = "failed", True
+        elif run.skipped and step != "trigger_export":
+            state = "skipped"
+        yield step, state
 
 
 def _xcoms(run: SeededRun, step: str, state: str) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,6 @@ from local_stack.airflow_env import AirflowSite, Keys
 from local_stack.processes import GuardedProcess, free_port, tail, wait_until
 
 PROJECT = Path(__file__).parents[2]
-SEEDING = Path(__file__).with_name("seeding.py")
 MANAGERS = {
     "simple": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
     "fab": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
@@ -82,7 +81,7 @@ def seed(site: AirflowSite, *arguments: str) -> None:
     :param arguments: of seeding.py.
     """
     done = subprocess.run(
-        [sys.executable, str(SEEDING), *arguments],
+        [sys.executable, "-m", "tests.ui.seeding", *arguments],
         env=site.environment(),
         cwd=PROJECT,
         capture_output=True,

@@ -15,7 +15,8 @@ from airflow.models.taskinstance import TaskInstance, TaskInstanceNote
 from airflow.utils.sqlalchemy import prohibit_commit
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import Session
-from tests.ui.seeding import ORDER, SeededExport, SeededRun, rows_of
+from tests.ui.seeded_exports import SeededExport, SeededRun
+from tests.ui.seeding import ORDER, rows_of
 
 from talent_dmf_ui import listener, notes
 from talent_dmf_ui.notes import Failure, sentence

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tests.examples import WORKERS
 
 from talent_dmf.api.durations import in_words, parse_duration
+from talent_dmf.catalogue.loading import load_catalogue, load_export
+from talent_dmf.catalogue.located_yaml import CatalogueError
 from talent_dmf.catalogue.schedules import check_cron
-from talent_dmf.catalogue.spec import CatalogueError, ExportSpec, load_catalogue, load_export
+from talent_dmf.catalogue.spec import ExportSpec
 
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"
 

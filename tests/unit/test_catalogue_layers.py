@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from talent_dmf.catalogue.spec import KEYS_OF_ONE_EXPORT, Catalogue, ExportSpec, load_catalogue
+from talent_dmf.catalogue.loading import Catalogue, load_catalogue
+from talent_dmf.catalogue.spec import KEYS_OF_ONE_EXPORT, ExportSpec
 from talent_dmf.cli.schema import catalogue_schema, shared_schema
 
 GOOD = "data_project: Export Workers\nlegal_entities: USMF\n"

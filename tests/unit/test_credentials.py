@@ -20,7 +20,7 @@ from tests.unit.scripted import answer
 from tests.unit.token_service import SCOPE, SECRET, TokenService
 
 from talent_dmf.api.errors import ConfigurationError, TransportError
-from talent_dmf.auth.token_cache import TokenCache
+from talent_dmf.auth.secret_cache import SecretCache
 from talent_dmf.auth.tokens import (
     RENEW_BEFORE_EXPIRY_SECONDS,
     EntraTokens,
@@ -316,7 +316,7 @@ def test_tasks_share_a_token(sign_in_at, tmp_path):
 
     def task() -> EntraTokens:
         identity = sign_in.identity()
-        return EntraTokens(identity, sign_in.clock, TokenCache.of(identity, tmp_path))
+        return EntraTokens(identity, sign_in.clock, SecretCache.of(identity, tmp_path))
 
     assert [task().token() for _ in range(4)] == ["token-1"] * 4
     assert len(service.forms) == 1
@@ -331,4 +331,4 @@ def test_a_shared_token_near_its_end_is_renewed(sign_in_at, tmp_path):
     sign_in = sign_in_at(service)
     for number in (1, 2):
         identity = sign_in.identity()
-        assert EntraTokens(identity, sign_in.clock, TokenCache.of(identity, tmp_path)).token() == f"token-{number}"
+        assert EntraTokens(identity, sign_in.clock, SecretCache.of(identity, tmp_path)).token() == f"token-{number}"

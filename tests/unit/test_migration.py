@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from talent_dmf.catalogue.spec import ExportSpec, load_export
+from talent_dmf.catalogue.loading import load_export
+from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.cli.main import main
 from talent_dmf.cli.migration.recurrences import cron_of_quartz, cron_of_recurrence
 from talent_dmf.cli.schema import catalogue_schema

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from tests.unit.sentences import CLASSES, SNAPSHOT, all_sentences, written
 
-SENTENCES = all_sentences()
 # What somebody can do about it, or what happens by itself.
 _VERBS = (
     "add|ask|check|choose|clean|clear|close|complete|convert|copy|correct|create|define|delete|do|enable|exclude|export|"
@@ -20,37 +20,67 @@ ACTIONS = re.compile(
     re.I,
 )
 MOST_CHARACTERS = 480
+# What nothing can be done about, or nothing need be.
+WITHOUT_ADVICE = {"AirflowSkipException", "NotYetItsTurnError"}
+# What must be true of each sentence, in words.
+RULES: dict[str, Callable[[str], object]] = {
+    "ends like a sentence": lambda text: text.endswith((".", ".)", "!", "…")),
+    "has stops and blanks as people write them": lambda text: (
+        not re.search(r"\.\.(?!\.|/)|\s{2}|\n|\w\s[.,;:](?!\w)", text)
+    ),
+    "says a prefix once": lambda text: not re.search(r"\b([\w ]{4,40}): \1\b", text),
+    "hides nothing": lambda text: "***" not in text,
+    "has no words of Python": lambda text: (
+        not re.search(r"Traceback|NoneType|\bNone\b(?! of)|<class|object at 0x|\berrno\b|Exception\b", text)
+    ),
+    "is short": lambda text: len(text) <= MOST_CHARACTERS,
+}
 
 
-def test_the_file_is_what_the_code_says() -> None:
+@pytest.fixture(scope="module")
+def sentences() -> list[tuple[str, str]]:
+    """Class and text of all of them."""
+    return all_sentences()
+
+
+def test_the_file_is_what_the_code_says(sentences: list[tuple[str, str]]) -> None:
     """`python -m tests.unit.sentences` writes it; read what has changed before it is committed."""
-    assert written(SENTENCES) == SNAPSHOT.read_text(encoding="utf-8")
+    assert written(sentences) == SNAPSHOT.read_text(encoding="utf-8")
 
 
-def test_every_class_of_error_has_a_sentence() -> None:
+def test_every_class_of_error_has_a_sentence(sentences: list[tuple[str, str]]) -> None:
     # Bases, of which only the classes below them are raised.
     bases = {"TalentDmfError", "ExportError"}
-    assert CLASSES - {kind for kind, _ in SENTENCES} == bases
+    assert CLASSES - {kind for kind, _ in sentences} == bases
 
 
-@pytest.mark.parametrize(("kind", "text"), SENTENCES, ids=[kind for kind, _ in SENTENCES])
-def test_a_sentence_can_be_read(kind: str, text: str) -> None:
-    assert text.endswith((".", ".)", "!", "…"))
-    assert not re.search(r"\.\.(?!\.|/)|\s{2}|\n|\w\s[.,;:](?!\w)", text), "stops and blanks as people write them"
-    assert not re.search(r"\b([\w ]{4,40}): \1\b", text), "a prefix is said once"
-    assert "***" not in text
-    assert not re.search(r"Traceback|NoneType|\bNone\b(?! of)|<class|object at 0x|\berrno\b|Exception\b", text)
-    assert len(text) <= MOST_CHARACTERS
+@pytest.mark.parametrize("rule", RULES)
+def test_a_sentence_can_be_read(sentences: list[tuple[str, str]], rule: str) -> None:
+    broken = [text for _, text in sentences if not RULES[rule](text)]
+    assert not broken, "\n".join(broken)
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [each for each in SENTENCES if each[0] not in {"AirflowSkipException", "NotYetItsTurnError"}]
+    ("rule", "wrong"),
+    [
+        ("ends like a sentence", "It does not end"),
+        ("has stops and blanks as people write them", "Two..  stops ."),
+        ("says a prefix once", "The export: The export: failed."),
+        ("hides nothing", "The project *** is locked."),
+        ("has no words of Python", "The project None is locked."),
+        ("is short", "x" * (MOST_CHARACTERS + 1)),
+    ],
 )
-def test_a_sentence_says_what_to_do(kind: str, text: str) -> None:
-    assert ACTIONS.search(text)
+def test_what_cannot_be_read_would_be_noticed(rule: str, wrong: str) -> None:
+    assert not RULES[rule](wrong)
 
 
-def test_whoever_advises_another_export_warns_of_incremental_ones() -> None:
-    for _, text in SENTENCES:
+def test_a_sentence_says_what_to_do(sentences: list[tuple[str, str]]) -> None:
+    broken = [text for kind, text in sentences if kind not in WITHOUT_ADVICE and not ACTIONS.search(text)]
+    assert not broken, "\n".join(broken)
+
+
+def test_whoever_advises_another_export_warns_of_incremental_ones(sentences: list[tuple[str, str]]) -> None:
+    for _, text in sentences:
         if re.search(r"export (anew|again)|[Rr]un the export again", text):
             assert "what an incremental export held is not in the next one" in text

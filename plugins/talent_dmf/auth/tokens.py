@@ -20,7 +20,7 @@ from talent_dmf.api.parsing import whole_number
 from talent_dmf.auth.entra_errors import explain_refusal
 from talent_dmf.auth.identity import AUTH_TYPES, DEFAULT_AUTHORITY, AuthType, Identity
 from talent_dmf.auth.msal_flows import TokenRequest, token_request
-from talent_dmf.auth.token_cache import TokenCache
+from talent_dmf.auth.secret_cache import SecretCache
 from talent_dmf.auth.token_service import DEFAULT_LIFETIME_SECONDS, MAX_LIFETIME_SECONDS, usable_token
 from talent_dmf.transport.common import causes
 
@@ -46,7 +46,7 @@ class EntraTokens:
     """
 
     def __init__(
-        self, identity: Identity, clock: Callable[[], float] = time.monotonic, cache: TokenCache | None = None
+        self, identity: Identity, clock: Callable[[], float] = time.monotonic, cache: SecretCache | None = None
     ) -> None:
         self._identity = identity
         self._clock = clock
@@ -188,5 +188,5 @@ def tokens_for(identity: Identity, folder: Path | None = None) -> EntraTokens:
     """
     with _sources_lock:
         if identity.cache_key not in _sources:
-            _sources[identity.cache_key] = EntraTokens(identity, cache=TokenCache.of(identity, folder))
+            _sources[identity.cache_key] = EntraTokens(identity, cache=SecretCache.of(identity, folder))
         return _sources[identity.cache_key]

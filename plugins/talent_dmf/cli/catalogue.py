@@ -12,8 +12,9 @@ from typing import Any
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.findings import Finding
 from talent_dmf.catalogue.files import catalogue_of, export_files
+from talent_dmf.catalogue.loading import load_export, shared_files
 from talent_dmf.catalogue.located_yaml import CatalogueError
-from talent_dmf.catalogue.spec import ExportSpec, load_export, shared_files
+from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.cli.connections import make_known
 from talent_dmf.cli.output import Output
 from talent_dmf.cli.schema import catalogue_schema, shared_schema

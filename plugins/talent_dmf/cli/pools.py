@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.catalogue.loading import load_export, shared_files
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
-from talent_dmf.catalogue.spec import load_export, shared_files
 from talent_dmf.cli.catalogue import catalogues
 from talent_dmf.cli.output import Output
 

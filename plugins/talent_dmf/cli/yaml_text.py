@@ -59,7 +59,7 @@ def write_catalogue_file(folder: Path, name: str, text: str, *, replace: bool) -
     :raises ConfigurationError: the file exists, or cannot be written.
     :raises CatalogueError: the catalogue does not accept it; nothing is left behind.
     """
-    from talent_dmf.catalogue.spec import load_export
+    from talent_dmf.catalogue.loading import load_export
 
     path = folder / f"{name}.yaml"
     if path.exists() and not replace:

@@ -15,8 +15,9 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
 from talent_dmf.catalogue.files import DEFAULTS_FILE
+from talent_dmf.catalogue.loading import load_catalogue
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
-from talent_dmf.catalogue.spec import ExportSpec, load_catalogue
+from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.dag_factory.alerts import channels, mistakes, when_recovered
 from talent_dmf.dag_factory.deadline import DagWithDeadline, deadline
 from talent_dmf.dag_factory.form import trigger_form

@@ -12,7 +12,7 @@ from talent_dmf.api.arguments import CONN_ID, checked_call, having, holding, wro
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps
 from talent_dmf.auth.identity import Identity
-from talent_dmf.auth.token_cache import shared_folder
+from talent_dmf.auth.secret_cache import shared_folder
 from talent_dmf.auth.tokens import EntraTokens, tokens_for
 from talent_dmf.hooks.settings import DriveSettings, EnvironmentSettings, existing
 from talent_dmf.transport.drivers import SyncDriver

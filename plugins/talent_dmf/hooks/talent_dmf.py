@@ -28,7 +28,7 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps, now
 from talent_dmf.auth.entra_errors import token_claims
-from talent_dmf.auth.token_cache import TokenCache
+from talent_dmf.auth.secret_cache import SecretCache
 from talent_dmf.hooks.recent_starts import RecentStarts
 from talent_dmf.hooks.service import CONNECTION, ServiceHook, sharing_folder, signed_in
 from talent_dmf.hooks.settings import (
@@ -219,9 +219,9 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
         if cache is not None and left > 0:
             cache.save(url.reveal(), min(left, _LINK_SECONDS))
 
-    def _link_cache(self, execution_id: str) -> TokenCache | None:
+    def _link_cache(self, execution_id: str) -> SecretCache | None:
         about = f"link {self.settings.base_url} {execution_id}"
-        return TokenCache.of(self.settings.identity, sharing_folder(), about=about)
+        return SecretCache.of(self.settings.identity, sharing_folder(), about=about)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works and, if not, what is wrong and what to do.

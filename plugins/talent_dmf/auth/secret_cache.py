@@ -1,13 +1,13 @@
 """Secrets of short life that the tasks of one worker share: tokens, so that not every task signs in anew, and the link
 to a package, so that whoever saves it need not have another copy made.
 
-Each task is a process that starts from nothing, and signing in costs two requests. A token is kept in a file that only
+Each task is a process that starts from nothing, and signing in costs two requests. A secret is kept in a file that only
 its user can read (0600, in a folder of 0700), encrypted under a key derived from the connection's secret, under a name
-that belongs to one identity: who signs in, where, for what, with which secret. Whoever does not know the secret can
-neither read the file nor put a token there. An identity without a secret of its own (managed and workload identity) is
-not kept, and neither is a person's password made into a key.
+that belongs to one identity: who signs in, where, for what, with which secret. Whoever does not know the connection's
+secret can neither read the file nor put another there. For an identity without a secret of its own (managed and
+workload identity) nothing is kept, and neither is a person's password made into a key.
 
-The cache is a convenience: whatever is wrong with it, the task signs in.
+The cache is a convenience: whatever is wrong with it, the task signs in, or asks for a link.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def shared_folder() -> Path | None:
     except OSError:
         return None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        log.debug("Folder %s is not this user's alone: tokens are not shared.", folder)
+        log.debug("Folder %s is not this user's alone: nothing is shared between tasks.", folder)
         return None
     return folder
 
 
-class TokenCache:
+class SecretCache:
     """The token of one identity, or another secret of its, kept for the other processes of this user.
 
     :param folder: where; see :func:`shared_folder`.
@@ -70,7 +70,7 @@ class TokenCache:
         self._clock = clock
 
     @classmethod
-    def of(cls, identity: Identity, folder: Path | None, *, about: str = "") -> TokenCache | None:
+    def of(cls, identity: Identity, folder: Path | None, *, about: str = "") -> SecretCache | None:
         """The cache of an identity, or ``None`` if it is not to be kept.
 
         :param identity: whose.
@@ -82,7 +82,7 @@ class TokenCache:
         return cls(folder, identity, about=about)
 
     def load(self) -> tuple[str, float] | None:
-        """A token, and for how many seconds it is valid; ``None`` if there is none, or none any more."""
+        """The secret, and for how many seconds it is valid; ``None`` if there is none, or none any more."""
         try:
             with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW), encoding="ascii") as file:
                 encrypted = file.read(_MAX_FILE_BYTES)
@@ -91,10 +91,10 @@ class TokenCache:
         text = self._encryption.decrypt(encrypted)
         try:
             kept = read_json(text or "")
-            token, left = kept["token"], float(kept["valid_until"]) - self._clock()
+            secret, left = kept["token"], float(kept["valid_until"]) - self._clock()
         except (ValueError, TypeError, KeyError):
             return None
-        return (token, left) if isinstance(token, str) and left > 0 else None
+        return (secret, left) if isinstance(secret, str) and left > 0 else None
 
     def take(self) -> tuple[str, float] | None:
         """As :meth:`load`, and nobody finds it again."""
@@ -103,13 +103,13 @@ class TokenCache:
             self._path.unlink()
         return found
 
-    def save(self, token: str, seconds: float) -> None:
-        """Keep a token.
+    def save(self, secret: str, seconds: float) -> None:
+        """Keep a secret.
 
-        :param token: it.
+        :param secret: it.
         :param seconds: for how long it is valid.
         """
-        content = self._encryption.encrypt(json.dumps({"token": token, "valid_until": self._clock() + seconds}))
+        content = self._encryption.encrypt(json.dumps({"token": secret, "valid_until": self._clock() + seconds}))
         try:
             # Readable by its user alone from its first byte, and whole whenever anybody looks.
             handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".", suffix=_SUFFIX)
@@ -122,7 +122,7 @@ class TokenCache:
                 raise
             self._forget_old_ones()
         except OSError as error:
-            log.debug("The token cannot be shared with other tasks: %s", error)
+            log.debug("What one task was given cannot be shared with others: %s", error)
 
     def _forget_old_ones(self) -> None:
         for path in self._path.parent.glob(f"*{_SUFFIX}"):

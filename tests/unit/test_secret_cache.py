@@ -1,4 +1,4 @@
-"""Tokens that the tasks of one worker share: only with each other, only what is valid, and never in the open."""
+"""Secrets that the tasks of one worker share: only with each other, only what is valid, and never in the open."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from talent_dmf.auth import token_cache
+from talent_dmf.auth import secret_cache
 from talent_dmf.auth.identity import Identity
-from talent_dmf.auth.token_cache import TokenCache, shared_folder
+from talent_dmf.auth.secret_cache import SecretCache, shared_folder
 from talent_dmf.transport.tls import TlsSettings
 
 FACTS: dict[str, Any] = {
@@ -27,8 +27,8 @@ class Clock:
         return self.seconds
 
 
-def cache(folder: Path, clock: Clock | None = None, **facts: Any) -> TokenCache:
-    return TokenCache(folder, Identity(**{**FACTS, **facts}), clock or Clock())
+def cache(folder: Path, clock: Clock | None = None, **facts: Any) -> SecretCache:
+    return SecretCache(folder, Identity(**{**FACTS, **facts}), clock or Clock())
 
 
 def test_a_token_is_found_again_by_the_same_identity(tmp_path):
@@ -142,8 +142,8 @@ def test_tokens_of_secrets_that_are_gone_are_removed(tmp_path):
     ],
 )
 def test_who_shares(tmp_path, facts, kept):
-    assert (TokenCache.of(Identity(**{**FACTS, **facts}), tmp_path) is not None) is kept
-    assert TokenCache.of(Identity(**{**FACTS, **facts}), None) is None
+    assert (SecretCache.of(Identity(**{**FACTS, **facts}), tmp_path) is not None) is kept
+    assert SecretCache.of(Identity(**{**FACTS, **facts}), None) is None
 
 
 @pytest.fixture
@@ -172,6 +172,6 @@ def test_a_folder_that_is_not_safe_is_not_used(temporary, monkeypatch, wrong):
         temporary.chmod(0o750)
     if wrong == "somebody else's":
         uid = os.getuid()
-        monkeypatch.setattr(token_cache.os, "getuid", lambda: uid + 1)
+        monkeypatch.setattr(secret_cache.os, "getuid", lambda: uid + 1)
         temporary.rename(temporary.parent / f"talent-dmf-{uid + 1}")
     assert shared_folder() is None
