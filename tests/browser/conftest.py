@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +11,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
-from tests.ui.servers import FAB_PEOPLE, PROJECT, Server, seed, site_of
+from tests.ui.conftest import fab, servers, simple  # noqa: F401 - the same servers, and the same database
+from tests.ui.servers import PROJECT, Server
 
 FLAGS = [
     "--headless",
@@ -65,28 +65,6 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
-    home = tmp_path_factory.mktemp("airflow")
-    seed(site_of(home), "states", json.dumps(FAB_PEOPLE))
-    started = {manager: Server.start(site_of(home, manager)) for manager in ("simple", "fab")}
-    try:
-        yield {manager: server.wait() for manager, server in started.items()}
-    finally:
-        for server in started.values():
-            server.process.stop()
-
-
-@pytest.fixture(scope="session")
-def simple(servers: dict[str, Server]) -> Server:
-    return servers["simple"]
-
-
-@pytest.fixture(scope="session")
-def fab(servers: dict[str, Server]) -> Server:
-    return servers["fab"]
-
-
 @contextmanager
 def opened(
     browser: Browser, base_url: str, token: str | None, *, theme: str = "light", viewport: Any = DESK
@@ -122,7 +100,7 @@ def opened(
 
 
 @pytest.fixture
-def visit(browser: Browser, simple: Server) -> Iterator[Callable[..., Page]]:
+def visit(browser: Browser, simple: Server) -> Iterator[Callable[..., Page]]:  # noqa: F811
     """Opens an address of the seeded Airflow as one of its people."""
     with ExitStack() as stack:
 
