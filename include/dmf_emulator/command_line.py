@@ -17,7 +17,7 @@ from dmf_emulator.admin.scenario import Scenario
 from dmf_emulator.emulator import Emulator
 from dmf_emulator.faults import CATALOGUE
 from dmf_emulator.http.message import is_whole_number
-from dmf_emulator.settings import ORIGINS, EmulatorError, Pace, Settings, parse_size_bytes
+from dmf_emulator.settings import MOST_ROWS, ORIGINS, EmulatorError, Pace, Settings, parse_size_bytes
 from dmf_emulator.version import VERSION
 
 
@@ -104,6 +104,8 @@ def main(
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        if options.ready_file is not None:
+            _forget_ready_file(options.ready_file)
         with emulator:
             if options.ready_file is not None:
                 _write_ready_file(options.ready_file, emulator)
@@ -132,8 +134,8 @@ def _settings(options: argparse.Namespace, scenario: Scenario) -> Settings:
         "discard_uploads": True if options.discard_uploads else None,
     }
     ports = {origin: getattr(options, f"{origin}_port") for origin in ORIGINS}
-    if options.rows is not None and not 0 <= options.rows <= 1_000_000:
-        raise EmulatorError(f"--rows is {options.rows}: choose 0 to 1000000")
+    if options.rows is not None and not 0 <= options.rows <= MOST_ROWS:
+        raise EmulatorError(f"--rows is {options.rows}: choose 0 to {MOST_ROWS}")
     settings = Settings(ports=ports).with_export_seconds(10).changed(scenario.settings)
     settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
     return settings if options.export_seconds is None else settings.with_export_seconds(options.export_seconds)
@@ -160,6 +162,14 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
     return seconds
+
+
+def _forget_ready_file(path: Path) -> None:
+    """Remove what an earlier start has left: whoever waits for the file waits for this start."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EmulatorError(f"cannot write the ready file {path}: {error.strerror}") from error
 
 
 def _write_ready_file(path: Path, emulator: Emulator) -> None:

@@ -24,7 +24,7 @@ from dmf_emulator.faults import CATALOGUE
 from dmf_emulator.faults.fault_set import FaultSet
 from dmf_emulator.graph.service import DriveApi
 from dmf_emulator.graph.sharepoint import SharePointService
-from dmf_emulator.http.certificates import CA_FILE, Authority, create_authority, given_certificate
+from dmf_emulator.http.certificates import CA_FILE, GIVEN_FILE, Authority, create_authority, given_certificate
 from dmf_emulator.http.exchange import Service
 from dmf_emulator.http.server import Listener
 from dmf_emulator.settings import ORIGINS, EmulatorError, Pace, Settings
@@ -62,6 +62,7 @@ class Emulator:
             scenario.switch_on(self.faults)
         self._listeners: dict[str, Listener] = {}
         self._temporary: Path | None = None
+        self._trusted_name = CA_FILE
         self._world: World | None = None
         self._keeper: Keeper | None = None
         self.admin_token = settings.admin_token
@@ -79,7 +80,9 @@ class Emulator:
             self.admin_token = secrets.token_urlsafe(24)
         names = tuple(dict.fromkeys(("localhost", "127.0.0.1", "::1", public_host, *hosts.values())))
         authority = self._authority(names, data_dir)
-        (data_dir / CA_FILE).write_bytes(authority.ca_pem)
+        # A certificate that was given does not take the place of the authority that is kept for the next start.
+        self._trusted_name = CA_FILE if settings.certificate is None else GIVEN_FILE
+        (data_dir / self._trusted_name).write_bytes(authority.ca_pem)
         world = self._new_world(data_dir)
         guard = Guard(self.admin_token, {*names, settings.host})
         try:
@@ -224,7 +227,7 @@ class Emulator:
     @property
     def ca_file(self) -> Path:
         """The certificate that clients must trust, in PEM form."""
-        return self.state.data_dir / CA_FILE
+        return self.state.data_dir / self._trusted_name
 
     def connection_info(self) -> dict[str, Any]:
         """Return all that a client needs to know, as plain JSON values."""

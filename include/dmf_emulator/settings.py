@@ -6,13 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 ORIGINS = ("entra", "dmf", "blob", "graph", "sharepoint", "admin")
 
 TALENT_RESOURCE = "http://hr.talent.dynamics.com"
 GRAPH_RESOURCE = "https://graph.microsoft.com"
 MIB = 1024 * 1024
+MOST_ROWS = 1_000_000
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+# No dot at the ends: `..` is no name.
+_NAME = re.compile(r'(?![ .])[^/\\:*?"<>|\x00-\x1f]{1,100}(?<![ .])')
+_NUMBERS = (
+    ("rows", 0, MOST_ROWS), ("recorder_limit", 0, 10**9), ("odata_page_size", 1, 10**9), ("graph_page_items", 1, 10**9),
+)  # fmt: skip
+_SITE_ID = re.compile(r"[^,/:\s]+,[^,/:\s]+,[^,/:\s]+")
 # Three centuries: no time that is computed from it overflows.
 _MOST_SECONDS = 10**10
 
@@ -214,9 +222,7 @@ class Settings:
         for name, value in ((each.name, getattr(self, each.name)) for each in fields(self)):
             if name.endswith(("_seconds", "_bytes")) and value is not None:
                 _check_amount(name, value)
-        for what, names in (("users", (self.user_principal_name, *self.users)), ("sites", ("Exports", *self.sites))):
-            if len({each.casefold() for each in names}) < len(names):
-                raise EmulatorError(f"{what} names the same twice")
+        self._check_names()
         for what, mapping in (("port", self.ports), ("pace", self.pacing)):
             for origin in mapping:
                 if origin not in ORIGINS:
@@ -224,13 +230,32 @@ class Settings:
         for name, words in _WORDS.items():
             if getattr(self, name) not in words:
                 raise EmulatorError(f"{name} {getattr(self, name)!r}: choose {', '.join(words[:-1])} or {words[-1]}")
-        for name in ("odata_page_size", "graph_page_items"):
-            if getattr(self, name) < 1:
-                raise EmulatorError(f"{name} must be at least 1")
-        if not self.libraries or len({each.casefold() for each in self.libraries}) < len(self.libraries):
-            raise EmulatorError("libraries must be one or more names, each once")
+        for name, least, most in _NUMBERS:
+            if not least <= getattr(self, name) <= most:
+                raise EmulatorError(f"setting {name} is {getattr(self, name)}: choose {least} to {most}")
         if self.default_company not in self.companies:
             raise EmulatorError(f"default_company {self.default_company!r} is not among companies")
+
+    def _check_names(self) -> None:
+        for name in ("host", "public_host", "host_names"):
+            if not _HOST.fullmatch(getattr(self, name) or "-") or not self.host:
+                raise EmulatorError(
+                    f"setting {name} {getattr(self, name)!r} is no host name or address: write ASCII, without a port"
+                )
+        if not _SITE_ID.fullmatch(self.site_id):
+            raise EmulatorError(f"site_id {self.site_id!r} is not host,id,id")
+        lists = {
+            "users": (self.user_principal_name, *self.users),
+            "sites": ("Exports", *self.sites),
+            "libraries": self.libraries,
+        }
+        for what, names in lists.items():
+            if not names or len({each.casefold() for each in names}) < len(names):
+                raise EmulatorError(f"{what} must be one or more names, each once")
+            for each in names:
+                # Their files lie in folders of these names.
+                if not _NAME.fullmatch(each):
+                    raise EmulatorError(f'{each!r} among {what} cannot name a folder: leave out / \\ : * ? " < > |')
 
     def with_export_seconds(self, seconds: float) -> Settings:
         """Return settings whose exports take this long from the call to the link.
@@ -264,17 +289,34 @@ class Settings:
                 continue
             if name not in known or name in _NOT_PLAIN:
                 raise EmulatorError(f"unknown setting {name!r}")
-            current = getattr(settings, name)
-            if isinstance(current, bool) != isinstance(value, bool):
-                raise EmulatorError(f"setting {name} cannot be {value!r}")
-            if isinstance(current, float):
-                value = _number(name, value)
-            elif isinstance(current, tuple) and isinstance(value, list):
-                value = tuple(value)
-            elif current is not None and not isinstance(value, type(current)):
-                raise EmulatorError(f"setting {name} cannot be {value!r}")
-            settings = replace(settings, **{name: value})
+            settings = replace(settings, **{name: _fitting(name, get_type_hints(Settings)[name], value)})
         return settings
+
+
+def _fitting(name: str, wanted: Any, value: Any) -> Any:
+    """Return a value of YAML or JSON as the type that a setting has.
+
+    :raises EmulatorError: when it is none of that type.
+    """
+    if wanted is float:
+        return _number(name, value)
+    kinds = get_args(wanted)
+    if type(None) in kinds:
+        if value is None:
+            return None
+        wanted = next(each for each in kinds if each is not type(None))
+    kind = get_origin(wanted) or wanted
+    if kind in {tuple, frozenset}:
+        if isinstance(value, list | tuple) and all(_is_text(each) for each in value):
+            return kind(value)
+    elif _is_text(value) if kind is str else type(value) is kind:
+        return value
+    raise EmulatorError(f"setting {name} cannot be {value!r}")
+
+
+def _is_text(value: object) -> bool:
+    # No line ends and no half characters: it may stand in headers and addresses.
+    return isinstance(value, str) and value.isprintable()
 
 
 def _check_amount(name: str, value: float) -> None:

@@ -137,6 +137,10 @@ def test_one_fault_is_switched_off(wire: Wire) -> None:
         ({"name": "dmf.F17", "retry_after": "soon"}, "retry_after cannot be 'soon'"),
         ({"name": "dmf.F17", "retry_after": -1}, "choose a number from 0"),
         ({"name": "dmf.F12", "outcome": "Exploded"}, "choose among Failed"),
+        ({"name": "dmf.F34", "mode": "stray-entry", "stray_entry": 7}, "stray_entry cannot be 7"),
+        ({"name": "dmf.F34", "mode": "stray-entry", "stray_entry": "\ud83d"}, "stray_entry cannot be"),
+        ({"name": "dmf.F34", "mode": "stray-entry", "stray_entry": "x" * 70_000}, "stray_entry cannot be"),
+        ({"name": "dmf.F7", "seconds": float("inf")}, "choose a number from 0"),
     ],
 )
 def test_impossible_faults_end_in_one_line(arguments: dict[str, Any], message: str) -> None:

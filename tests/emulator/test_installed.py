@@ -238,6 +238,10 @@ def test_a_given_certificate_is_used(tmp_path: Path, start: Start) -> None:
     wire = start(Settings(**files).with_export_seconds(0))
     assert wire.emulator.ca_file.read_bytes() == files["certificate"].read_bytes()
     assert wire.export().status_code == 200
+    kept = start(Settings(data_dir=tmp_path / "kept")).emulator.ca_file.read_bytes()
+    given = start(Settings(data_dir=tmp_path / "kept", **files)).emulator.ca_file
+    assert given.read_bytes() == files["certificate"].read_bytes()
+    assert start(Settings(data_dir=tmp_path / "kept")).emulator.ca_file.read_bytes() == kept
     with pytest.raises(EmulatorError, match="a certificate needs its key"):
         Emulator(Settings(certificate=files["certificate"])).start()
     with pytest.raises(EmulatorError, match="cannot use the certificate"):
@@ -310,11 +314,51 @@ def test_a_scenario_seeds_projects_users_sites_and_tenants(tmp_path: Path, start
         {"projects": [{"name": "A", "entities": [{"name": "B", "auto_generate_mapping": "yes"}]}]},
         {"projects": [{"name": "A", "entities": [3]}]},
         {"projects": [{"name": "A", "unknown": 3}]},
+        {"settings": {"libraries": [".."]}},
+        {"settings": {"libraries": ["/etc"]}},
+        {"settings": {"libraries": ["OneDrive"]}},
+        {"settings": {"libraries": []}},
+        {"settings": {"sites": ["a/../../b"]}},
+        {"settings": {"sites": ["A"], "libraries": ["Documents", "A - Documents"]}},
+        {"settings": {"users": ["..\\x"]}},
+        {"settings": {"users": [1]}},
+        {"settings": {"sites": "Archive"}},
+        {"settings": {"tenant_names": [None]}},
+        {"settings": {"extra_resources": [["x"]]}},
+        {"settings": {"mapped_client_ids": 5}},
+        {"settings": {"package_size_bytes": "big"}},
+        {"settings": {"public_host": ["x"]}},
+        {"settings": {"rows": True}},
+        {"settings": {"user_principal_name": "a\nb"}},
+        {"settings": {"user_principal_name": "\ud800"}},
+        {"settings": {"token_lifetime_seconds": float("nan")}},
+        {"settings": {"token_lifetime_seconds": float("inf")}},
     ],
 )
 def test_seeds_that_are_none_are_told(content: Any) -> None:
     with pytest.raises(EmulatorError):
-        Scenario.parse(content)
+        Emulator(Settings(), Scenario.parse(content)).start()
+
+
+def test_settings_of_a_scenario_may_name_nothing_and_lists(start: Start) -> None:
+    settings = {
+        "package_size_bytes": None,
+        "mapped_client_ids": ["other"],
+        "tenant_names": [],
+        "users": ["a@b.example"],
+        "libraries": ["Données RH", "D.1 - x"],
+    }
+    wire = start(Settings().with_export_seconds(0), Scenario.parse({"settings": settings}))
+    assert wire.export().status_code == 401
+    assert wire.graph("GET", "/users/a@b.example/drive").status_code == 200
+
+
+def test_the_ready_file_of_an_earlier_start_is_not_found_by_a_later_one(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    ready.write_text("old")
+    command = ["--ready-file", str(ready), "--cert", str(tmp_path / "none.pem"), "--key", str(tmp_path / "none.pem")]
+    assert main(command) == 2
+    assert not ready.exists()
 
 
 def test_flags_beat_the_scenario(tmp_path: Path) -> None:

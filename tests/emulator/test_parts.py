@@ -123,6 +123,14 @@ def test_paces() -> None:
         ({"range_form": "x"}, "choose open, closed or random"),
         ({"default_conflict_behavior": "x"}, "choose fail, replace or rename"),
         ({"default_company": "NONE"}, "not among companies"),
+        ({"session_idle_seconds": 1e300}, "choose at most"),
+        ({"rows": -1}, "choose 0 to"),
+        ({"recorder_limit": -1}, "choose 0 to"),
+        ({"host": ""}, "no host name or address"),
+        ({"public_host": "a b"}, "no host name or address"),
+        ({"public_host": "https://x"}, "no host name or address"),
+        ({"host_names": "é"}, "no host name or address"),
+        ({"site_id": "x"}, "is not host,id,id"),
     ],
 )
 def test_impossible_settings_end_in_one_line(arguments: dict[str, object], message: str) -> None:

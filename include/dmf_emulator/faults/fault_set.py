@@ -18,6 +18,7 @@ from dmf_emulator.state.world import World
 
 # Three centuries of seconds, ten gigabytes: no time or size that is computed from it overflows.
 _MOST = 10**10
+_LONGEST_TEXT = 2000
 
 
 class FaultSet:
@@ -222,9 +223,7 @@ def _parameters(fault: str, mode: Mode, values: Mapping[str, Any]) -> Parameters
             if value not in default.allowed:
                 allowed = ", ".join(str(each) for each in default.allowed)
                 raise EmulatorError(f"fault {fault}: {key} is {value!r}; choose among {allowed}")
-        elif isinstance(default, bool) != isinstance(value, bool) or not isinstance(
-            value, (int, float) if isinstance(default, int | float) else (str, int, type(None))
-        ):
+        elif not _is_alike(default, value):
             raise EmulatorError(f"fault {fault}: {key} cannot be {value!r}")
         if isinstance(value, int | float) and not 0 <= value <= _MOST:
             raise EmulatorError(f"fault {fault}: {key} is {value!r}; choose a number from 0 to {_MOST}")
@@ -232,6 +231,15 @@ def _parameters(fault: str, mode: Mode, values: Mapping[str, Any]) -> Parameters
         key: default.allowed[0] if isinstance(default, Choice) else default for key, default in mode.parameters.items()
     }
     return {**defaults, **values}
+
+
+def _is_alike(default: object, value: object) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        return isinstance(value, int | float)
+    # Half characters stand in no answer.
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT and value.encode(errors="replace").decode() == value
 
 
 def _indexes(fault: str, value: Iterable[int] | int | None) -> frozenset[int] | None:

@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from dmf_emulator.settings import EmulatorError
 
 CA_FILE = "ca.pem"
+GIVEN_FILE = "given-certificate.pem"
 CA_KEY_FILE = "ca-key.pem"
 _LIFETIME = timedelta(days=397)
 
@@ -160,7 +161,11 @@ def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(name)
+    except ValueError as error:
+        raise EmulatorError(f"{name!r} is no host name: write it in ASCII") from error
 
 
 def _server_context(certificate_pem: bytes, key: ec.EllipticCurvePrivateKey) -> ssl.SSLContext:

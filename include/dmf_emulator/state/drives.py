@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dmf_emulator.clock import VirtualClock, iso_utc
-from dmf_emulator.settings import Settings
+from dmf_emulator.settings import EmulatorError, Settings
 from dmf_emulator.state.directory import Directory, Site, User
 from dmf_emulator.state.quickxor import QuickXorHash
 
@@ -126,6 +126,7 @@ class DriveStore:
         self.changes = 0
         self._known = {path: dict(facts) for path, facts in (known or {}).items()}
         self._items: dict[str, Item] = {}
+        self._folders: set[str] = set()
         first, *others = directory.users
         self.user_drive = self._create("OneDrive", "business", first.principal_name, folder / "OneDrive")
         self.libraries = tuple(
@@ -286,6 +287,9 @@ class DriveStore:
 
     def _create(self, name: str, kind: str, owner: str, folder: Path) -> Drive:
         encoded = base64.urlsafe_b64encode(self._random.randbytes(48)).decode().rstrip("=")
+        if folder.name.casefold() in self._folders:
+            raise EmulatorError(f"two drives would be kept in the folder {folder.name!r}: name the library otherwise")
+        self._folders.add(folder.name.casefold())
         path = f"/personal/{re.sub('[@.]', '_', owner)}" if kind == "business" else f"/sites/{owner}"
         drive = Drive(f"b!{encoded}", name, kind, owner, path, folder)
         if not self.discard:
