@@ -39,7 +39,7 @@ SETTINGS = {
 # reads the connections with, which the database tells only once there is one.
 SHARED_KEYS = (("api", "secret_key"), ("api_auth", "jwt_secret"), ("core", "fernet_key"))
 DEMO_MARK = "the demo of talent-dmf"
-LETTERS = "a password in an address holds letters, digits and - . _ ~ only, or is percent-encoded"
+LETTERS = "write the password in it with letters, digits and - . _ ~ only, or percent-encoded"
 
 
 class CannotStart(Exception):
@@ -63,7 +63,10 @@ def setting(section: str, key: str) -> str:
     command = os.environ[f"{name}_CMD"]
     done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise CannotStart(f"{name}_CMD does not work: `{command}` says {done.stderr.strip()[:200]!r}.")
+        raise CannotStart(
+            f"{name}_CMD does not work: `{command}` says {done.stderr.strip()[:200]!r}. Correct the command, or the "
+            "file that it reads."
+        )
     return done.stdout
 
 
@@ -118,7 +121,7 @@ def check_fernet_key(key: str) -> None:
             usable = False
         if not usable:
             raise CannotStart(
-                "FERNET_KEY is no Fernet key, which is 32 bytes in URL-safe base64: `make env` makes one."
+                "FERNET_KEY is no Fernet key, which is 32 bytes in URL-safe base64: make one by `make env`."
             )
 
 
@@ -136,10 +139,13 @@ def check_logs(folder: str) -> None:
     except PermissionError:
         raise CannotStart(
             f"User {os.getuid()} may not write to the volume of the logs, {folder}, which was made under another "
-            "AIRFLOW_UID: set that one again, or hand the volume over as docs/how-to/deploy-compose.md tells."
+            "AIRFLOW_UID: set that one again, or hand the volume over as docs/how-to/deploy-compose.md says."
         ) from None
     except OSError as error:
-        raise CannotStart(f"Nothing can be written to the volume of the logs, {folder}: {error.strerror}.") from None
+        raise CannotStart(
+            f"Nothing can be written to the volume of the logs, {folder}: {error.strerror}. Mount it so that it can be "
+            "written to, or make room."
+        ) from None
     if free_bytes < LEAST_FREE_BYTES:
         raise CannotStart(
             f"The disk of the logs, {folder}, is full ({free_bytes // 1024**2} MiB are free): make room, "
@@ -172,11 +178,14 @@ def connect(url: str) -> Any:
         if "authentication failed" in text:
             raise CannotStart(
                 f"The database at {where} refuses the password: POSTGRES_PASSWORD is not the one that the volume "
-                "`database` was made with."
+                "`database` was made with. Set that one again, or rotate it as docs/how-to/deploy-compose.md says."
             ) from None
         if "does not exist" in text:
-            raise CannotStart(f"The database at {where} has no database {parts.path.lstrip('/')!r}.") from None
-        raise NotYet(f"The database at {where} does not answer: is the service `postgres` running?") from None
+            raise CannotStart(
+                f"The server at {where} has no database {parts.path.lstrip('/')!r}, or does not know the user: create "
+                "them, or correct [database] sql_alchemy_conn."
+            ) from None
+        raise NotYet(f"The database at {where} does not answer: look whether the service `postgres` runs.") from None
 
 
 def ping_broker(url: str) -> None:
@@ -196,10 +205,10 @@ def ping_broker(url: str) -> None:
         redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5).ping()
     except redis.AuthenticationError:
         raise CannotStart(
-            f"The broker at {where} refuses the password: REDIS_PASSWORD differs between services."
+            f"The broker at {where} refuses the password: REDIS_PASSWORD differs between services: give all the same."
         ) from None
     except redis.RedisError:
-        raise NotYet(f"The broker at {where} does not answer: is the service `redis` running?") from None
+        raise NotYet(f"The broker at {where} does not answer: look whether the service `redis` runs.") from None
 
 
 def patiently(action: Callable[[], Any]) -> Any:
@@ -402,7 +411,7 @@ def check(command: Sequence[str]) -> None:
             patiently(lambda: ping_broker(found["celery", "broker_url"]))
             check_token(setting("core", "execution_api_server_url"), found["api_auth", "jwt_secret"])
         if command[0] == "celery" and (lost := give_up_lost_tasks(connection, socket.getfqdn())):
-            print(f"{lost} tasks ran here when this container was killed; the scheduler will start them anew.")
+            print(f"Tasks that ran here when this container was killed: {lost}; the scheduler will start them anew.")
 
 
 def healthy_worker() -> bool:

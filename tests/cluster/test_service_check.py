@@ -102,7 +102,7 @@ def test_a_full_disk_is_told(machine: None, environment: dict[str, str], used: s
 
 
 def test_a_database_that_does_not_answer_is_named(environment: dict[str, str]) -> None:
-    assert "does not answer: is the service `postgres` running?" in said(environment)
+    assert "does not answer: look whether the service `postgres` runs" in said(environment)
 
 
 def test_what_is_no_service_is_not_checked(environment: dict[str, str]) -> None:

@@ -57,9 +57,9 @@ def mistakes_of(bag: Callable[..., DagBag], **exports: str) -> str:
     ("notify", "sentence"),
     [
         ("{mail: {to: nobody}}", "`notify.mail.to` is 'nobody'"),
-        ("{mail: {too: a@b.c}}", "`notify.mail.too` is not a known key; perhaps `to` is meant"),
+        ("{mail: {too: a@b.c}}", "`notify.mail.too` is not a known key; use `to` if that is meant"),
         ("{mail: {to: a@b.c}, on: broken}", "`notify.on` is 'broken', but must be 'failed', 'late', 'empty' or 'rec"),
-        ("{mial: {to: a@b.c}}", "`notify.mial` is not a known key; perhaps `mail` is meant"),
+        ("{mial: {to: a@b.c}}", "`notify.mial` is not a known key; use `mail` if that is meant"),
         ("{on: failed}", "needs exactly one of mail, teams, slack, webhook, notifier for each channel, and has none"),
         ("{mail: {to: a@b.c}, slack: {conn_id: x}}", "for each channel, and has mail and slack"),
         ("{teams: {conn_id: 'https://x/y?sig=s3cr3t'}}", "`notify.teams.conn_id` holds an address, which is a secret"),

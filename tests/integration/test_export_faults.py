@@ -150,12 +150,12 @@ def test_one_export_and_its_package_in_spite_of(
 @pytest.mark.parametrize(
     ("fault", "options", "sentence"),
     [
-        ("dmf.F2", {"mode": "forever"}, "does not know it for execution"),
+        ("dmf.F2", {"mode": "forever"}, "does not know execution"),
         ("dmf.F11", {"mode": "forever"}, "answers only 'Unknown'"),
         ("dmf.F12", {"outcome": "Failed"}, "failed in Dynamics 365. The most frequent error, of"),
         ("dmf.F12", {"outcome": "Canceled"}, "was canceled in Dynamics 365"),
         ("dmf.F12", {"outcome": "PartiallySucceeded"}, "succeeded only in part"),
-        ("dmf.F16", {"mode": "execution"}, "does not know it for execution"),
+        ("dmf.F16", {"mode": "execution"}, "does not know execution"),
         ("dmf.F20", {"match": {"action": "GetExecutionSummaryStatus"}, "after": 1}, "has no right to that"),
         ("dmf.F19", {"times": None, "match": {"action": "GetExecutionSummaryStatus"}, "after": 1}, "refused the token"),
     ],

@@ -110,7 +110,7 @@ def test_a_mark_changes_with_what_is_stored_and_only_then(saving: Saving) -> Non
 
 def test_a_bucket_that_does_not_exist_is_told(saving: Saving, remote_store: RemoteStore) -> None:
     nowhere = open_folder(remote_store.url("daily", "nowhere"), remote_store.conn_id)
-    with pytest.raises(DestinationError, match=r"folder do not exist \(.*\)\. Create them") as caught:
+    with pytest.raises(DestinationError, match=r"folder does not exist \(.*\)\. Create it") as caught:
         Saving(saving.exported, nowhere).save("p.zip")
     assert not caught.value.retryable
 

@@ -92,11 +92,12 @@ def test_a_time_limit_in_words_is_the_timeout(
 ) -> None:
     set_connection("talent_dmf_default", environment_connection(slow_emulator))
     waiting = sensor("never-started", time_limit="7 min", grace_seconds=0.1, **mode)
-    with pytest.raises(AirflowFailException, match="does not know it"):
+    with pytest.raises(AirflowFailException, match="does not know execution"):
         run_to_end(waiting, context)
     assert waiting.timeout == 420
     with pytest.raises(ConfigurationError, match="a number and a unit such as 30 min, not '7 minutes'"):
         sensor("never-started", time_limit="7 minutes", **mode)
+    assert sensor("never-started", sla="2 h", **mode).sla_after == timedelta(hours=2)
 
 
 def project(mode: dict[str, Any]) -> str:
@@ -134,7 +135,7 @@ def test_a_wait_in_the_triggerer_says_each_change_once(
 def test_an_unknown_execution_is_borne_for_the_grace_period_only(
     connections: Emulator, context: dict[str, Any], mode: dict[str, Any]
 ) -> None:
-    with pytest.raises(AirflowFailException, match="does not know it for execution nobody-knows"):
+    with pytest.raises(AirflowFailException, match="does not know execution nobody-knows"):
         run_to_end(sensor("nobody-knows", grace_seconds=0.3, **mode), context)
 
 
@@ -162,7 +163,7 @@ def test_a_rescheduled_sensor_asks_once_per_visit(connections: Emulator, context
     assert seen[-1].xcom_value["status"] == "Succeeded"
     assert waiting.poke(context)
     unknown = sensor("nobody-knows", mode="reschedule", grace_seconds=0.0)
-    with pytest.raises(AirflowFailException, match="does not know it"):
+    with pytest.raises(AirflowFailException, match="does not know execution"):
         unknown.poke(context)
 
 

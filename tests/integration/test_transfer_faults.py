@@ -182,7 +182,7 @@ def test_survived_where_the_name_was_taken(
         ("drive.F20", "expired", {"times": None, "after": 3}, PackageLinkExpiredError, "AuthenticationFailed"),
         ("drive.F20", "changed", {"after": 3}, SourceChangedError, "changed"),
         ("drive.F20", "ignores-range", {"after": 3, "times": None}, TransportError, "does not send"),
-        ("drive.F20", "busy", {"after": 3, "times": None}, TransportError, "download range"),
+        ("drive.F20", "busy", {"after": 3, "times": None}, TransportError, "Download range"),
         ("dmf.F15", "rejected", {"because": "signature", "times": None}, PackageLinkExpiredError, "Authentication"),
         ("dmf.F16", "blob", {}, PackageNotAvailableError, "7 days"),
         ("dmf.F16", "blob", {"after": 3}, PackageNotAvailableError, "7 days"),

@@ -9,14 +9,14 @@ from tests.unit.scripted import answer
 from talent_dmf.api.arguments import choice, duration, flag, moment, number, text
 from talent_dmf.api.graph.errors import Refusal
 from talent_dmf.api.naming.drive_names import _broken_rule
-from talent_dmf.auth.entra_errors import _MEANINGS
+from talent_dmf.api.package.reference import PackageReference, missing_files
 from talent_dmf.destinations.object_storage.errors import _HOPELESS
-from talent_dmf.transport.common import REQUESTS_KINDS
 
 EXECUTION = "b7c2d1f0-5b0e-4c53-9d0a-3f5d8f8a1c11"
 PROJECT = "Export Workers"
 FILE = "Exports/workers_USMF.zip"
 CONNECTION = "talent_dmf_default"
+ERROR = "Read drive: no answer came in time (graph.microsoft.com); try again later."
 
 # The text is that of another sentence, which is read where it is made.
 PASSED_ON = frozenset(
@@ -31,14 +31,16 @@ PASSED_ON = frozenset(
 URL = "abfs://exports/hr/workers_USMF.zip"
 PATH = "include/exports/workers.yaml"
 
-_BROKEN_RULES = sorted(
-    {
-        words
-        for rule in (text(), text(empty=True), flag, choice("a", "b"), number(1, 9, whole=True), duration, moment)
-        for odd in (None, "", "a\nb", "x" * 5000)
-        if (words := rule(odd))
-    }
-)
+# What is wrong with an argument, and an argument with which that is wrong.
+BROKEN_RULES = {
+    words: odd
+    for rule in (text(), text(empty=True), flag, choice("a", "b"), number(1, 9, whole=True), duration, moment)
+    for odd in (5, "", "a\nb", "x" * 5000)
+    if (words := rule(odd))
+}
+
+_REFERENCE = PackageReference(EXECUTION, "", "", 1, "", "", without_file=("Workers", "Jobs"))
+_MISSING = missing_files(_REFERENCE, [("Workers", 0)])
 
 SAMPLES: dict[str, Any] = {
     # Exports and executions.
@@ -133,15 +135,14 @@ SAMPLES |= {
     "error": "syntax error: line 1, column 0",
     **dict.fromkeys(("_words(error)", "text"), "ConnectionResetError: Connection reset by peer"),
     **dict.fromkeys(("redact(str(error))", "str(error)"), "No module named 's3fs'"),
-    "_TRACE.split(description)[0].splitlines()[0].rstrip('. ')": "AADSTS99999: Something that is new",
     "text[:20]": "rw-r--r--",
     "str(value)": "soon",
     "type(owner).__name__": "TalentDmfToOneDriveOperator",
 }
 
 SAMPLES |= {
-    "response.headers.get('x-ms-error-code', '')": "OutOfRangeInput",
-    "what": ["read package", "upload range"],
+    "response.headers.get('x-ms-error-code', '')": "AuthenticationFailed",
+    "what": ["Read package", "Upload range"],
     "', '.join(('{' + name + '}' for name in values))": "{project}, {legal_entity}, {interval}",
     "error.strerror": "Permission denied",
     "entry.method": 12,
@@ -205,13 +206,8 @@ SAMPLES |= {
     "self._root": "DataManagementPackageManifest",
     "conversion": "r",
     "form": "",
-    "_MEANINGS[known].format(tenant_id=tenant_id, client_id=client_id, scope=scope)": [
-        text.format(tenant_id="contoso.onmicrosoft.com", client_id="8b0c024c", scope="https://contoso/.default")
-        for text in _MEANINGS.values()
-    ],
     "redact(report.page_url)": "https://contoso.operations.dynamics.com/?mi=DMFExecution",
-    "_rows(groups[0][1])": "97 rows",
-    "groups[0][0].rstrip('. ')": "Field '…' must be filled in",
+    "message.rstrip('. ')": "Field '…' must be filled in",
     "environment": "test",
     "unknown": "there is no include/exports/environments/test.yaml; there is prod",
     "options.slots": 0,
@@ -240,13 +236,8 @@ SAMPLES |= {
         }
     ),
     "conn_id.upper()": "TALENT_DMF_DEFAULT",
-    "next((text for types, text in kinds.words if any((isinstance(reason, types) for reason in reasons))), None)": [
-        text for _, text in REQUESTS_KINDS.words
-    ],
     "MAX_NAME_CHARACTERS": 255,
-    **dict.fromkeys(("_saying(said)", "_saying(error_text(response))"), (": The data project is locked", "")),
-    "rule(value)": _BROKEN_RULES,
-    "arguments: words": _BROKEN_RULES,
+    "rule(value)": sorted(BROKEN_RULES),
     "arguments: name": "conflict_behavior",
     "arguments: owner": "TalentDmfHook.find_package",
     "_bracketed(address.host)": "files.contoso.com",
@@ -254,7 +245,45 @@ SAMPLES |= {
     "refusal.value": [each.value for each in Refusal],
 }
 
-SAMPLES |= {"shown[:60]": "'maybe'", "address.port": 8443, "shown": "'maybe'"}
+SAMPLES |= {
+    "address.port": 8443,
+    "value_of: operation": "GetExportedPackageUrl",
+    "_saying(error_text(response))": (": The batch service is not running", ""),
+    "counted(len(names), 'other')": "12 others",
+    "counted(before.pool_slots, 'slot')": "2 slots",
+    "item_id[:100]": "01ABCDEF",
+    # Lines of a log.
+    "in_words(timedelta(seconds=self.timeout))": "4 h",
+    "exports: spec.name": "workers",
+    **dict.fromkeys(("exports: self.export", "lateness: export", "telling: export"), "workers"),
+    "folder.url(aside)": f"{URL}.old",
+    "folder.url(move.name)": URL,
+    "folder.url(move.aside)": f"{URL}.old",
+    "notice": [
+        f"What the drive's quota leaves is not known: {ERROR}",
+        "Whether others see 'workers_USMF.zip' could not be found out (HTTP 503).",
+    ],
+    "receipts: reason": "it has 7340032 bytes, and 6291456 were saved",
+    "reason(error)": "the server did not answer in time; check host and port of the connection",
+    "lateness: sentence": "Export workers: the run of 2026-11-27 has not ended within 2 h; state: running.",
+    "exports: WORDS[event]": ["failed", "is late", "holds no rows"],
+    "telling: target": "hr-it@contoso.com",
+    "telling: name": "mail",
+    "alert.title": "Export workers failed",
+    "due": "2026-11-27",
+    "datetime.now(UTC)": "2026-11-28",
+    "missing_files(reference, [(each.entity_name, each.rows) for each in outcomes])": _MISSING,
+    "missing_files(replace(reference, without_file=contents.without_file), rows)": _MISSING,
+    "talent_dmf: line": "3 x Field '…' must be filled in.",
+    "counted(len(left), 'file')": "2 files",
+    "left[0]": "Resources/photo.png",
+    "saved.written.name": "workers_USMF.zip",
+    "scheduler_jobs: name": "Schedule.xml",
+    "errors: error.strerror": "No space left on device",
+    "unpacking: other": "Positions",
+    "file_names: unknown": "wrong",
+    "redact(str(error)).rstrip('. ')": "No module named 's3fs'",
+}
 
 _BODY = {"error": {"code": "", "message": "The service says why"}}
 # One answer of Microsoft Graph for each meaning.

@@ -11,16 +11,32 @@ import ast
 import enum
 import importlib
 import itertools
+import re
+import ssl
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import requests
 from tests.unit.scripted import answer, odata_error, play
-from tests.unit.sentence_samples import EXECUTION, FILE, GRAPH_ANSWERS, OPERATIONS, PASSED_ON, PROJECT, SAMPLES
+from tests.unit.sentence_samples import (
+    BROKEN_RULES,
+    ERROR,
+    EXECUTION,
+    FILE,
+    GRAPH_ANSWERS,
+    OPERATIONS,
+    PASSED_ON,
+    PROJECT,
+    SAMPLES,
+)
+from tests.unit.test_catalogue import MISTAKES
 
 from talent_dmf.api import errors
+from talent_dmf.api.arguments import wrong_argument
 from talent_dmf.api.dmf.models import ExecutionErrorRow
 from talent_dmf.api.dmf.odata import refusal
 from talent_dmf.api.dmf.reporting import ExportReport, export_error
@@ -29,15 +45,25 @@ from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.graph.errors import Refusal, graph_error, meaning
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, send
-from talent_dmf.auth.entra_errors import explain_refusal
+from talent_dmf.auth.entra_errors import _MEANINGS, explain_refusal
+from talent_dmf.catalogue.located_yaml import CatalogueError
+from talent_dmf.catalogue.spec import load_export
+from talent_dmf.transport.common import REQUESTS_KINDS, Wire
 
+# How a service of docker-compose.yaml ends that cannot start.
+_OF_A_SERVICE = frozenset({"CannotStart", "NotYet"})
 ROOT = Path(errors.__file__).parents[1]
 SNAPSHOT = Path(__file__).with_name("sentences.txt")
 CLASSES = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, Exception)} | {
     "AirflowFailException",
+    "AirflowSensorTimeout",
     "AirflowSkipException",
 }
+# What they put together is made by themselves, in `driven`.
+DRIVEN = frozenset({"refusal", "explain_refusal", "graph_error", "_kind_and_sentence", "wrong_argument", "failure"})
 _MOST_VARIANTS = 60
+# Calls that write what people read in a task's log, and how the file calls such a line.
+LEVELS = {"warning": "WARNING", "error": "ERROR", "exception": "ERROR"}
 
 
 class UnknownPartError(Exception):
@@ -69,9 +95,30 @@ class Source:
         """Class and text of each sentence that is made here."""
         for node in ast.walk(self.tree):
             for kind, message in _messages(node):
-                if ast.unparse(message) not in PASSED_ON:
+                if ast.unparse(message) not in PASSED_ON and _function_of(node) not in DRIVEN:
                     for text in self.texts(message):
                         yield kind, text
+
+    def logged(self) -> Iterator[tuple[str, str]]:
+        """Level and text of each line that is written to a log here for people."""
+        for node in ast.walk(self.tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS):
+                continue
+            if not ast.unparse(node.func.value).endswith("log"):
+                continue
+            form, *values = node.args
+            words = re.split(r"(%[sdr])", ast.literal_eval(form)) if values else ["%s"]
+            given = iter(values or [form])
+            parts = []
+            for word in words:
+                texts = self._of_a_line(next(given)) if word in {"%s", "%d", "%r"} else [word]
+                parts.append([repr(each) for each in texts] if word == "%r" else texts)
+            for each in _some_of_each(parts):
+                yield LEVELS[node.func.attr], "".join(each)
+
+    def _of_a_line(self, node: ast.expr) -> list[str]:
+        # An error of ours is a sentence of its own.
+        return [ERROR] if ast.unparse(node) in {"error", "error.message", "mismatch.message"} else self.texts(node)
 
     def texts(self, node: ast.expr, bound: dict[str, list[str]] | None = None, depth: int = 0) -> list[str]:
         """What an expression can be, as text."""
@@ -181,6 +228,13 @@ class Source:
         return list(dict.fromkeys(found))
 
 
+def _function_of(node: ast.AST | None) -> str:
+    """Name of the function that a piece of code stands in."""
+    while node is not None and not isinstance(node, ast.FunctionDef):
+        node = getattr(node, "above", None)
+    return node.name if node is not None else ""
+
+
 def _targets(node: Any) -> list[ast.expr]:
     return node.targets if isinstance(node, ast.Assign) else [node.target]
 
@@ -239,7 +293,7 @@ def driven() -> Iterator[tuple[str, str]]:
                 all_used=False,
             )
             yield _told(played.error)
-    for codes in ([], [700016], [7000222], [70002, 50032], [99999]):
+    for codes in ([], *([code] for code in _MEANINGS), [70002, 50032], [99999]):
         told = "AADSTS99999: Something new. Trace ID: 1" if codes == [99999] else ""
         yield _told(
             explain_refusal(
@@ -249,6 +303,12 @@ def driven() -> Iterator[tuple[str, str]]:
                 scope="https://contoso/.default",
             )
         )
+    for words, value in BROKEN_RULES.items():
+        yield _told(wrong_argument("TalentDmfToOneDriveOperator", "conflict_behavior", words, value))
+    for reason in _failures():
+        request = Request("GET", "data/x", operation="Read data projects")
+        yield _told(Wire.failure(request, "https://contoso.operations.dynamics.com/data/x", reason, "1", None))
+    yield _told(Wire.failure(request, "https://[::1", ValueError("Invalid IPv6 URL"), "1", None))
     report = ExportReport(
         errors=(ExecutionErrorRow("1", "X", "Field 'X' must be filled in."),) * 97,
         page_url="https://contoso.operations.dynamics.com/?mi=DMF",
@@ -258,6 +318,20 @@ def driven() -> Iterator[tuple[str, str]]:
             failed = export_error(EXECUTION, status_, known, partial_success="fail")
             if failed is not None:
                 yield _told(failed)
+
+
+def _failures() -> Iterator[BaseException]:
+    """What can go wrong on the way to a service, as the HTTP library names it."""
+    for kind in (
+        *(types[0] for types, _ in REQUESTS_KINDS.words),
+        requests.ConnectionError,
+        requests.exceptions.InvalidURL,
+    ):
+        # Their initialisers want the parts of a connection, of which the sentences say nothing.
+        yield kind.__new__(kind)
+    certificate = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    certificate.verify_message = "self-signed certificate"
+    yield certificate
 
 
 def _told(error: BaseException | None) -> tuple[str, str]:
@@ -271,8 +345,36 @@ def all_sentences() -> list[tuple[str, str]]:
     for path in sorted(ROOT.rglob("*.py")):
         if any(name in path.read_text(encoding="utf-8") for name in CLASSES):
             found.update(Source(path).sentences())
+        found.update(Source(path).logged())
     found.update(driven())
-    return sorted({(kind, TalentDmfError(text).message) for kind, text in found})
+    found.update(_of_the_catalogue())
+    sentences = {(kind, TalentDmfError(text).message) for kind, text in found}
+    return sorted(sentences.union(_of_services()))
+
+
+def _of_the_catalogue() -> Iterator[tuple[str, str]]:
+    """What is said of each mistake in a file of the catalogue."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "include" / "exports" / "workers.yaml"
+        path.parent.mkdir(parents=True)
+        for text, _, _ in MISTAKES:
+            path.write_text(text, encoding="utf-8")
+            try:
+                load_export(path)
+            except CatalogueError as error:
+                yield from (("CatalogueError", line) for line in error.message.splitlines())
+
+
+def _of_services() -> Iterator[tuple[str, str]]:
+    """What the services of docker-compose.yaml end in, as it stands in their code."""
+    for node in ast.walk(tree(Path(__file__).parents[2] / "deploy" / "service.py")):
+        if isinstance(node, ast.Call) and _name_of(node) in _OF_A_SERVICE:
+            match node.args[0]:
+                case ast.Constant(value=text):
+                    yield _name_of(node), str(text)
+                case ast.JoinedStr(values=parts):
+                    words = (str(each.value) if isinstance(each, ast.Constant) else "{…}" for each in parts)
+                    yield _name_of(node), "".join(words)
 
 
 def written(sentences: list[tuple[str, str]]) -> str:

@@ -146,7 +146,7 @@ def test_an_answer_that_drips_for_ever_is_given_up(run, monkeypatch):
 
 def test_a_range_that_drips_for_ever_is_given_up(monkeypatch):
     monkeypatch.setattr(bodies, "ANSWER_SECONDS", -1.0)
-    request = Request("GET", "p.zip", operation="download range", into=memoryview(bytearray(5)))
+    request = Request("GET", "p.zip", operation="Download range", into=memoryview(bytearray(5)))
     with serve([answer(206, body=b"12345")]) as server, pytest.raises(TransportError, match="did not end within"):
         on_worker(send(request), server.url)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,7 +112,7 @@ MISTAKES = [
     ("data_project: x\n", None, "`legal_entities` is missing; give one company code"),
     ("data_project:\nlegal_entities: USMF\n", 1, "`data_project` is empty; give the name"),
     ("data_project: x\nlegal_entities: []\n", 2, "`legal_entities` is empty; give one company code"),
-    (GOOD + "legal_entity: DEMF\n", 3, "`legal_entity` is not a known key; perhaps `legal_entities` is meant"),
+    (GOOD + "legal_entity: DEMF\n", 3, "`legal_entity` is not a known key; use `legal_entities` if that is meant"),
     (GOOD + "zzz: 1\n", 3, "`zzz` is not a known key; known keys are busy, check_package, conflict_behavior"),
     (GOOD + "name: other\n", 3, "the file's own name is the export's name"),
     (GOOD + "data_project: other\n", 3, "`data_project` is given twice, first in line 1"),
@@ -120,7 +124,7 @@ MISTAKES = [
     (GOOD + "schedule: {cron: '61 0 * * *'}\n", 3, "`schedule.cron` is '61 0 * * *', but must be a time that comes"),
     (GOOD + "schedule: {cron: '0 0 31 2 *'}\n", 3, "`schedule.cron` is '0 0 31 2 *', but must be a time that comes"),
     (GOOD + "schedule:\n  cron: 0 0 * * *\n  timezone: Mars\n", 5, "must be an IANA time zone, such as UTC"),
-    (GOOD + "schedule:\n  cron: 0 0 * * *\n  zone: UTC\n", 5, "`schedule.zone` is not a known key; perhaps `timezone`"),
+    (GOOD + "schedule:\n  cron: 0 0 * * *\n  zone: UTC\n", 5, "`schedule.zone` is not a known key; use `timezone`"),
     (GOOD + "schedule: {timezone: UTC}\n", 3, "`schedule.cron` is missing"),
     (GOOD + "sla: 5\n", 3, "`sla` is '5', but must be a number and a unit, such as 45 s, 30 min, 2 h or 1 d"),
     (GOOD + "sla: 0 h\n", 3, "`sla` is '0 h', but must be a number and a unit"),
@@ -133,18 +137,22 @@ MISTAKES = [
     (GOOD + "schedule: {cron: 0 0 * * *, interval: 999999 d}\n", 3, "must be from 1 s to 366 d"),
     (GOOD + "sla: 999999 d\n", 3, "`sla` is 999999 d, but must be from 1 s to 31 d"),
     (GOOD + "retry_delay: 2 d\n", 3, "`retry_delay` is 2 d, but must be from 1 s to 1 d"),
-    (GOOD + "start_date: 9999-12-31\n", 3, "but must be 2100-01-01 or less"),
+    (GOOD + "start_date: 9999-12-31\n", 3, "but must be 2100-01-01 or earlier"),
     (GOOD + "receipt: true\nkeep_last: 1000000\n", 4, "but must be 100000 or less"),
     (GOOD + "pool: a pool\n", 3, "`pool` is 'a pool', but must be a name of letters, digits and _ . - only"),
     (GOOD + "talent_dmf_conn_id: '{{ x }}'\n", 3, "`talent_dmf_conn_id` is '{{ x }}', but must be a name"),
     (GOOD + f"retries: {'9' * 5000}\n", 3, "must be a smaller number"),
     (f"data_project: x\nlegal_entities: [{'A, ' * 1001}]\n", 2, "a list of at most 1000 entries"),
-    (GOOD + "tags: " + "[" * 600 + "]" * 600 + "\n", 3, "is nested more than 10 levels deep; two are enough"),
-    (GOOD + "tags: " + "[" * 100_000 + "\n", 3, "is nested more than 10 levels deep; two are enough"),
-    (GOOD + "a: " + "{b: " * 50_000 + "\n", 3, "is nested more than 10 levels deep; two are enough"),
+    (
+        GOOD + "tags: " + "[" * 600 + "]" * 600 + "\n",
+        3,
+        "is nested more than 10 levels deep; write it with two at most",
+    ),
+    (GOOD + "tags: " + "[" * 100_000 + "\n", 3, "is nested more than 10 levels deep; write it with two at most"),
+    (GOOD + "a: " + "{b: " * 50_000 + "\n", 3, "is nested more than 10 levels deep; write it with two at most"),
     (GOOD + "- " * 100_000 + "\n", 3, "is not valid YAML"),
     (GOOD + "tags: [" + "a, " * 20_000 + "]\n", None, "has more than 10000 values"),
-    (GOOD + "description: " + "x" * 300_000 + "\n", None, "has more than 256 KiB; a file describes one export"),
+    (GOOD + "description: " + "x" * 300_000 + "\n", None, "has more than 256 KiB; give each export a file of its own"),
     (GOOD + "time_limit: 30 s\n", 3, "`time_limit` is 30 s, but must be whole minutes from 1 min to 7 d"),
     (GOOD + "time_limit: 90 s\n", 3, "`time_limit` is 90 s, but must be whole minutes"),
     (GOOD + "time_limit: 169 h\n", 3, "`time_limit` is 169 h, but must be whole minutes from 1 min to 7 d"),
@@ -154,7 +162,7 @@ MISTAKES = [
     (GOOD + "conflict_behavior: overwrite\n", 3, "but must be 'fail', 'replace' or 'rename'"),
     (GOOD + "deferrable: perhaps\n", 3, "`deferrable` is 'perhaps', but must be true or false"),
     (GOOD + "start_date: yesterday\n", 3, "`start_date` is 'yesterday', but must be a date, such as 2026-01-31"),
-    (GOOD + "start_date: 1999-12-31\n", 3, "but must be 2000-01-01 or more"),
+    (GOOD + "start_date: 1999-12-31\n", 3, "but must be 2000-01-01 or later"),
     (GOOD + "folder: a/b?c\n", 3, "the folder name 'b?c'"),
     (GOOD + "folder: a//b\n", 3, "the folder name ''"),
     (GOOD + "package_name: package\n", 3, "must be a file name that ends in .zip"),
@@ -162,7 +170,7 @@ MISTAKES = [
     (GOOD + "file_name: '{{ ds }}.zip'\n", 3, "contains Jinja, which is not rendered here"),
     (GOOD + "file_name: '{date}.zip'\n", 3, "has the unknown placeholder {date}"),
     (GOOD + "drive: {user: a, site: b}\n", 3, "`drive`: The destination names user and site"),
-    (GOOD + "drive: {usr: a}\n", 3, "`drive.usr` is not a known key; perhaps `user` is meant"),
+    (GOOD + "drive: {usr: a}\n", 3, "`drive.usr` is not a known key; use `user` if that is meant"),
     (GOOD + "drive: me\n", 3, "`drive` is 'me', but must be a mapping"),
     (GOOD + "unpack: yes\n", 3, "`unpack` is 'yes', but must be 'no', 'beside' or 'instead'"),
     (GOOD + "unpack_name: all.xlsx\n", 3, "is the same for every entity; put {entity} or {stem} into it"),
@@ -196,12 +204,45 @@ MISTAKES = [
         4,
         "`unpack_name` must contain {legal_entity}",
     ),
-    ("data_project: x\nlegal_entities: [A, B]\nbusy: fail\n", 3, "`busy` cannot be fail with several legal entities"),
+    ("data_project: x\nlegal_entities: [A, B]\nbusy: fail\n", 3, "`busy` must be wait with several legal entities"),
     ("data_project: &x b\nlegal_entities: *x\n", 1, "YAML aliases (`*name`) are not supported"),
     (GOOD + "? [a]\n: b\n", 3, "keys must be words"),
+    ("data_project: !env PROJECT\nlegal_entities: USMF\n", 1, "YAML tags (!env) are not supported here"),
+    (GOOD + "tags: !vault [a]\n", 3, "YAML tags (!vault) are not supported here"),
+    (GOOD + "description: !!binary aGVsbG8=\n", 3, "YAML tags (tag:yaml.org,2002:binary) are not supported here"),
+    (GOOD + "!key retries: 1\n", 3, "YAML tags (!key) are not supported here"),
+    (GOOD + 'description: "a\\0b"\n', 3, "the control character U+0000 stands in a value; remove it"),
+    (GOOD + 'tags: ["a\\x1b[31m"]\n', 3, "the control character U+001B stands in a value; remove it"),
+    (GOOD + '"a\\0b": 1\n', 3, "the control character U+0000 stands in a value"),
+    ('data_project: "a\\nb"\nlegal_entities: USMF\n', 1, "`data_project` is 'a\\nb', but must be one line without"),
+    ("data_project: a\u202eb\nlegal_entities: USMF\n", 1, "one line without characters that nobody sees"),
+    (GOOD + "tags: [a, 'b\u200b']\n", 3, "`tags` is 'b\\u200b', but must be one line"),
+    (GOOD + 'owner: "a\\tb"\n', 3, "`owner` is 'a\\tb', but must be one line"),
+    (GOOD + 'drive: {user: "jo@contoso.com\\u200e"}\n', 3, "`drive.user` is 'jo@contoso.com\\u200e', but must be"),
+    (GOOD + "tags: [' ']\n", 3, "`tags` is ' ', but must be a text that is not empty"),
+    ("data_project: x\nlegal_entities: [~]\n", 2, "`legal_entities` is empty; give one company code"),
+    ("data_project: x\nlegal_entities: [[USMF]]\n", 2, "`legal_entities` is ['USMF'], but must be a text"),
+    (GOOD + f"retries: {'9' * 300}\n", 3, f"`retries` is '{'9' * 99}…, but must be 20 or less"),
+    (GOOD + f"description: {'x' * 2000}\n", 3, "…, but must be a text of at most 1000 characters"),
+    (GOOD + "start_date: 1767225600\n", 3, "`start_date` is '1767225600', but must be a date, such as 2026-01-31"),
+    (GOOD + "start_date: -1\n", 3, "`start_date` is '-1', but must be a date"),
+    (GOOD + "start_date: 2026-02-30\n", 3, "`start_date` is '2026-02-30', but must be a date"),
+    (GOOD + "schedule: R R * * *\n", 3, "`schedule.cron` is 'R R * * *', but must name its times"),
+    (GOOD + "schedule: '0 r(1-5) * * *'\n", 3, "but must name its times"),
+    (GOOD + "schedule: H H * * *\n", 3, "but must name its times"),
+    (GOOD + f"schedule: 0 0 * * {'1,' * 5000}1\n", 3, "but must have at most 200 characters"),
+    (GOOD + "schedule: {cron: 0 0 * * *, timezone: localtime}\n", 3, "must be an IANA time zone"),
+    (GOOD + f"schedule: {{cron: 0 0 * * *, timezone: {'x' * 5000}}}\n", 3, "must be an IANA time zone"),
+    (GOOD + "notify: {mail: {to: nobody}}\n", 3, "`notify.mail.to` is 'nobody', but must be the address of a mailbox"),
+    (
+        GOOD + 'notify: {mail: {to: a@b.c, from: "a@b.c\\nBcc: x@y.z"}}\n',
+        3,
+        "`notify.mail.from` is 'a@b.c\\nBcc: x@y.z'",
+    ),
+    (GOOD + "notify: {notifier: nodots}\n", 3, "`notify.notifier` is 'nodots', but must be the path of a class"),
     ("data_project: [\n", 2, "is not valid YAML"),
     (GOOD + "\tsla: 1 h\n", 3, "is not valid YAML"),
-    (GOOD + "---\na: b\n", 3, "is not valid YAML"),
+    (GOOD + "---\na: b\n", 3, "is not valid YAML (expected a single document in the stream, but found another"),
     ("\x00", None, "is not valid YAML"),
     ("- a\n", None, "must consist of `key: value` lines"),
     ("", None, "must consist of `key: value` lines"),
@@ -220,6 +261,127 @@ def test_a_mistake_is_told_with_file_line_and_remedy(folder: Path, text: str, li
     assert words in sentences[0]
     assert "hidden" not in sentences[0]
     assert sentences[0].endswith(".")
+    assert len(sentences[0]) < 900
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("description: !!str 0100", "description", "0100"),
+        ("description: |\n  two\n  lines", "description", "two\nlines"),
+        ("description: a\u200db", "description", "a\u200db"),
+        ("schedule: '0 0 * mar thu'", "schedule", "0 0 * mar thu"),
+        ("start_date: 2026-01-31T00:00:00Z", "start_date", date(2026, 1, 31)),
+        ('notify: {notifier: a.b, kwargs: {text: "two\\nlines"}}', "notify", "two\nlines"),
+    ],
+)
+def test_what_only_looks_like_a_mistake_is_none(folder: Path, line: str, key: str, value: Any) -> None:
+    found = getattr(load(folder, f"{GOOD}{line}\n"), key)
+    found = found.cron if key == "schedule" else found[0].kwargs["text"] if key == "notify" else found
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("data_project: Mü\n".encode("latin-1"), ", line 1: is not a text in UTF-8; save it as one."),
+        (b"# \xe2\x82\xac\nx: \x93y\x94\n", ", line 2: is not a text in UTF-8; save it as one."),
+        ("data_project: x\n".encode("utf-16")[:-1], ", line 1: is not a text in UTF-8; save it as one."),
+    ],
+)
+def test_what_is_no_text_is_named_by_its_line(folder: Path, content: bytes, words: str) -> None:
+    (folder / "workers.yaml").write_bytes(content)
+    with pytest.raises(CatalogueError) as caught:
+        load_export(folder / "workers.yaml")
+    assert caught.value.message == f"include/exports/workers.yaml{words}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_ways_to_write_unicode(folder: Path, encoding: str) -> None:
+    (folder / "workers.yaml").write_bytes("data_project: Löhne\nlegal_entities: USMF\n".encode(encoding))
+    assert load_export(folder / "workers.yaml").data_project == "Löhne"
+
+
+def _odd_file(path: Path, kind: str) -> None:
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "link to itself":
+            path.symlink_to(path.name)
+        case "link to nothing":
+            path.symlink_to("nowhere")
+        case "device":
+            path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to itself", "link to nothing", "device"])
+def test_what_is_no_file_harms_no_other_export(folder: Path, kind: str) -> None:
+    _odd_file(folder / "odd.yaml", kind)
+    (folder / "good.yaml").write_text(GOOD)
+    catalogue = load_catalogue(folder)
+    assert [spec.name for spec in catalogue.exports] == ["good"]
+    (problem,) = catalogue.problems
+    assert re.match(
+        r"include/exports/odd\.yaml: (is a folder or a device, not a file|cannot be read \()", problem.message
+    )
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to itself", "link to nothing", "device"])
+def test_defaults_that_are_no_file_are_not_passed_over_in_silence(folder: Path, kind: str) -> None:
+    _odd_file(folder / "_defaults.yaml", kind)
+    (folder / "good.yaml").write_text(GOOD)
+    catalogue = load_catalogue(folder)
+    assert catalogue.exports == (), "they would run with other values than meant"
+    assert "include/exports/_defaults.yaml" in catalogue.problems[0].message
+
+
+def test_names_that_nobody_can_write_are_said_in_one_line(folder: Path) -> None:
+    for name in (b"\xff\xfe.yaml", b"a\nb.yaml", b"X.YAML", b"x" * 240 + b".yaml"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_text(GOOD)
+    (folder / "good.yaml").write_text(GOOD)
+    for name in (".workers.yaml.swp", ".hidden.yaml", "._workers.yaml", "good.yaml~"):
+        (folder / name).write_text("no catalogue file")
+    catalogue = load_catalogue(folder)
+    assert [spec.name for spec in catalogue.exports] == ["good"]
+    assert len(catalogue.problems) == 4
+    for problem in catalogue.problems:
+        assert len(problem.message.splitlines()) == 1
+        assert problem.message.encode("utf-8")
+    assert any("has a name that ends in .YAML; rename it to .yaml" in each.message for each in catalogue.problems)
+
+
+def test_folders_deeper_than_python_calls_harm_no_other_export(folder: Path) -> None:
+    (folder / "good.yaml").write_text(GOOD)
+    descriptor = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("a", dir_fd=descriptor)
+        below = os.open("a", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(os.open("x.yaml", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+    os.close(descriptor)
+    catalogue = load_catalogue(folder)
+    assert [spec.name for spec in catalogue.exports] == ["good"]
+    (problem,) = catalogue.problems
+    assert len(problem.message) < 600
+
+
+def test_a_folder_that_may_not_be_read_is_said(folder: Path) -> None:
+    (folder / "good.yaml").write_text(GOOD)
+    (folder / "hr").mkdir(mode=0o000)
+    # Root may read everything: nobody in its place.
+    is_root = os.geteuid() == 0
+    folder.chmod(0o755)
+    script = (
+        "import os, sys; from pathlib import Path; from talent_dmf.catalogue.spec import load_catalogue\n"
+        f"os.chdir({str(folder)!r}); os.setuid(65534) if {is_root} else None\n"
+        "found = load_catalogue(Path('.')); print([each.name for each in found.exports], *found.problems)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.startswith("['good'] hr: cannot be read; let the user that processes the DAGs read the folder.")
 
 
 def test_every_mistake_of_a_file_is_told_at_once(folder: Path) -> None:
@@ -268,7 +430,7 @@ def test_a_missing_folder_is_a_problem_and_not_an_empty_catalogue(tmp_path: Path
 
 def test_an_unreadable_file_is_told(folder: Path) -> None:
     (folder / "a.yaml").mkdir()
-    assert "include/exports/a.yaml: cannot be read" in load_catalogue(folder).problems[0].message
+    assert "include/exports/a.yaml: is a folder or a device, not a file" in load_catalogue(folder).problems[0].message
 
 
 def test_a_spec_cannot_be_changed(folder: Path) -> None:
@@ -278,9 +440,19 @@ def test_a_spec_cannot_be_changed(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(1, "1 s"), (90, "90 s"), (60, "1 min"), (5400, "90 min"), (7200, "2 h"), (86400, "1 d"), (90000, "25 h")],
+    [
+        (0.2, "1 s"),
+        (1, "1 s"),
+        (1.4, "1 s"),
+        (90, "90 s"),
+        (60, "1 min"),
+        (5400, "90 min"),
+        (7200, "2 h"),
+        (86400, "1 d"),
+        (90000, "25 h"),
+    ],
 )
-def test_durations_are_written_as_they_are_read(seconds: int, words: str) -> None:
+def test_durations_are_written_as_they_are_read(seconds: float, words: str) -> None:
     assert in_words(timedelta(seconds=seconds)) == words
     assert parse_duration(words) == timedelta(seconds=seconds)
 

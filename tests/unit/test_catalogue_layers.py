@@ -136,7 +136,7 @@ def test_a_mistake_that_several_share_is_told_once_and_withholds_only_those_that
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("foldr: x\n", "line 1: `foldr` is not a known key; perhaps `folder` is meant."),
+        ("foldr: x\n", "line 1: `foldr` is not a known key; use `folder` if that is meant."),
         ("[\n", "is not valid YAML"),
         ("data_project: x\n", "line 1: `data_project` belongs to the file of one export, and cannot be shared."),
         ("environments: {}\n", "line 1: `environments` belongs to the file of one export"),
@@ -165,9 +165,9 @@ def test_a_mistake_in_a_shared_file_has_its_line(files: Files, name: str, text: 
         ("environments: {prod: x}\n", "line 3: `environments.prod` must be a mapping"),
         ("environments: {prd: {retries: 1}}\n", "line 3: `environments.prd` is about an environment that is not known"),
         ("environments:\n  prod:\n    retries: many\n", "line 5: `retries` is 'many'"),
-        ("environments:\n  prod:\n    retrys: 1\n", "line 5: `retrys` is not a known key; perhaps `retries`"),
+        ("environments:\n  prod:\n    retrys: 1\n", "line 5: `retrys` is not a known key; use `retries`"),
         ("environments: {prod: {environments: {}}}\n", "line 3: `environments` belongs to the file of one export"),
-        ("environment: {}\n", "line 3: `environment` is not a known key; perhaps `environments` is meant"),
+        ("environment: {}\n", "line 3: `environment` is not a known key; use `environments` if that is meant"),
     ],
 )
 @pytest.mark.parametrize("environment", ["", "prod"])

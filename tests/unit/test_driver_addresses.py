@@ -55,7 +55,7 @@ def test_a_token_is_not_given_to_another_host(runner):
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_link_to_this_machine_is_not_followed_if_the_service_is_elsewhere(runner, method):
     with serve([]) as server:
-        request = Request(method, server.url + "/up?tempauth=S3cr3t", operation="upload range", authorize=False)
+        request = Request(method, server.url + "/up?tempauth=S3cr3t", operation="Upload range", authorize=False)
         with pytest.raises(UntrustedAddressError, match="nothing was sent there"):
             runner.run(send(request), "https://graph.microsoft.com/v1.0", token=Tokens())
     assert server.received == []

@@ -59,6 +59,6 @@ def test_a_dead_proxy_means_that_nothing_was_sent(runner):
 def test_a_proxy_that_refuses_the_tunnel_means_that_nothing_was_sent(runner, authority):
     with serve(lambda _: answer(407)) as proxy:
         settings = TlsSettings(verify=str(authority.bundle), proxies={"https": proxy.url})
-        with pytest.raises(TransportError, match="the proxy does not work") as caught:
+        with pytest.raises(TransportError, match="the proxy on the way does not work") as caught:
             runner.run(send(POST), "https://dmf.example", tls=settings)
     assert not caught.value.sent

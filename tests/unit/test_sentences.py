@@ -20,20 +20,34 @@ ACTIONS = re.compile(
     re.I,
 )
 MOST_CHARACTERS = 480
-# What nothing can be done about, or nothing need be.
-WITHOUT_ADVICE = {"AirflowSkipException", "NotYetItsTurnError"}
+# What nothing can be done about, or nothing need be, because the work goes on.
+WITHOUT_ADVICE = {"WARNING", "ERROR", "AirflowSkipException", "NotYetItsTurnError"}
+# Words of this code that mean something else, or nothing, to whoever reads a log.
+PRIVATE = re.compile(
+    r"\b(?:verdict|weather|told of|judged?|mint(?:s|ed)?|borne|bites|grant of|overheard|undertaking|another place)\b"
+)
 # What must be true of each sentence, in words.
 RULES: dict[str, Callable[[str], object]] = {
     "ends like a sentence": lambda text: text.endswith((".", ".)", "!", "…")),
     "has stops and blanks as people write them": lambda text: (
-        not re.search(r"\.\.(?!\.|/)|\s{2}|\n|\w\s[.,;:](?!\w)", text)
+        not re.search(r"\.\.(?!\.|/|')|\s{2}|\n|\w\s[.,;:](?!\w| -)", text)
     ),
     "says a prefix once": lambda text: not re.search(r"\b([\w ]{4,40}): \1\b", text),
     "hides nothing": lambda text: "***" not in text,
     "has no words of Python": lambda text: (
         not re.search(r"Traceback|NoneType|\bNone\b(?! of)|<class|object at 0x|\berrno\b|Exception\b", text)
     ),
-    "is short": lambda text: len(text) <= MOST_CHARACTERS,
+    "is short": lambda text: len(text) <= MOST_CHARACTERS or "known keys are" in text,
+    "begins like a sentence": lambda text: text[:1].isupper() or not re.match(r"[a-z]+(?: [a-z]+)*: ", text),
+    "has no stop behind what is cut, and says no once": lambda text: (
+        not re.search(r"…\.|\bmust not\b[^;:]*, not '", text)
+    ),
+    "has no plural of one": lambda text: not re.search(r"\b1 (?!bytes)[a-z]+s\b(?! (?:than|is))", text),
+    "names what is meant": lambda text: (
+        not re.match(r"(?:It|This|That|They)\b(?! run of| database| file)", text.split(": ", 1)[-1])
+    ),
+    "has no private words": lambda text: not PRIVATE.search(text),
+    "has words in the place of markup and patterns": lambda text: not re.search(r"\*\w+\*|\^[\[\w(]", text),
 }
 
 

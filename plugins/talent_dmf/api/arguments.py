@@ -21,6 +21,7 @@ T = TypeVar("T")
 # What is wrong with a value, in words that follow the argument's name; None for nothing.
 Rule: TypeAlias = Callable[[object], str | None]
 MAX_TEXT_CHARACTERS = 4_000
+_MOST_SHOWN = 60
 WEEK_SECONDS = 7 * 86_400.0
 
 
@@ -196,7 +197,9 @@ def wrong_argument(owner: str, name: str, words: str, value: object) -> Configur
     :param value: it.
     """
     shown = repr(value)
-    return ConfigurationError(f"{owner}: argument `{name}` {words}, not {shown[:60]}{'…' if len(shown) > 60 else ''}.")
+    shown = f"{shown}." if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
+    link = "; it is" if words.startswith("must not") else ", not"
+    return ConfigurationError(f"{owner}: argument `{name}` {words}{link} {shown}")
 
 
 def _is_template(value: str) -> bool:

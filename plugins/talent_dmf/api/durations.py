@@ -37,8 +37,8 @@ def as_duration(value: object) -> timedelta:
 def in_words(duration: timedelta) -> str:
     """A duration in the largest unit that fits.
 
-    :param duration: whole seconds.
+    :param duration: above zero; fractions of a second are rounded.
     """
-    seconds = int(duration.total_seconds())
+    seconds = max(1, round(duration.total_seconds()))
     unit = next(unit for unit in ("d", "h", "min", "s") if seconds % _UNITS[unit] == 0)
     return f"{seconds // _UNITS[unit]} {unit}"

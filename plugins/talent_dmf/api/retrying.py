@@ -25,6 +25,8 @@ _SHOWN_CHARACTERS = 200
 # Answers that prove that the service did not begin to work on the request.
 NOT_STARTED_STATUS = frozenset({408, 425, 429})
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
+# What is said to a person once nothing is tried again by itself.
+_ADVICE = re.compile(r"[.;] [Tt]ry again(?: later)?\.$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ class Patience:
             raise failure
         self.spent_seconds += pause
         cause: RepeatCause = "throttles" if asked or isinstance(failure, ThrottledError) else "retries"
-        return Sleep(pause, reason=f"{operation}: {failure.message}", spread=not asked, cause=cause)
+        why = _ADVICE.sub(".", failure.message.removeprefix(f"{operation}: "))
+        return Sleep(pause, reason=f"{operation}: {why}", spread=not asked, cause=cause)
 
     def renew(self) -> None:
         """Start anew, because the undertaking has made progress."""

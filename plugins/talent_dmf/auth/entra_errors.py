@@ -19,7 +19,7 @@ _TRACE = re.compile(r"\s*\b(?:Trace ID|Correlation ID|Timestamp):", re.I)
 _MAX_DESCRIPTION = 2000
 
 _MEANINGS: dict[int, str] = {
-    7000215: "the client secret is wrong; copy the secret's *value* (not its id) of application {client_id} into the "
+    7000215: "the client secret is wrong; copy the secret's value, not its id, of application {client_id} into the "
     "connection's password",
     7000222: "the client secret of application {client_id} has expired; make a new one in Entra ID and put it into the "
     "connection's password",
@@ -27,7 +27,7 @@ _MEANINGS: dict[int, str] = {
     "and the extra `tenant_id`",
     700027: "the certificate is not registered for application {client_id} (or it has expired); upload its public part "
     "in Entra ID",
-    90002: "tenant {tenant_id} does not exist; check the extra `tenant_id` (and `authority` for sovereign clouds)",
+    90002: "tenant {tenant_id} does not exist; check the extra `tenant_id`, and `authority` for a national cloud",
     900023: "tenant {tenant_id} is neither a GUID nor a known domain; check the extra `tenant_id`",
     500011: "the resource of scope {scope} is not known in tenant {tenant_id}; check the connection's host and the "
     "extra `resource`: for finance and operations it is the environment's URL, lower case, without a slash at the end, "
@@ -84,7 +84,8 @@ def explain_refusal(answer: Mapping[str, Any], *, tenant_id: str, client_id: str
     known = next((code for code in reversed(codes) if code in _MEANINGS), None)
     last, advice = known or (codes[-1] if codes else 0), ""
     if known is None:
-        meaning = f"Entra ID says: {_TRACE.split(description)[0].splitlines()[0].rstrip('. ')}"
+        said = _TRACE.split(description)[0].rstrip(". ")
+        meaning = f"Entra ID says: {said.splitlines()[0].rstrip('. ')}" if said else "Entra ID gives no reason"
         advice = "; look the code up at https://login.microsoftonline.com/error" if codes else _CHECK
     else:
         meaning = _MEANINGS[known].format(tenant_id=tenant_id, client_id=client_id, scope=scope)
@@ -115,7 +116,7 @@ def _description(answer: Mapping[str, Any]) -> str:
         said = answer.get(name)
         if isinstance(said, str) and said.strip():
             return said.strip()[:_MAX_DESCRIPTION]
-    return "no reason given"
+    return ""
 
 
 def token_claims(token: str) -> dict[str, Any]:

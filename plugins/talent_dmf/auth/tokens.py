@@ -139,7 +139,7 @@ class EntraTokens:
         except requests.exceptions.SSLError as error:
             raise ConfigurationError(
                 f"The certificate of the token service {host} is not trusted ({_tls_reason(error)}). Set the "
-                "connection's extra `verify` to the CA bundle that signed it.",
+                "connection's extra `verify` to a file with the certificate of the authority that issued it.",
                 detail=str(error),
             ) from None
         except (requests.RequestException, HTTPError, OSError, MsalError) as error:

@@ -22,8 +22,9 @@ _NAME, _PART = re.compile(NAME_PATTERN), re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 def export_files(folder: Path) -> list[Path]:
-    """The files of a catalogue, in the order of their paths. Folders whose names begin with ``_`` or ``.`` are about
-    something else, and a folder that is a link is not followed: it could lead back here.
+    """The files of a catalogue, in the order of their paths, and the folders in it that cannot be read. Folders whose
+    names begin with ``_`` or ``.``, and hidden files, are about something else, and a folder that is a link is not
+    followed: it could lead back here.
 
     :param folder: usually ``include/exports``.
     """
@@ -57,7 +58,7 @@ def file_of(folder: Path, name: str) -> Path | None:
     :param folder: the catalogue's.
     :param name: the export's name, from wherever: it leads to no file outside the catalogue.
     """
-    if len(name) > MAX_NAME_CHARACTERS or not _NAME.match(name):
+    if len(name) > MAX_NAME_CHARACTERS or not _NAME.fullmatch(name):
         return None
     return folder.joinpath(*name.split(".")).with_suffix(".yaml")
 
@@ -69,7 +70,9 @@ def mistake_in_name(folder: Path, path: Path) -> str:
     :param path: the file in it.
     """
     if path.suffix != ".yaml":
-        return "has a name that ends in .yml; rename it to .yaml"
+        if path.is_dir():
+            return "cannot be read; let the user that processes the DAGs read the folder"
+        return f"has a name that ends in {path.suffix}; rename it to .yaml"
     for part in (*path.relative_to(folder).parent.parts, path.stem):
         if not _PART.fullmatch(part):
             return (
@@ -81,15 +84,22 @@ def mistake_in_name(folder: Path, path: Path) -> str:
     return ""
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as found:
-            entries = list(found)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.endswith((".yaml", ".yml")):
-            if entry.name != DEFAULTS_FILE:
+def _files(catalogue: Path) -> Iterator[Path]:
+    # Not by recursion: folders may be nested more deeply than Python calls.
+    folders = [catalogue]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = list(found)
+        except OSError:
+            if folder != catalogue:
+                yield folder
+            continue
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == DEFAULTS_FILE:
+                continue
+            if entry.name.lower().endswith((".yaml", ".yml")):
                 yield Path(entry.path)
-        elif not entry.name.startswith(("_", ".")) and entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path))
+            elif not entry.name.startswith("_") and entry.is_dir(follow_symlinks=False):
+                folders.append(Path(entry.path))

@@ -8,6 +8,7 @@ whole.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,7 +112,8 @@ class SharedFiles:
         return [layer for folder in folders if (layer := self._layer(folder / name)) is not None]
 
     def _read(self, path: Path) -> Layer | None:
-        if not path.is_file():
+        # A link that leads nowhere is there, and what it should say is not known.
+        if not os.path.lexists(path):
             return None
         file = LocatedYaml(path)
         try:

@@ -96,7 +96,7 @@ def load_export(path: Path, shared: SharedFiles | None = None) -> ExportSpec:
         raise file.error(None, mistake)
     document = file.read()
     if "name" in document:
-        raise file.error(("name",), "`name` is not a key: the file's own name is the export's name")
+        raise file.error(("name",), "`name` is not a key: the file's own name is the export's name; remove the line")
     special = _environments(file, document.pop(ENVIRONMENTS_KEY, None), shared)
     own = Layer(file, document)
     layers = [*shared.below(path), own, *shared.above(path), *special]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import re
+import stat
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +17,10 @@ from talent_dmf.api.errors import ConfigurationError
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # Bounds of a file: see `LocatedYaml._text`.
 MAX_BYTES, MAX_DEPTH, MAX_EVENTS = 256 * 1024, 10, 10_000
+_MOST_SHOWN = 300
+# What else than text, lists and mappings a value would have to be.
+_FOREIGN_TAGS = (":binary", ":set", ":omap", ":pairs", ":null")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _NULL_WORDS = {"", "~", "null", "Null", "NULL"}
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -64,9 +71,12 @@ class LocatedYaml:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             what = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-            raise self.error(None, f"is not valid YAML ({what})", line=mark.line + 1 if mark else None) from None
+            if what.startswith("but ") and (context := getattr(error, "context", None)):
+                what = f"{context}, {what}"
+            words = f"is not valid YAML ({what}); look at its indentation, quotes and brackets"
+            raise self.error(None, words, line=mark.line + 1 if mark else None) from None
         except OSError as error:
-            raise self.error(None, f"cannot be read ({error.strerror})") from None
+            raise self.error(None, f"cannot be read ({error.strerror}); correct that, or remove it") from None
         if node is None and empty:
             return {}
         if not isinstance(node, yaml.MappingNode):
@@ -75,10 +85,18 @@ class LocatedYaml:
 
     def _text(self) -> bytes:
         """The file, if it is of a size and depth that a person would write: what reads it works by recursion."""
+        # A pipe or a device would be waited for.
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            raise self.error(None, "is a folder or a device, not a file; remove it")
         with self.path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
-            raise self.error(None, f"has more than {MAX_BYTES // 1024} KiB; a file describes one export")
+            raise self.error(None, f"has more than {MAX_BYTES // 1024} KiB; give each export a file of its own")
+        try:
+            text.decode("utf-16" if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8")
+        except UnicodeDecodeError as error:
+            line = text.count(b"\n", 0, error.start) + 1
+            raise self.error(None, "is not a text in UTF-8; save it as one", line=line) from None
         depth = 0
         for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
             if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
@@ -87,9 +105,11 @@ class LocatedYaml:
                 depth -= 1
             if depth > MAX_DEPTH:
                 line = event.start_mark.line + 1 if event.start_mark else None
-                raise self.error(None, f"is nested more than {MAX_DEPTH} levels deep; two are enough", line=line)
+                raise self.error(
+                    None, f"is nested more than {MAX_DEPTH} levels deep; write it with two at most", line=line
+                )
             if count > MAX_EVENTS:
-                raise self.error(None, f"has more than {MAX_EVENTS} values; a file describes one export")
+                raise self.error(None, f"has more than {MAX_EVENTS} values; give each export a file of its own")
         return text
 
     def _value(self, node: Any, at: Place, seen: set[int]) -> Any:
@@ -98,11 +118,22 @@ class LocatedYaml:
         if id(node) in seen:
             raise self.error(None, "YAML aliases (`*name`) are not supported here; write the value out", line=line)
         seen.add(id(node))
+        self._plain(node)
         if isinstance(node, yaml.ScalarNode):
             return None if not node.style and node.value in _NULL_WORDS else node.value
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*at, index), seen) for index, item in enumerate(node.value)]
         return self._mapping(node, at, seen)
+
+    def _plain(self, node: Any) -> None:
+        """Refuse what would be read as another value than its author meant, or be none that a database takes."""
+        line = node.start_mark.line + 1
+        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.endswith(_FOREIGN_TAGS):
+            words = f"YAML tags ({_as_line(node.tag)[:60]}) are not supported here; write the value itself"
+            raise self.error(None, words, line=line)
+        if isinstance(node, yaml.ScalarNode) and (odd := _CONTROL.search(node.value)):
+            words = f"the control character U+{ord(odd[0]):04X} stands in a value; remove it"
+            raise self.error(None, words, line=line)
 
     def _mapping(self, node: yaml.MappingNode, at: Place, seen: set[int]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -111,6 +142,7 @@ class LocatedYaml:
             line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 raise self.error(None, "keys must be words", line=line)
+            self._plain(key_node)
             if key in found:
                 first = self._lines[(*at, key)]
                 raise self.error(None, f"`{key}` is given twice, first in line {first}; remove one", line=line)
@@ -127,4 +159,10 @@ def shown(path: Path) -> str:
     parts = path.parts
     # The catalogue's folder and the one that holds it; one that is called otherwise is shown by its last folders.
     begin = next((at - 1 for at in range(len(parts) - 1, 0, -1) if parts[at] == "exports"), len(parts) - 3)
-    return "/".join(parts[max(begin, 0) :])
+    text = _as_line("/".join(parts[max(begin, 0) :]))
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN // 2]}…{text[-_MOST_SHOWN // 2 :]}"
+
+
+def _as_line(text: str) -> str:
+    """A text in one line that can be written anywhere: names of files may hold line ends, and bytes that are none."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
@@ -61,8 +62,14 @@ def mistakes(error: ValidationError, keys: Keys) -> Iterator[Mistake]:
     :param error: the findings.
     :param keys: tells the keys that are known beside an unknown one.
     """
-    for finding in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for finding in found:
         at = tuple(finding["loc"])
+        # A list whose entries were all refused is not said to be empty as well.
+        if finding["type"] == "too_short" and any(
+            each["loc"][: len(at)] == at and each is not finding for each in found
+        ):
+            continue
         between = not at
         cause = finding.get("ctx", {}).get("error")
         if isinstance(cause, MistakeError) and cause.key is not None:
@@ -81,20 +88,35 @@ def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object,
         from difflib import get_close_matches
 
         close = get_close_matches(str(at[-1]), known, n=1)
-        hint = f"perhaps `{close[0]}` is meant" if close else f"known keys are {', '.join(known)}"
+        hint = f"use `{close[0]}` if that is meant" if close else f"known keys are {', '.join(known)}"
         return f"`{key}` is not a known key; {hint}"
     if kind == "literal_error":
-        return f"`{key}` is {finding['input']!r}, but must be {context['expected']}"
+        return f"`{key}` is {_shown(finding['input'])}, but must be {context['expected']}"
     if isinstance(cause, MistakeError) and cause.whole:
         return f"`{key}`: {cause}"
     if isinstance(cause, ValueError):
         return f"`{key}` {cause}"
     if finding["input"] in (None, "", []):
         return f"`{key}` is empty; {_MEANING.get(key, 'give a value or remove the line')}"
+    return f"`{key}` is {_shown(finding['input'])}, but {_must(key, kind, context, finding)}"
+
+
+def _must(key: str, kind: str, context: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
+    if kind == "string_pattern_mismatch" and key in _PATTERNS:
+        return f"must be {_PATTERNS[key]}"
+    if kind in {"too_short", "too_long"} and isinstance(finding["input"], str):
+        kind = f"string_{kind}"
+    if isinstance(context.get("ge", context.get("le")), date):
+        kind += "_of_dates"
     if kind in _KINDS:
-        return f"`{key}` is {finding['input']!r}, but must be {_KINDS[kind].format(**context)}"
+        return f"must be {_KINDS[kind].format(**context)}"
     message = str(finding["msg"])
-    return f"`{key}` is {finding['input']!r}, but {message[:1].lower()}{message[1:]}"
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    words = repr(value)
+    return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}…"
 
 
 # Pydantic's kinds of findings that a person can meet here, in words for people.
@@ -102,6 +124,8 @@ _KINDS = {
     "int_parsing": "a whole number",
     "greater_than_equal": "{ge} or more",
     "less_than_equal": "{le} or less",
+    "greater_than_equal_of_dates": "{ge} or later",
+    "less_than_equal_of_dates": "{le} or earlier",
     "bool_parsing": "true or false",
     "date_from_datetime_parsing": "a date, such as 2026-01-31",
     "date_parsing": "a date, such as 2026-01-31",
@@ -110,8 +134,16 @@ _KINDS = {
     "too_long": "a list of at most {max_length} entries",
     "int_parsing_size": "a smaller number",
     "string_too_long": "a text of at most {max_length} characters",
+    "string_too_short": "a text that is not empty",
     "model_type": "a mapping, such as {{key: value}}",
 }
+# What the patterns of the catalogue mean.
+_PATTERNS = {
+    "notify.mail.to": "the address of a mailbox, such as hr-it@contoso.com",
+    "notify.mail.from": "one line, such as Exports <exports@contoso.com>",
+    "notify.notifier": "the path of a class, such as airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+}
+_MOST_SHOWN = 100
 _MEANING = {
     "data_project": "give the name of the data project in Dynamics 365, such as Export Workers",
     "legal_entities": "give one company code or a list of them, such as USMF",

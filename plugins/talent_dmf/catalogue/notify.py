@@ -31,8 +31,8 @@ class Mail(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     to: tuple[Annotated[str, Field(pattern=r"^[^@\s,;]+@[^@\s,;]+$", max_length=320)], ...] = Field(min_length=1)
-    sender: str | None = Field(None, min_length=3, alias="from")
-    conn_id: str = Field("smtp_default", min_length=1)
+    sender: str | None = Field(None, min_length=3, max_length=320, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", alias="from")
+    conn_id: str = Field("smtp_default", min_length=1, max_length=200)
 
     @field_validator("to", mode="before")
     @classmethod
@@ -45,7 +45,7 @@ class Webhook(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    conn_id: str = Field(min_length=1)
+    conn_id: str = Field(min_length=1, max_length=200)
 
     @field_validator("conn_id")
     @classmethod

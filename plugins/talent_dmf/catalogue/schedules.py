@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeAlias
 from zoneinfo import ZoneInfo
@@ -46,6 +47,9 @@ def between(shortest: timedelta, longest: timedelta, *, whole: timedelta = timed
     return Annotated[timedelta, BeforeValidator(read_duration), AfterValidator(check)]
 
 
+_MOST_CRON = 200
+# Names that tzdata has files of, and that are no time zones, or another one on each machine.
+_OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 # Airflow itself pauses for at most a day between two tries.
 Pause: TypeAlias = between(_SECOND, _DAY)  # type: ignore[valid-type]
@@ -64,7 +68,11 @@ def check_cron(expression: str) -> str:
     """
     from croniter import CroniterError, croniter  # type: ignore[import-untyped]
 
-    wrong = f"is {expression!r}, but must"
+    wrong = f"is {expression[:_MOST_CRON]!r}, but must"
+    if len(expression) > _MOST_CRON:
+        raise ValueError(f"{wrong} have at most {_MOST_CRON} characters")
+    if re.search(r"(?<![a-z])[hr](?![a-z])", expression, re.I):
+        raise ValueError(f"{wrong} name its times: H and R would mean others each time that it is read")
     if len(expression.split()) != 5:
         raise ValueError(
             f"{wrong} have five fields: minute, hour, day of month, month, day of week, such as '0 0 * * *' for every "
@@ -105,7 +113,11 @@ class Schedule(BaseModel):
     @classmethod
     def _timezone(cls, name: str) -> str:
         try:
+            if name in _OF_THE_MACHINE:
+                raise ValueError(name)
             ZoneInfo(name)
         except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"is {name!r}, but must be an IANA time zone, such as UTC or Europe/Berlin") from error
+            raise ValueError(
+                f"is {name[:60]!r}, but must be an IANA time zone, such as UTC or Europe/Berlin"
+            ) from error
         return name

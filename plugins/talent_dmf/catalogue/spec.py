@@ -9,7 +9,15 @@ import re
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from talent_dmf.api.choices import (
     MAX_KEEP_DAYS,
@@ -51,6 +59,7 @@ MAX_KEEP_LAST = 100_000
 KEYS_OF_ONE_EXPORT = frozenset({"name", "data_project", "description", ENVIRONMENTS_KEY})
 # Of a connection or a pool, as Airflow lets people call them.
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0:.Z]+)?")
 
 
 def _check_id(name: str) -> str:
@@ -59,6 +68,20 @@ def _check_id(name: str) -> str:
     return name
 
 
+def _check_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"is {text[:60]!r}, but must be one line without characters that nobody sees")
+    return text
+
+
+def _check_date(value: Any) -> Any:
+    # Pydantic would take any number for the seconds since 1970.
+    if isinstance(value, str) and not _DATE.fullmatch(value):
+        raise ValueError(f"is {value[:60]!r}, but must be a date, such as 2026-01-31")
+    return value
+
+
+Line: TypeAlias = Annotated[str, AfterValidator(_check_line)]
 Name: TypeAlias = Annotated[str, AfterValidator(_check_id)]
 
 
@@ -67,11 +90,11 @@ class DriveSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: str | None = Field(None, min_length=1)
-    site: str | None = Field(None, min_length=1)
-    group: str | None = Field(None, min_length=1)
-    drive_id: str | None = Field(None, min_length=1)
-    library: str | None = Field(None, min_length=1)
+    user: Line | None = Field(None, min_length=1)
+    site: Line | None = Field(None, min_length=1)
+    group: Line | None = Field(None, min_length=1)
+    drive_id: Line | None = Field(None, min_length=1)
+    library: Line | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one(self) -> DriveSpec:
@@ -89,13 +112,15 @@ class ExportSpec(BaseModel):
 
     name: str = Field(pattern=NAME_PATTERN, max_length=MAX_NAME_CHARACTERS)
     description: str = Field("", max_length=1000)
-    data_project: str = Field(min_length=1, max_length=255)
+    data_project: Line = Field(min_length=1, max_length=255)
     legal_entities: tuple[str, ...] = Field(min_length=1, max_length=MAX_LEGAL_ENTITIES)
     package_name: str = "package.zip"
     schedule: Schedule | None = None
-    start_date: date = Field(date(2024, 1, 1), ge=date(2000, 1, 1), le=date(2100, 1, 1))
+    start_date: Annotated[date, BeforeValidator(_check_date)] = Field(
+        date(2024, 1, 1), ge=date(2000, 1, 1), le=date(2100, 1, 1)
+    )
     folder: str = ""
-    destination: str | None = Field(None, min_length=1)
+    destination: Line | None = Field(None, min_length=1)
     destination_conn_id: Name | None = None
     file_name: str = DEFAULT_FILE_NAME
     conflict_behavior: ConflictBehavior = "fail"
@@ -120,8 +145,8 @@ class ExportSpec(BaseModel):
     deferrable: bool = True
     pool: Name = "default_pool"
     pool_slots: int | None = Field(None, ge=1, le=10_000)
-    owner: str = Field("integration", min_length=1, max_length=500)
-    tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
+    owner: Line = Field("integration", min_length=1, max_length=500)
+    tags: tuple[Annotated[Line, Field(min_length=1, max_length=100)], ...] = ()
     notify: Channels = ()
     talent_dmf_conn_id: Name = "talent_dmf_default"
     onedrive_conn_id: Name = "onedrive_default"
@@ -167,7 +192,7 @@ class ExportSpec(BaseModel):
         upper = tuple(checked(check_legal_entity, code).strip().upper() for code in codes)
         twice = sorted({code for code in upper if upper.count(code) > 1})
         if twice:
-            raise ValueError(f"names {', '.join(twice)} more than once")
+            raise ValueError(f"names {', '.join(twice)} more than once; name each once")
         return upper
 
     @field_validator("package_name")
@@ -205,7 +230,7 @@ class ExportSpec(BaseModel):
                     )
             if self.busy == "fail":
                 raise MistakeError(
-                    "cannot be fail with several legal entities: each waits for the one before it", key="busy"
+                    "must be wait with several legal entities: each waits for the one before it", key="busy"
                 )
         return self
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.words import counted
 from talent_dmf.cli.connections import connection_id
 from talent_dmf.cli.output import Output, size_in_words
 
@@ -86,7 +87,8 @@ def export(options: argparse.Namespace, output: Output) -> int:
         saved = _save(run, execution_id, conn_id, folder, (options.project, options.company), bar)
     rows = finished.get("rows") if isinstance(finished, dict) else None
     output.line(
-        f"Saved {saved['url']}: {size_in_words(saved['size'])}, {'rows unknown' if rows is None else rows} rows."
+        f"Saved {saved['url']}: {size_in_words(saved['size'])}, "
+        f"{'an unknown number of rows' if rows is None else counted(rows, 'row')}."
     )
     output.result({"execution_id": execution_id, "rows": rows, **saved})
     return 0

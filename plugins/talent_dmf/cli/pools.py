@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.words import counted
 from talent_dmf.catalogue.loading import load_export, shared_files
 from talent_dmf.catalogue.located_yaml import CatalogueError, shown
 from talent_dmf.cli.catalogue import catalogues
@@ -37,9 +38,9 @@ def pools(options: argparse.Namespace, output: Output) -> int:
             rows.append((name, slots, "made"))
         elif said and said != now and options.update:
             _store(name, slots)
-            rows.append((name, slots, f"changed, from {now} slots"))
+            rows.append((name, slots, f"changed, from {counted(now, 'slot')}"))
         else:
-            other = f"; the catalogue says {said} slots, which --update sets" if said and said != now else ""
+            other = f"; the catalogue says {counted(said, 'slot')}, which --update sets" if said and said != now else ""
             rows.append((name, now, f"there already{other}"))
     output.table(("Pool", "Slots", ""), rows)
     for problem in problems:
@@ -77,7 +78,7 @@ def _wanted(specs: list[ExportSpec]) -> dict[str, int | None]:
             wanted[spec.pool] = spec
         elif spec.pool_slots not in (None, before.pool_slots):
             raise ConfigurationError(
-                f"The pool {spec.pool!r} has {before.pool_slots} slots in {shown(Path(before.path))} and "
+                f"The pool {spec.pool!r} has {counted(before.pool_slots, 'slot')} in {shown(Path(before.path))} and "
                 f"{spec.pool_slots} in {shown(Path(spec.path))}; give it one number, or give each export a pool."
             )
     return {name: spec.pool_slots for name, spec in wanted.items()}

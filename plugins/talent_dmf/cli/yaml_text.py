@@ -63,7 +63,7 @@ def write_catalogue_file(folder: Path, name: str, text: str, *, replace: bool) -
 
     path = folder / f"{name}.yaml"
     if path.exists() and not replace:
-        raise ConfigurationError(f"{str(path)!r} exists already; choose --force to replace it.")
+        raise ConfigurationError(f"{str(path)!r} exists already; give --force to replace it.")
     checked = folder / f".checking/{name}.yaml"
     try:
         checked.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from talent_dmf.api.durations import in_words
+from talent_dmf.api.words import counted
 from talent_dmf.catalogue.destinations import destination_of
 from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.dag_factory.timetable import when
@@ -55,7 +56,7 @@ def _what_is_saved(spec: ExportSpec) -> str:
 def _what_is_kept(spec: ExportSpec) -> str:
     rules = []
     if spec.keep_last is not None:
-        rules.append(f"the newest {spec.keep_last} exports")
+        rules.append("the newest export" if spec.keep_last == 1 else f"the newest {spec.keep_last} exports")
     if spec.keep_days is not None:
-        rules.append(f"exports of the last {spec.keep_days} days")
+        rules.append(f"exports of the last {counted(spec.keep_days, 'day')}")
     return f"{' and '.join(rules)}; deletes older ones that its receipts prove" if rules else "everything"

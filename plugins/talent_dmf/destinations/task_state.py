@@ -35,7 +35,9 @@ class TaskState:
         try:
             return self._store.get(self._key(slot))
         except Exception as error:  # noqa: BLE001 - see the module
-            self._log.warning("What an earlier try left could not be read: %s", type(error).__name__)
+            self._log.warning(
+                "What an earlier try left could not be read (%s), so this one begins anew.", type(error).__name__
+            )
             return None
 
     def save(self, slot: str, value: Any) -> None:
@@ -89,7 +91,9 @@ class TaskState:
         try:
             self._store.set(self._key(slot), value)
         except Exception as error:  # noqa: BLE001 - see the module
-            self._log.warning("What a retry should know could not be kept: %s", type(error).__name__)
+            self._log.warning(
+                "What a retry should know could not be kept (%s), so it would begin anew.", type(error).__name__
+            )
 
     def _key(self, slot: str) -> str:
         return f"{self._name}_{slot}" if slot else self._name

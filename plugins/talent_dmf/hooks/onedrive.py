@@ -96,8 +96,8 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         item, content = self.run(read_file(drive, drive_item_id, most_bytes=max_bytes))
         if quick_xor_hash is not None and QuickXor(content).base64() != quick_xor_hash:
             raise ItemChangedError(
-                f"{item.name!r} in OneDrive is not the version that was saved: somebody has replaced it since. Take "
-                "the event of the last export, or look into its version history."
+                f"{item.name!r} in OneDrive is not the version that was saved: somebody has replaced it since. Use "
+                "the asset event of the last export, or look into the file's version history."
             )
         return content
 
@@ -136,7 +136,8 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         except TalentDmfError as error:
             return False, str(error)
         if drive.remaining_bytes is not None and drive.remaining_bytes < 10 * 1024 * 1024:
-            return False, f"Signed in, but drive {drive.name!r} is full: {drive.remaining_bytes} bytes are left."
+            left = f"{drive.remaining_bytes} bytes are left"
+            return False, f"Signed in, but drive {drive.name!r} is full: {left}. Free space, or raise the quota."
         left = "" if drive.remaining_bytes is None else f", {drive.remaining_bytes / 1024**3:.1f} GiB are left"
         return (
             True,

@@ -12,7 +12,7 @@ from talent_dmf.api.redaction import redact
 
 # Longest sentence in characters: the answer of a service may be part of it.
 MAX_SENTENCE = 1500
-_WORDS = {
+WORDS = {
     "failed": "failed",
     "late": "is late",
     "empty": "holds no rows",
@@ -50,7 +50,7 @@ class Alert:
     def title(self) -> str:
         """A heading of a few words, such as the subject of a mail."""
         what = "The catalogue" if self.event == "catalogue" else f"Export {self.export}"
-        return f"{what} {_WORDS[self.event]}{f' ({self.company})' if self.company else ''}"
+        return f"{what} {WORDS[self.event]}{f' ({self.company})' if self.company else ''}"
 
     @property
     def text(self) -> str:

@@ -48,7 +48,7 @@ def tell_mistakes(channels: Sequence[Channel], problems: Sequence[str], folder: 
         if any(each["delivered"] for each in told):
             _keep(digest)
     except Exception as error:  # noqa: BLE001 - the import error itself is what must be seen
-        log.warning("Nobody could be told of the mistakes in the catalogue: %s", reason(error))
+        log.warning("The mistakes in the catalogue could be sent to nobody: %s.", reason(error))
 
 
 def _in_the_dag_processor() -> bool:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from talent_dmf.links import JOB_PAGE_XCOM_KEY
-from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
+from talent_dmf.notifications.alert import WORDS, Alert, safe_sentence, ui_links
 from talent_dmf.notifications.channels import Channel, reason
 from talent_dmf.notifications.telling import chosen, forget, recall, remember, tell
 from talent_dmf.runs import is_backfill, only_checks
@@ -65,7 +65,7 @@ class ExportAlerts:
         try:
             result = context["ti"].xcom_pull(task_ids=context["ti"].task_id, map_indexes=_map_index(context))
         except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing
-            log.warning("It could not be read whether the export holds rows: %s", reason(error))
+            log.warning("It could not be read whether the export holds rows: %s.", reason(error))
             return
         if isinstance(result, dict) and result.get("rows") == 0:
             self.empty(context)
@@ -117,7 +117,7 @@ class ExportAlerts:
             )
             tell(chosen(self.channels, "recovered"), alert)
         except Exception as error:  # noqa: BLE001 - see above
-            log.warning("No alert could be made of the run: %s", reason(error))
+            log.warning("No alert could be made of the run: %s.", reason(error))
         forget(self.export)
 
     def _tell(self, event: str, words: str, context: Context) -> None:
@@ -133,7 +133,7 @@ class ExportAlerts:
                 remember(self.export, event)
             context["ti"].xcom_push(key=NOTIFIED_XCOM_KEY, value=told)
         except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing
-            log.warning("The alert that export %s %s was not completed: %s", self.export, event, reason(error))
+            log.warning("The alert that export %s %s was not completed: %s.", self.export, WORDS[event], reason(error))
 
     def _alert(self, event: str, words: str, context: Context) -> Alert:
         ti = context["ti"]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from talent_dmf.api.durations import in_words
 from talent_dmf.links import JOB_PAGE_XCOM_KEY
 from talent_dmf.metrics import Metrics
 from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
@@ -60,8 +61,8 @@ def deadline_sentence(context: Mapping[str, Any], *, export: str, sla: str) -> t
             "task's log."
         )
     return logging.ERROR, (
-        f"Export {export}, run {run_id}: not finished {sla} after it was queued (state: {state or 'unknown'}). It goes "
-        "on; see the log of wait_for_export."
+        f"Export {export}, run {run_id}: not finished {sla} after it was queued (state: {state or 'unknown'}). The run "
+        "goes on; see the log of wait_for_export."
     )
 
 
@@ -102,7 +103,7 @@ async def report_missed_deadline(
         )
         return json.dumps(await atell(wanted, alert))
     except Exception as error:  # noqa: BLE001 - an alert that fails harms nothing
-        log.warning("The alert that export %s is late was not completed: %s", export, reason(error))
+        log.warning("The alert that export %s is late was not completed: %s.", export, reason(error))
         return None
 
 
@@ -127,8 +128,9 @@ def notify_sla_missed(context: Context, *, execution_id: str, sla: timedelta | N
     :returns: the sentence that was said.
     """
     ti = context["ti"]
+    after = f" after {in_words(sla)}" if sla is not None else " in time"
     sentence = (
-        f"Export {ti.dag_id}, run {ti.run_id}: execution {execution_id} is not finished after {sla}. The wait goes on."
+        f"Export {ti.dag_id}, run {ti.run_id}: execution {execution_id} is not finished{after}. The wait goes on."
     )
     log.error("%s", sentence)
     Metrics(ti.dag_id).count("late.waits")

@@ -68,7 +68,7 @@ def remember(export: str, event: str) -> None:
 
         Variable.set(f"{_MEMORY}{export}", value, description="Open alert; deleted when the export works again.")
     except Exception as error:  # noqa: BLE001 - see above
-        log.warning("It could not be noted that people were told about export %s: %s", export, reason(error))
+        log.warning("It could not be noted that people were told about export %s: %s.", export, reason(error))
 
 
 def recall(export: str) -> Mapping[str, Any] | None:
@@ -82,7 +82,7 @@ def recall(export: str) -> Mapping[str, Any] | None:
         kept = Variable.get(f"{_MEMORY}{export}", default=None)
         found = json.loads(kept) if kept else None
     except Exception as error:  # noqa: BLE001 - see above
-        log.warning("It could not be read whether people were told about export %s: %s", export, reason(error))
+        log.warning("It could not be read whether people were told about export %s: %s.", export, reason(error))
         return None
     return found if isinstance(found, dict) else None
 
@@ -97,7 +97,7 @@ def forget(export: str) -> None:
     try:
         Variable.delete(f"{_MEMORY}{export}")
     except Exception as error:  # noqa: BLE001 - see above
-        log.warning("The note that people were told about export %s could not be deleted: %s", export, reason(error))
+        log.warning("The note that people were told about export %s could not be deleted: %s.", export, reason(error))
 
 
 def _bounded(channel: Channel, alert: Alert) -> BaseException | None:

@@ -45,7 +45,7 @@ class StopSignal:
         :raises TransferStoppedError: somebody does.
         """
         if self.is_set:
-            raise TransferStoppedError("The transfer was stopped. A retry goes on where it stands.")
+            raise TransferStoppedError("The transfer was stopped. A retry goes on where this try was stopped.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from talent_dmf.api.choices import OnEmpty, PartialSuccess
 from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportEmptyError, TransportError
+from talent_dmf.api.words import counted
 from talent_dmf.links import TalentDmfJobPageLink, push_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notifications import notify_sla_missed
@@ -89,7 +90,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         partial_success: PartialSuccess = "fail",
         on_empty: OnEmpty = "save",
         time_limit: timedelta | str | None = None,
-        sla: timedelta | None = None,
+        sla: timedelta | str | None = None,
         on_late: Callable[[Context, str], None] | None = None,
         short_export_seconds: float = 15.0,
         grace_seconds: float = 300.0,
@@ -102,7 +103,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         self.partial_success = partial_success
         self.on_empty = on_empty
         self.time_limit = time_limit
-        self.sla_after = sla
+        self.sla_after: Any = sla
         self.on_late = on_late
         self._began: datetime | None = None
         self.short_export_seconds = short_export_seconds
@@ -110,6 +111,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         self.talent_dmf_conn_id = talent_dmf_conn_id
         self.deferrable = deferrable
         check_arguments(self, self.argument_rules, templated=tuple(self.template_fields))
+        self.sla_after = None if sla is None else as_duration(sla)
 
     @property
     def wait_policy(self) -> WaitPolicy:
@@ -229,7 +231,6 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
         return None if moment is None or (after is not None and moment <= after) else moment
 
     def _say_sla_missed(self, context: Context) -> None:
-        self.log.warning("Export %s is not finished after %s. The wait goes on.", self.execution_id, self.sla_after)
         sentence = notify_sla_missed(context, execution_id=self.execution_id, sla=self.sla_after)
         if self.on_late is not None:
             self.on_late(context, sentence)
@@ -268,7 +269,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             metrics.took("export_duration", datetime.now(UTC) - self._began)
         if isinstance(result, OutOfTime):
             metrics.count("executions.timed_out")
-            limit = in_words(timedelta(seconds=max(1, round(self.timeout))))
+            limit = in_words(timedelta(seconds=self.timeout))
             raise AirflowSensorTimeout(
                 f"Export {self.execution_id} is not finished after {limit}; it may still be running in Dynamics 365. "
                 "Raise the time limit and clear this task: it goes on waiting for the same export."
@@ -289,7 +290,10 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             metrics.count("exports.empty")
         self._check_rows(report)
         self.log.info(
-            "Export %s: %s, %s rows.", self.execution_id, status, "unknown" if report.rows is None else report.rows
+            "Export %s: %s, %s.",
+            self.execution_id,
+            status,
+            "rows unknown" if report.rows is None else counted(report.rows, "row"),
         )
         return {
             "execution_id": self.execution_id,

@@ -34,6 +34,7 @@ from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError
 from talent_dmf.api.findings import Finding
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
+from talent_dmf.api.words import counted
 from talent_dmf.lineage import Lineage, LinkedFile, operator_lineage, rows_of
 from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink, folder_address, push_job_page
 from talent_dmf.metrics import Metrics
@@ -437,9 +438,9 @@ class SavePackageOperator(BaseOperator):
         left = (*contents.attachments, *contents.unclaimed)
         if left:
             self.log.warning(
-                "%d files of the package belong to no entity as its data file, such as %r: attachments of records, or "
-                "what the manifest does not name. They are not unpacked%s.",
-                len(left),
+                "Not unpacked: %s that no entity has as its data file, such as %r: attachments of records, or what the "
+                "manifest does not name%s.",
+                counted(len(left), "file"),
                 left[0],
                 "" if self.unpack == "beside" else "; the package keeps them, for 7 days in Dynamics 365",
             )

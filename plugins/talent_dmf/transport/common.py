@@ -19,7 +19,7 @@ import urllib3
 from talent_dmf import __version__
 from talent_dmf.api.addresses import AddressRules
 from talent_dmf.api.errors import ConfigurationError, TalentDmfError, TransportError
-from talent_dmf.api.redaction import redact, redact_url
+from talent_dmf.api.redaction import MASK, redact, redact_url
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, Response
 from talent_dmf.transport.bodies import ACCEPTED_CODINGS
@@ -67,7 +67,7 @@ class FailureKinds:
     def words(self) -> tuple[tuple[ErrorTypes, str], ...]:
         """What to say of each; the first that fits counts."""
         return (
-            (self.proxy, "the proxy does not work; check the connection's extra `proxies`"),
+            (self.proxy, "the proxy on the way does not work; check the connection's extra `proxies`"),
             (
                 (urllib3.exceptions.NameResolutionError, socket.gaierror),
                 "the host name is not known; check the connection's host",
@@ -204,9 +204,10 @@ class Wire:
         host = _host(url)
         reasons = list(causes(error, before))
         if not host or any(isinstance(reason, kinds.no_address) for reason in reasons):
+            shown = redact_url(url)
+            which = "the address is none" if shown == MASK else f"{shown!r} is not an address"
             return ConfigurationError(
-                f"{request.operation}: {redact_url(url)!r} is not an address that can be called; check the "
-                "connection's host.",
+                f"{request.operation}: {which} that can be called; check the connection's host.",
                 detail=str(error),
             )
         # The innermost is Python's own; one around it, of a library, does not know why.
@@ -214,7 +215,7 @@ class Wire:
         if certificate is not None:
             return ConfigurationError(
                 f"The certificate of {host} is not trusted ({certificate.verify_message}). Set the connection's extra "
-                "`verify` to the CA bundle that signed it."
+                "`verify` to a file with the certificate of the authority that issued it."
             )
         sent = not any(isinstance(reason, kinds.never_sent) or _is_handshake(reason) for reason in reasons)
         words = next(

@@ -74,7 +74,8 @@ class TlsSettings:
                 return ssl.create_default_context(capath=str(path))
             return ssl.create_default_context(cafile=str(path))
         except OSError as error:
-            reason = "holds no certificates in PEM form" if isinstance(error, ssl.SSLError) else "cannot be read"
+            unread = f"cannot be read ({error.strerror})"
+            reason = "holds no certificates in PEM form" if isinstance(error, ssl.SSLError) else unread
             raise ConfigurationError(
                 f"The CA bundle {str(path)!r} {reason}; correct the connection's extra `verify`."
             ) from error

@@ -42,7 +42,7 @@ DEMO = AddressRules("https://127.0.0.1:4431", STORAGE_HOSTS)
     ],
 )
 def test_a_package_lies_in_azure_storage_or_in_the_environment(url):
-    assert PACKAGES.check(url, "look at package").scheme == "https"
+    assert PACKAGES.check(url, "Look at package").scheme == "https"
 
 
 @pytest.mark.parametrize(
@@ -87,35 +87,35 @@ def test_a_package_lies_in_azure_storage_or_in_the_environment(url):
 )
 def test_every_other_address_is_refused_without_its_query(url):
     with pytest.raises(UntrustedAddressError) as caught:
-        PACKAGES.check(url, "look at package")
-    assert "look at package: " in str(caught.value)
+        PACKAGES.check(url, "Look at package")
+    assert "Look at package: " in str(caught.value)
     assert "nothing was sent there" in str(caught.value)
     assert "S3cr3t" not in str(caught.value)
 
 
 def test_the_sentence_names_the_host_and_the_setting():
     with pytest.raises(UntrustedAddressError, match=r"'files\.contoso\.com:8443' into .*`trusted_hosts`"):
-        PACKAGES.check("https://files.contoso.com:8443/p.zip?sig=1", "look at package")
+        PACKAGES.check("https://files.contoso.com:8443/p.zip?sig=1", "Look at package")
 
 
 @pytest.mark.parametrize("host", ["contoso-my.sharepoint.com", "contoso.sharepoint.us", "contoso-my.sharepoint.cn"])
 def test_an_upload_goes_to_sharepoint(host):
-    UPLOADS.check(f"https://{host}/personal/x/_api/v2.0/uploadSession?guid='1'&path='~tmp'&tempauth=e", "upload range")
+    UPLOADS.check(f"https://{host}/personal/x/_api/v2.0/uploadSession?guid='1'&path='~tmp'&tempauth=e", "Upload range")
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:4433/up", "https://localhost:4434/up", "http://[::1]:80/up", "https://127.0.0.2:1/"]
 )
 def test_only_a_service_on_this_machine_may_lead_to_this_machine(url):
-    DEMO.check(url, "upload range")
-    AddressRules().check(url, "upload range")
+    DEMO.check(url, "Upload range")
+    AddressRules().check(url, "Upload range")
     with pytest.raises(UntrustedAddressError):
-        UPLOADS.check(url, "upload range")
+        UPLOADS.check(url, "Upload range")
 
 
 def test_a_service_on_this_machine_may_not_lead_anywhere():
     with pytest.raises(UntrustedAddressError):
-        DEMO.check("https://evil.example/up", "upload range")
+        DEMO.check("https://evil.example/up", "Upload range")
 
 
 def test_an_unreadable_own_address_allows_nothing_on_this_machine():

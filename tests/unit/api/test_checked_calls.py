@@ -45,7 +45,7 @@ def test_what_is_right_reaches_the_method(
         ((5,), {}, "Machine.run: argument `name` must be a text, not 5."),
         (("a", 6), {}, "Machine.run: argument `count` must be a whole number from 1 to 5, not 6."),
         (("a",), {"count": "3"}, "Machine.run: argument `count` must be a whole number from 1 to 5, not '3'."),
-        (("x" * 5000,), {}, "argument `name` must not be longer than 4000 characters, not 'xxx"),
+        (("x" * 5000,), {}, "argument `name` must not be longer than 4000 characters; it is 'xxx"),
     ],
 )
 def test_what_is_wrong_is_named_and_reaches_nothing(args: tuple[Any, ...], kwargs: dict[str, Any], words: str) -> None:

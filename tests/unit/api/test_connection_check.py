@@ -50,6 +50,7 @@ def test_a_tenant_that_is_named_otherwise_is_not_compared(tenant_id: str) -> Non
     ("count", "shown"),
     [
         (0, "0 data projects can be read (none)."),
+        (1, "1 data project can be read ('P0')."),
         (2, "2 data projects can be read ('P0', 'P1')."),
         (5, "5 data projects can be read ('P0', 'P1', 'P2', 'P3', 'P4')."),
         (6, "6 data projects can be read ('P0', 'P1', 'P2', 'P3', 'P4', …)."),
@@ -68,6 +69,11 @@ def test_a_project_is_looked_for_by_its_name() -> None:
     assert type(missing.error) is DataProjectNotFoundError
     assert "'Export Job' does not exist" in str(missing.error)
     assert "2 others can be read" in str(missing.error)
+
+
+def test_a_project_is_found_whatever_the_case_of_its_name() -> None:
+    played = play(check_environment("export workers "), [rows({"Name": "Export Workers"})])
+    assert played.error is None
 
 
 def test_an_environment_that_refuses_the_list_says_so() -> None:

@@ -135,7 +135,7 @@ def test_a_small_file_that_was_changed_at_the_same_moment_is_saved_again() -> No
     """OneDrive/onedrive-api-docs#1415."""
     played = play(drive.put_small("d", TARGET, b"{ }"), [refused(409, "resourceModified"), answer(json=ITEM)])
     assert played.error is None
-    assert played.operations == ["upload small file"] * 2
+    assert played.operations == ["Upload small file"] * 2
 
 
 def test_a_name_that_stays_blocked_is_a_matter_of_time() -> None:
@@ -149,7 +149,7 @@ def test_a_size_that_the_first_answer_has_wrong_is_looked_at_again() -> None:
     """microsoftgraph/microsoft-graph-docs#9776: nothing is sent twice, and nobody is told to delete a good file."""
     answers = [answer(201, json={**ITEM, "size": 6}), answer(json=ITEM)]
     played = play(drive.put_small("d", TARGET, b"{ }"), answers)
-    assert played.operations == ["upload small file", "look at saved file"]
+    assert played.operations == ["Upload small file", "Look at saved file"]
     assert played.error is None
     wrong = play(drive.put_small("d", TARGET, b"four"), [answer(201, json=ITEM), *[answer(json=ITEM)] * 3])
     assert type(wrong.error) is TransferMismatchError
@@ -271,7 +271,7 @@ def test_a_file_that_was_left_checked_out_is_checked_in() -> None:
     shown = {"id": "I", "name": "a.zip", "size": 3, "file": {"hashes": {"quickXorHash": "H"}}}
     out, published = ({**shown, "publication": {"level": level}} for level in ("checkout", "published"))
     played = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=published)])
-    assert played.operations == ["look at saved file", "check in", "look at saved file"]
+    assert played.operations == ["Look at saved file", "Check in", "Look at saved file"]
     assert played.result is SAVED
     stays = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=out)])
     assert isinstance(stays.error, DestinationError)

@@ -34,7 +34,7 @@ def test_only_what_certainly_had_no_rows_is_called_empty() -> None:
     ("found", "words"),
     [
         (outcomes(Workers=0, Jobs=7), r"exported rows of 'Jobs' \(7 rows\), and"),
-        (outcomes(WORKERS=1), r"exported rows of 'Workers' \(1 rows\), and"),
+        (outcomes(WORKERS=1), r"exported rows of 'Workers' \(1 row\), and"),
         (outcomes(Jobs=None) + outcomes(Jobs=2), r"exported rows of 'Jobs' \(some rows\), and"),
     ],
 )

@@ -110,7 +110,7 @@ INSIDE = [
 
 @pytest.mark.parametrize("response", [answer(json=body) for body in INSIDE])
 def test_an_error_inside_of_a_success_keeps_its_words(response):
-    with pytest.raises(ProtocolError, match="Op: Dynamics 365 answered an error: The batch service"):
+    with pytest.raises(ProtocolError, match="Op: Dynamics 365 answered with an error: The batch service"):
         value_of("Op", response)
 
 

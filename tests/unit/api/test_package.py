@@ -139,7 +139,7 @@ EXTERNAL = '<!DOCTYPE x SYSTEM "file:///etc/passwd">' + ONE
         pytest.param(package(manifest_xml=b"<a>" * 80), "begins with <a>", id="deep"),
         pytest.param(
             package(manifest_xml=utf16("<DataManagementPackageManifest>" + "<a>" * 80)),
-            "nested by more than 64",
+            "nested more than 64 levels deep",
             id="too deep",
         ),
     ],
@@ -170,7 +170,7 @@ def manifest_bomb(method: int, promised_bytes: int) -> bytes:
 @pytest.mark.parametrize(
     ("method", "promised_bytes", "words"),
     [
-        (zipfile.ZIP_DEFLATED, 100 << 20, "larger than 8 MiB"),
+        (zipfile.ZIP_DEFLATED, 100 << 20, "has more than 8 MiB"),
         (zipfile.ZIP_DEFLATED, 1000, "damaged"),
         # zipfile unpacks these to their end and cuts off what was not promised, in memory.
         (zipfile.ZIP_BZIP2, 1000, "Manifest.xml of the package is packed by method 12"),

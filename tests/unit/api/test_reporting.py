@@ -85,7 +85,7 @@ OUTCOMES = [
     (Status.FAILED, "accept", errors.ExportFailedError, r"error, of 1 row: Worker '…' bad\. .*mi=DMFExecution"),
     (Status.CANCELED, "accept", errors.ExportCanceledError, "by somebody"),
     (Status.UNKNOWN, "accept", errors.ExportUnknownError, "answers only 'Unknown'"),
-    (None, "accept", errors.ExportUnknownError, "does not know it"),
+    (None, "accept", errors.ExportUnknownError, "does not know execution"),
 ]
 
 

@@ -69,6 +69,20 @@ def test_backoff(attempt, seconds):
     assert POLICY.backoff_seconds(attempt) == seconds
 
 
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("Get: no answer came in time (a.example); try again later.", "Get: no answer came in time (a.example)."),
+        ("Get: the service asks us to slow down. Try again later.", "Get: the service asks us to slow down."),
+        ("The name 'a.zip' is blocked. Try again.", "Get: The name 'a.zip' is blocked."),
+        ("Get: the proxy does not work; check it.", "Get: the proxy does not work; check it."),
+    ],
+)
+def test_a_pause_is_announced_once_and_advises_nobody(message, reason):
+    pause = Patience(POLICY).pause_after(TransportError(message), "Get")
+    assert pause.reason == reason
+
+
 @pytest.mark.parametrize(("random_number", "seconds"), [(1, 4), (0, 2), (0.5, 3)])
 def test_our_own_pauses_are_spread_and_those_that_were_asked_for_are_not(random_number, seconds):
     ours = play(send(GET), [answer(503), answer(503), answer(503), answer(200)], policy=POLICY).pauses[-1]

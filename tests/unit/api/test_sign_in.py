@@ -35,7 +35,7 @@ def test_every_known_code_is_one_sentence_with_the_facts(code):
             {"error": "unauthorized_client"},
             r"Entra ID says: unauthorized_client; check tenant, client id and secret of the connection\.$",
         ),
-        ({}, "no reason given"),
+        ({}, "Entra ID gives no reason"),
         ({"error_codes": ["odd", None, 50126]}, r"password is wrong; correct them in the connection \(AADSTS50126\)"),
         *(
             ({"error": "x", "error_codes": codes}, "is not registered")
@@ -45,8 +45,8 @@ def test_every_known_code_is_one_sentence_with_the_facts(code):
             ({"error": "x", "error_codes": codes}, r"says: x; check tenant, client id")
             for codes in (True, {}, -5, "²", None, [[700016]], 10**30)
         ),
-        *(({"error_description": odd}, "no reason given") for odd in ({"a": 1}, "", "\r\n", 5, None, ["x"])),
-        ({"error": {"code": "x", "message": "y"}}, "no reason given"),
+        *(({"error_description": odd}, "Entra ID gives no reason") for odd in ({"a": 1}, "", "\r\n", 5, None, ["x"])),
+        ({"error": {"code": "x", "message": "y"}}, "Entra ID gives no reason"),
     ],
 )
 def test_other_answers(answer, words):

@@ -304,7 +304,7 @@ def test_a_number_that_somebody_else_takes_meanwhile_is_passed_over() -> None:
 def test_a_file_beside_that_is_locked_gets_its_name_when_the_lock_has_gone() -> None:
     steps = take_name("d", item_of(hashed(HASH)), UploadTarget("A", "p.zip"))
     played = play(steps, [LOCKED, LOCKED, answer(json=ITEM)])
-    assert played.operations == ["rename"] * 3
+    assert played.operations == ["Rename"] * 3
     for_long = play(take_name("d", item_of(hashed(HASH)), UploadTarget("A", "p.zip")), [LOCKED] * PATIENT.max_attempts)
     assert type(for_long.error) is DestinationBusyError
 

@@ -38,7 +38,7 @@ URL = "https://t-my.sharepoint.example/_api/v2.0/drives/d/items/i/uploadSession?
 SIZE = 300
 POLICY = RetryPolicy(max_attempts=4)
 ITEM = {"id": "I1", "name": "a.zip", "size": SIZE, "webUrl": "https://x/a.zip"}
-CUT = TransportError("upload range: the connection broke")
+CUT = TransportError("Upload range: the connection broke")
 
 
 def session(offset: int = 0) -> UploadSession:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from talent_dmf.api.dmf.actions import data_projects
+from talent_dmf.api.dmf.odata import same_name
 from talent_dmf.api.errors import DataProjectNotFoundError
 from talent_dmf.api.steps import Steps
+from talent_dmf.api.words import counted
 
 
 def why_refused(claims: Mapping[str, Any], *, expected_resource: str, tenant_id: str, client_id: str) -> str:
@@ -56,10 +58,13 @@ def check_environment(data_project: str | None) -> Steps[str]:
     names = yield from data_projects()
     if data_project is None:
         shown = ", ".join(repr(name) for name in names[:5]) or "none"
-        return f"Signed in; {len(names)} data projects can be read ({shown}{', …' if len(names) > 5 else ''})."
-    if data_project not in names:
+        return (
+            f"Signed in; {counted(len(names), 'data project')} can be read ({shown}{', …' if len(names) > 5 else ''})."
+        )
+    if not any(same_name(name, data_project) for name in names):
         raise DataProjectNotFoundError(
-            f"Signed in, but the data project {data_project!r} does not exist in this environment (or its roles hide "
-            f"it); {len(names)} others can be read. Correct the extra `data_project`, or give it the roles."
+            f"Signed in, but the data project {data_project!r} does not exist in this environment, or the "
+            f"roles of the application's user hide it; {counted(len(names), 'other')} can be read. Correct the extra "
+            "`data_project`, or give that user the roles."
         )
     return f"Signed in; the data project {data_project!r} exists."

@@ -41,7 +41,7 @@ def value_of(operation: str, response: Response) -> Any:
     if "value" not in body and error_of(body) is not None:
         # An error in the clothes of a success (OData writes it where the answer had begun already).
         raise ProtocolError(
-            f"{operation}: Dynamics 365 answered an error{_saying(error_text(response))}. Try again later.",
+            f"{operation}: Dynamics 365 answered with an error{_saying(error_text(response))}. Try again later.",
             status_code=response.status,
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
@@ -100,7 +100,8 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
         return AuthenticationError(
             f"{operation}: Dynamics 365 refused the token. Register the application under System administration > "
             "Setup > Microsoft Entra ID applications with a user, and check that the connection's resource is the "
-            "environment's URL, lower case, without a slash at the end. The connection test tells which it is.",
+            "environment's URL, lower case, without a slash at the end. The connection's Test button says which of "
+            "the two is wrong.",
             **facts,
         )
     if response.status == 403:

@@ -26,6 +26,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.redaction import redact
 from talent_dmf.api.steps import Steps, collecting_request_ids
+from talent_dmf.api.words import counted
 
 # An apostrophe inside a word quotes nothing.
 _QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"")
@@ -135,20 +136,19 @@ def export_error(
     return error
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
-
-
 def _kind_and_sentence(
     execution_id: str, status: DmfExecutionStatus | None, report: ExportReport
 ) -> tuple[type[ExportError], str]:
     groups = grouped_messages(report.errors)
-    reason = f" The most frequent error, of {_rows(groups[0][1])}: {groups[0][0].rstrip('. ')}." if groups else ""
+    reason = (
+        f" The most frequent error, of {counted(groups[0][1], 'row')}: {groups[0][0].rstrip('. ')}." if groups else ""
+    )
     page = f" See {redact(report.page_url)}." if report.page_url else " See Data management > Job history."
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED:
         return ExportPartiallySucceededError, (
-            f"Export {execution_id} succeeded only in part.{reason}{page} Mend the rows, or "
-            "set `partial_success: accept`."
+            f"Export {execution_id} succeeded only in part.{reason}{page} Set `partial_success: accept` and "
+            "clear this task to save what was exported, or correct the rows and clear trigger_export to export anew; "
+            "what an incremental export held is not in the next one."
         )
     if status is DmfExecutionStatus.FAILED:
         return ExportFailedError, (f"Export {execution_id} failed in Dynamics 365.{reason}{page} {EXPORT_ANEW}")
@@ -156,9 +156,9 @@ def _kind_and_sentence(
         return ExportCanceledError, (
             f"Export {execution_id} was canceled in Dynamics 365 by somebody.{page} {EXPORT_ANEW}"
         )
-    seen = "does not know it" if status is None else f"answers only {status.value!r}"
+    seen = "does not know" if status is None else f"answers only {status.value!r} for"
     return ExportUnknownError, (
-        f"Dynamics 365 {seen} for execution {execution_id}, for longer than the grace period.{page} Its job "
-        "history may have been cleaned up (7 days), or the batch service is stuck: ask who runs the environment. "
+        f"Dynamics 365 {seen} execution {execution_id}, for longer than the grace period.{page} Its job "
+        "history may have been cleaned up (7 days), or the batch service is stuck: ask whoever runs the environment. "
         f"{EXPORT_ANEW}"
     )

@@ -39,7 +39,7 @@ class WaitPolicy:
         if self.poke_interval_seconds <= 0 or self.first_interval_seconds <= 0:
             raise ConfigurationError("The intervals between two polls must be positive, in seconds.")
         if self.grace_seconds < 0 or self.patience < 0:
-            raise ConfigurationError("The grace period and the patience of a wait must not be negative.")
+            raise ConfigurationError("The grace period of a wait, and its `patience`, must be 0 or more.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def resolve_drive(target: DriveTarget) -> Steps[Drive]:
         owner = f"/sites/{yield from _site_id(target.site or '')}"
     if target.library:
         return (yield from _library(owner, target))
-    response = yield from send(Request("GET", f"{owner}/drive", operation="resolve drive"))
+    response = yield from send(Request("GET", f"{owner}/drive", operation="Resolve drive"))
     return _drive(_object("find the drive of", response, str(target)))
 
 
@@ -105,7 +105,7 @@ def _drive_by_id(drive_id: str) -> Steps[Drive]:
     try:
         return (yield from get_drive(drive_id))
     except (DestinationError, PermissionDeniedError) as refusal:
-        response = yield from send(Request("GET", item_url(drive_id, ""), operation="look at drive"))
+        response = yield from send(Request("GET", item_url(drive_id, ""), operation="Look at drive"))
         if not response.ok:
             raise refusal
         return Drive(id=drive_id, name="", web_url="")
@@ -117,7 +117,7 @@ def _site_id(site: str) -> Steps[str]:
         return quote(site, safe=",")
     encoded = "/".join(_quoted(segment) for segment in folder_segments(path))
     url = f"/sites/{_quoted(host)}:/{encoded}" if colon and encoded else f"/sites/{_quoted(host)}"
-    response = yield from send(Request("GET", url, operation="resolve site"))
+    response = yield from send(Request("GET", url, operation="Resolve site"))
     found = _object("find the site", response, site)
     return quote(str(found.get("id", "")), safe=",")
 
@@ -143,7 +143,7 @@ def get_drive(drive_id: str) -> Steps[Drive]:
 
     :raises DestinationError: it does not exist, or the application cannot see it.
     """
-    response = yield from send(Request("GET", f"/drives/{_quoted(drive_id)}", operation="read drive"))
+    response = yield from send(Request("GET", f"/drives/{_quoted(drive_id)}", operation="Read drive"))
     return _drive(_object("find the drive", response, drive_id))
 
 
@@ -154,7 +154,7 @@ def get_item(drive_id: str, path: str) -> Steps[DriveItem | None]:
     :param path: path below the root, not encoded.
     :raises PermissionDeniedError: the application lacks the permission.
     """
-    response = yield from send(Request("GET", item_url(drive_id, path), operation="look at destination"))
+    response = yield from send(Request("GET", item_url(drive_id, path), operation="Look at destination"))
     if response.status == 404:
         return None
     return read_item(_object("look at", response, path))
@@ -163,7 +163,7 @@ def get_item(drive_id: str, path: str) -> Steps[DriveItem | None]:
 def get_item_by_id(drive_id: str, item_id: str) -> Steps[DriveItem | None]:
     """The file or folder with an id, or ``None``."""
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
-    response = yield from send(Request("GET", url, operation="look at saved file"))
+    response = yield from send(Request("GET", url, operation="Look at saved file"))
     if response.status == 404:
         return None
     return read_item(_object("look at", response, item_id))
@@ -177,7 +177,7 @@ def get_state(drive_id: str, item_id: str) -> Request:
     """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
     select = "id,name,size,eTag,webUrl,file,publication,malware,pendingOperations"
-    return Request("GET", f"{url}?$select={select}", operation="look at saved file")
+    return Request("GET", f"{url}?$select={select}", operation="Look at saved file")
 
 
 def check_in_request(drive_id: str, item_id: str) -> Request:
@@ -187,7 +187,7 @@ def check_in_request(drive_id: str, item_id: str) -> Request:
     :param item_id: the file.
     """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}/checkin"
-    return Request("POST", url, operation="check in", json={"comment": "Saved by an export"})
+    return Request("POST", url, operation="Check in", json={"comment": "Saved by an export"})
 
 
 def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
@@ -236,7 +236,7 @@ def _make_folder(drive_id: str, segments: Sequence[str]) -> Steps[Response]:
         Request(
             "POST",
             item_url(drive_id, "/".join(segments[:-1]), "children"),
-            operation="create folder",
+            operation="Create folder",
             json={"name": segments[-1], "folder": {}, CONFLICT_KEY: "fail"},
         )
     )
@@ -273,7 +273,7 @@ def rename_item(drive_id: str, item_id: str, name: str, conflict_behavior: Confl
         Request(
             "PATCH",
             f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}",
-            operation="rename",
+            operation="Rename",
             json={"name": name, CONFLICT_KEY: conflict_behavior},
         )
     )
@@ -289,7 +289,7 @@ def delete_item(drive_id: str, item_id: str, *, etag: str = "") -> Steps[None]:
     """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
     headers = {"If-Match": etag} if etag else {}
-    response = yield from send(Request("DELETE", url, operation="delete", headers=headers))
+    response = yield from send(Request("DELETE", url, operation="Delete", headers=headers))
     if not response.ok and response.status != 404:
         raise graph_error("delete", response, item_id)
 
@@ -307,7 +307,7 @@ def put_small(drive_id: str, target: UploadTarget, content: bytes = b"") -> Step
     request = Request(
         "PUT",
         f"{url}?{quote(CONFLICT_KEY)}={target.conflict_behavior}",
-        operation="upload small file",
+        operation="Upload small file",
         content=content,
         headers={"Content-Type": "application/octet-stream"},
         # A second copy or a refusal of our own first one would follow from blind repetition.
@@ -364,10 +364,10 @@ def read_content(drive_id: str, item_id: str, name: str) -> Steps[bytes | None]:
     :raises ProtocolError: the service does not give it.
     """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}/content"
-    response = yield from send(Request("GET", url, operation="read file"))
+    response = yield from send(Request("GET", url, operation="Read file"))
     location = response.headers.get("location", "")
     if response.status in {301, 302, 303, 307, 308} and location:
-        response = yield from send(Request("GET", location, operation="read file", authorize=False))
+        response = yield from send(Request("GET", location, operation="Read file", authorize=False))
     if response.status == 404:
         return None
     if response.status != 200:
@@ -393,7 +393,8 @@ def read_file(drive_id: str, item_id: str, *, most_bytes: int) -> Steps[tuple[Dr
     item = yield from get_item_by_id(drive_id, item_id)
     if item is None or item.is_folder:
         raise DestinationError(
-            "There is no such file in the drive (any more): look where it was moved, or name another."
+            f"There is no file with the id {item_id[:100]!r} in the drive (any more): look where it was moved, or name "
+            "another."
         )
     if not 0 <= item.size_bytes <= most_bytes:
         raise DestinationError(
@@ -403,15 +404,15 @@ def read_file(drive_id: str, item_id: str, *, most_bytes: int) -> Steps[tuple[Dr
     content = yield from _content(drive_id, item)
     if len(content) != item.size_bytes or item.quick_xor_hash not in {None, QuickXor(content).base64()}:
         raise TransferMismatchError(
-            f"What came of {item.name!r} is not what is in the drive: {len(content)} bytes of {item.size_bytes}, or "
-            "another hash. It may have been replaced while it was read: try again."
+            f"What was read of {item.name!r} is not what is in the drive: {len(content)} bytes of {item.size_bytes}, "
+            "or another hash. It may have been replaced while it was read: try again."
         )
     return item, content
 
 
 def _content(drive_id: str, item: DriveItem) -> Steps[bytes]:
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item.id)}/content"
-    response = yield from send(Request("GET", url, operation="read file"))
+    response = yield from send(Request("GET", url, operation="Read file"))
     if response.ok:
         return response.body
     location = response.headers.get("location", "")
@@ -421,7 +422,7 @@ def _content(drive_id: str, item: DriveItem) -> Steps[bytes]:
     while len(content) < item.size_bytes:
         last = min(len(content) + _PIECE_BYTES, item.size_bytes) - 1
         wanted = {"Range": f"bytes={len(content)}-{last}"}
-        piece = yield from send(Request("GET", location, operation="read file", headers=wanted, authorize=False))
+        piece = yield from send(Request("GET", location, operation="Read file", headers=wanted, authorize=False))
         if not piece.ok or not piece.body:
             _refuse("read", piece, item.name)
         content += piece.body

@@ -52,7 +52,7 @@ class Refusal(Enum):
     )
     NOT_SIGNED_IN = (
         "Microsoft Graph refused the token. Check tenant, client id and secret of the connection, and that its extra "
-        "`scopes`, if it has one, is that of the Graph in its host, followed by /.default"
+        "`scopes`, if it has one, is its host, the address of Microsoft Graph, followed by /.default"
     )
     MALWARE = "the service found malware in it. Look at the file with your security team before anybody opens it"
     NOT_GRAPH = (

@@ -221,10 +221,12 @@ def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size
 def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfile.ZipInfo], wanted: str) -> bytes:
     info = next((each for each in infos if _key(entry_name(each)) == _key(wanted)), None)
     if info is None:
-        raise PackageInvalidError(f"The package has no {wanted}, so it is none of Data management. {FETCH_AGAIN}")
+        raise PackageInvalidError(
+            f"The package has no {wanted}, which Data management puts into every one. {FETCH_AGAIN}"
+        )
     if info.file_size > MAX_XML_BYTES or info.compress_size > MAX_XML_BYTES:
         raise PackageInvalidError(
-            f"The {wanted} of the package is larger than {MAX_XML_BYTES // 1024**2} MiB, which no export is. It is not "
+            f"The {wanted} of the package has more than {MAX_XML_BYTES // 1024**2} MiB, which no export has. It is not "
             "read: look at the execution in Data management."
         )
     if info.compress_type not in {STORED, DEFLATED}:

@@ -66,7 +66,7 @@ def probe(url: SecretUrl) -> Steps[Source]:
     :raises PackageLinkExpiredError: the signature is not accepted (any more).
     :raises PackageNotAvailableError: the blob does not exist (any more).
     """
-    response = yield from send(Request("HEAD", url.reveal(), operation="look at package", authorize=False))
+    response = yield from send(Request("HEAD", url.reveal(), operation="Look at package", authorize=False))
     length = whole_number(response.headers.get("content-length"))
     if response.status != 200 or length is None:
         raise _refusal(response)
@@ -100,7 +100,7 @@ def _begin(url: SecretUrl) -> Steps[Source]:
     packages are."""
     into = bytearray(_TAIL_BYTES)
     headers = {"Range": f"bytes=0-{_TAIL_BYTES - 1}"}
-    request = Request("GET", url.reveal(), "look at package", headers=headers, authorize=False, into=memoryview(into))
+    request = Request("GET", url.reveal(), "Look at package", headers=headers, authorize=False, into=memoryview(into))
     response = yield from send(request)
     match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     # 416: it has no byte that could be given.
@@ -133,7 +133,7 @@ def read_range(source: Source, offset: int, into: memoryview) -> Steps[None]:
             waiting.renew()
         else:
             stalled = TransportError("The storage does not send the bytes that it is asked for. Try again later.")
-            yield waiting.pause_after(stalled, "download range")
+            yield waiting.pause_after(stalled, "Download range")
 
 
 def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
@@ -141,7 +141,7 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
     if source.etag:
         headers["If-Match"] = source.etag
     response = yield from send(
-        Request("GET", source.url.reveal(), operation="download range", headers=headers, authorize=False, into=into)
+        Request("GET", source.url.reveal(), operation="Download range", headers=headers, authorize=False, into=into)
     )
     if response.status not in {200, 206}:
         raise _refusal(response)

@@ -179,7 +179,7 @@ class _Reader:
                 + FETCH_AGAIN
             )
         if len(self._path) >= _MAX_DEPTH:
-            raise self._unlike(f"is nested by more than {_MAX_DEPTH}")
+            raise self._unlike(f"is nested more than {_MAX_DEPTH} levels deep")
         self._path.append(name)
         if name == _ENTITY and len(self._path) == 3:
             if len(self.entities) == MAX_ENTITIES:

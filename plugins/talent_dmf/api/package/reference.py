@@ -12,6 +12,7 @@ from talent_dmf.api.errors import ConfigurationError, PackageInvalidError
 from talent_dmf.api.package.download_range import Source
 from talent_dmf.api.package.manifest import FETCH_AGAIN
 from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def missing_files(reference: PackageReference, rows_of_entities: Sequence[tuple[
         rows = None if None in counts or not counts else sum(count for count in counts if count is not None)
         (unknown if rows is None else empty).append(repr(label))
         if any(counts):
-            lost.append(f"{label!r} ({'some' if rows is None else rows} rows)")
+            lost.append(f"{label!r} ({'some rows' if rows is None else counted(rows, 'row')})")
     if lost:
         raise PackageInvalidError(
             f"The package of execution {reference.execution_id} lacks data files: Dynamics 365 exported rows of "

@@ -26,7 +26,7 @@ def migrate(options: argparse.Namespace, output: Output) -> int:
     parameters = _parameters(options.parameters)
     exports = [(path, export) for path in options.files for export in _exports(path, parameters)]
     if not exports:
-        raise ConfigurationError("None of the files calls ExportToPackage; nothing was written. Choose others.")
+        raise ConfigurationError("None of the files calls ExportToPackage; nothing was written. Choose other files.")
     results, complete = [], True
     for source, export in exports:
         result = _write(export, options)
@@ -42,7 +42,7 @@ def migrate(options: argparse.Namespace, output: Output) -> int:
 def _exports(path: Path, parameters: dict[str, Any]) -> list[FoundExport]:
     text = _text(path)
     if text.lstrip().startswith("<"):
-        return exports_in_xml(text)
+        return exports_in_xml(text, str(path))
     document = _json(path, text)
     return exports_in(document, parameters) or exports_in_json(document)
 
@@ -77,11 +77,13 @@ def _parameters(path: Path | None) -> dict[str, Any]:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ConfigurationError(f"{str(path)!r} has more than 16 MiB, which no definition has; choose another.")
+            raise ConfigurationError(
+                f"{str(path)!r} has more than 16 MiB, which no definition has; choose another file."
+            )
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigurationError(
-            f"{str(path)!r} cannot be read ({error.strerror}); correct that, or choose another."
+            f"{str(path)!r} cannot be read ({error.strerror}); correct that, or choose another file."
         ) from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{str(path)!r} is not a text in UTF-8; save it as one.") from None
@@ -91,4 +93,4 @@ def _json(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{str(path)!r} is neither readable JSON nor XML; choose another.") from error
+        raise ConfigurationError(f"{str(path)!r} is neither readable JSON nor XML; choose another file.") from error

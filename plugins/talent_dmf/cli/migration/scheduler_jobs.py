@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.words import counted
 from talent_dmf.cli.migration.model import FoundExport, objects
 from talent_dmf.cli.migration.recurrences import cron_of_quartz
 
@@ -18,20 +19,21 @@ EXPORT_JOB = "RecurringIntegrationsScheduler.Job.Export"
 _SECONDS_OF_A_MINUTE, _SECONDS_OF_AN_HOUR, _SECONDS_OF_A_DAY = 60, 3600, 86400
 
 
-def exports_in_xml(text: str) -> list[FoundExport]:
+def exports_in_xml(text: str, name: str) -> list[FoundExport]:
     """The export jobs of a ``Schedule.xml``.
 
     :param text: its text.
+    :param name: its file, for the message.
     :raises ConfigurationError: it is not readable XML.
     """
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ConfigurationError(
-            "The file declares a document type, which no schedule of this tool does; choose another."
+            f"{name!r} declares a document type, which no schedule of this tool does; choose another file."
         )
     try:
         root = ET.fromstring(text)  # noqa: S314 - a document type, which entities need, is refused above
     except (ET.ParseError, ValueError) as error:
-        raise ConfigurationError(f"The file is not readable XML ({error}); choose another.") from None
+        raise ConfigurationError(f"{name!r} is not readable XML ({error}); choose another file.") from None
     triggers = {_child(each, "job-name"): each for each in root.iter() if _tag(each) in {"cron", "simple"}}
     return [
         _export({_child(each, "key"): _child(each, "value") for each in job.iter() if _tag(each) == "entry"},
@@ -90,7 +92,7 @@ def _cron(trigger: ET.Element | None) -> tuple[str | None, list[str]]:
         count = seconds // unit
         if seconds and seconds % unit == 0 and count <= whole and whole % count == 0:
             return form.format(count), []
-    return None, [f"An interval of {seconds} seconds has no cron expression: set `schedule`."]
+    return None, [f"An interval of {counted(seconds, 'second')} has no cron expression: set `schedule`."]
 
 
 def _tag(element: ET.Element) -> str:

@@ -46,10 +46,10 @@ _MISCONFIGURED = frozenset(
     }
 )
 _HOPELESS = {
-    errno.ENOSPC: "Free space, or choose another place",
+    errno.ENOSPC: "Free space, or choose a folder on another disk",
     errno.EDQUOT: "Free space, or have the quota raised",
-    errno.EFBIG: "Choose another place",
-    errno.EROFS: "Choose another place",
+    errno.EFBIG: "Choose a folder on a disk that takes files of this size",
+    errno.EROFS: "Choose a folder that can be written to",
     errno.ENAMETOOLONG: "Choose a shorter name",
 }
 
@@ -72,9 +72,15 @@ def store_errors(action: str, url: str, *, replace: bool = False) -> Iterator[No
         raise
     except FileExistsError as error:
         raise (_busy(error, action, url) if replace else name_taken(url)) from None
-    except (ImportError, AirflowNotFoundException) as error:
+    except AirflowNotFoundException as error:
         raise ConfigurationError(
-            f"Could not {action} {url}: {redact(str(error))}. Define the connection; install the provider of the store."
+            f"Could not {action} {url}: {redact(str(error)).rstrip('. ')}. Create the connection under Admin > "
+            "Connections, or correct `destination_conn_id`."
+        ) from None
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Could not {action} {url}: {redact(str(error)).rstrip('. ')}. Install the provider of the store where "
+            "tasks run."
         ) from None
     except Exception as error:  # noqa: BLE001 - a store's library raises whatever it likes
         raise _sentence(error, action, url, replace=replace) from None
@@ -100,7 +106,7 @@ def _sentence(error: Exception, action: str, url: str, *, replace: bool) -> Tale
         )
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError) or 404 in statuses:
         return DestinationError(
-            f"Could not {action} {url}: bucket, container or folder do not exist ({text}). Create them, or correct the "
+            f"Could not {action} {url}: bucket, container or folder does not exist ({text}). Create it, or correct the "
             "destination."
         )
     if statuses & {409, 412}:

@@ -153,7 +153,8 @@ class OneDriveFolder:
             item = self._graph.get_item(self._drive.id, self._folder)
         if item is None:
             raise DestinationError(
-                f"The folder {self._folder!r} is not there any more: it was renamed or deleted. Clear the task."
+                f"The folder {self._folder!r} is not there any more: it was renamed or deleted. Clear the task: it "
+                "makes the folder again."
             )
         return item.to_json()
 

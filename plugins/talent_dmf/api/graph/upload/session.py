@@ -100,7 +100,7 @@ def create_session(drive_id: str, target: UploadTarget, size_bytes: int) -> Step
         Request(
             "POST",
             item_url(drive_id, target.path, "createUploadSession"),
-            operation="create upload session",
+            operation="Create upload session",
             json={"item": {CONFLICT_KEY: target.conflict_behavior}},
             # A repetition would meet the session that a lost answer had opened: the caller looks before it repeats.
             idempotent=False,
@@ -151,7 +151,7 @@ class UploadSession:
         assembling = list(_ASSEMBLY_SECONDS)
         while True:
             response = yield from send(
-                Request("GET", self.url.reveal(), operation="ask upload session", authorize=False)
+                Request("GET", self.url.reveal(), operation="Ask upload session", authorize=False)
             )
             if response.status in {401, 403, 404, 410}:
                 raise self._lost(response)
@@ -184,7 +184,7 @@ class UploadSession:
         request = Request(
             "PUT",
             self.url.reveal(),
-            operation="upload range",
+            operation="Upload range",
             content=data,
             headers={
                 "Content-Range": f"bytes {offset}-{end - 1}/{self.size_bytes}",
@@ -198,7 +198,7 @@ class UploadSession:
         except TransportError as failure:
             if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
                 raise
-            yield self._patience.pause_after(failure, "upload range")
+            yield self._patience.pause_after(failure, "Upload range")
             return self._moved(offset, (yield from self.status()))
         if response.status in {200, 201} and end == self.size_bytes:
             body = response.json()
@@ -226,25 +226,25 @@ class UploadSession:
         if missing is None:
             missing = yield from self.status()
         if missing <= offset < end:
-            yield self._patience.pause_after(self._standstill(response), "upload range")
+            yield self._patience.pause_after(self._standstill(response), "Upload range")
         return self._moved(offset, missing)
 
     def _refused(self, offset: int, response: Response) -> Steps[Accepted | Completed]:
         refusal = graph_error("upload", response, self._subject)
         if isinstance(refusal, DestinationBusyError):
-            yield self._lock_patience.pause_after(refusal, "upload range")
+            yield self._lock_patience.pause_after(refusal, "Upload range")
             return self._moved(offset, (yield from self.status()))
         if response.status in {401, 403, 410}:
             raise self._lost(response)
         if response.status == 404:
             yield Sleep(_VISIBILITY_SECONDS, f"The upload session of {self._subject!r} is not found.")
             missing = yield from self.status()
-            yield self._patience.pause_after(self._standstill(response), "upload range")
+            yield self._patience.pause_after(self._standstill(response), "Upload range")
             return self._moved(offset, missing)
         if response.status == 416:
             missing = yield from self.status()
             if missing <= offset:
-                yield self._patience.pause_after(self._standstill(response), "upload range")
+                yield self._patience.pause_after(self._standstill(response), "Upload range")
             return self._moved(offset, missing)
         raise refusal
 
@@ -282,7 +282,7 @@ def cancel_session(url: SecretUrl) -> Steps[bool]:
         Request(
             "DELETE",
             url.reveal(),
-            operation="cancel upload session",
+            operation="Cancel upload session",
             authorize=False,
             # Once is enough: whatever remains of it expires by itself, and a task that is killed cannot wait.
             idempotent=False,

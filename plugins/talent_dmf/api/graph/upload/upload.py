@@ -565,12 +565,12 @@ class SessionOpener:
             try:
                 session = yield from create_session(self._drive_id, target, self._size_bytes)
             except DestinationBusyError as busy:
-                yield locks.pause_after(busy, "create upload session")
+                yield locks.pause_after(busy, "Create upload session")
             except TransportError as failure:
                 if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
                     raise
                 # A session may be open nevertheless: a refusal of the next one is then our own doing.
-                yield blocks.pause_after(failure, "create upload session")
+                yield blocks.pause_after(failure, "Create upload session")
             except NameConflictError as taken:
                 target = yield from self._around(target, taken, pauses, blocks)
             except DestinationError as error:
@@ -644,7 +644,7 @@ def wait_while_blocked(path: str, taken: NameConflictError, waiting: Patience) -
     :raises UploadSessionLostError: patience is exhausted; a later try may succeed.
     """
     try:
-        pause = waiting.pause_after(TransportError(f"The name {path!r} is blocked. Try again later."), "upload")
+        pause = waiting.pause_after(TransportError(f"The name {path!r} is blocked. Try again later."), "Upload")
     except TransportError:
         raise blocked(path, taken) from None
     yield pause
@@ -663,7 +663,7 @@ def delete_patiently(drive_id: str, item: DriveItem, waiting: Patience) -> Steps
         try:
             return (yield from delete_item(drive_id, item.id, etag=item.etag))
         except DestinationBusyError as busy:
-            yield waiting.pause_after(busy, "delete")
+            yield waiting.pause_after(busy, "Delete")
 
 
 def take_name(drive_id: str, item: DriveItem, target: UploadTarget) -> Steps[DriveItem]:
@@ -706,7 +706,7 @@ def _renamed(
         try:
             return (yield from rename_item(drive_id, item.id, name, conflict_behavior))
         except DestinationBusyError as busy:
-            yield locks.pause_after(busy, "rename")
+            yield locks.pause_after(busy, "Rename")
 
 
 def _numbered(drive_id: str, item: DriveItem, target: UploadTarget, locks: Patience) -> Steps[DriveItem]:
@@ -889,8 +889,8 @@ def verified(
         raise _changed(wrong)
     if not claim.is_new:
         raise TransferMismatchError(
-            f"{wrong} This is the current version there now. The file as it was before is in its version history: "
-            "restore it, if the package is not saved again."
+            f"{wrong} What arrived is the current version there now. The file as it was before is in its version "
+            "history: restore it, if the package is not saved again."
         )
     try:
         yield from delete_patiently(drive_id, found, locks)
