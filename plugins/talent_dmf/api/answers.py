@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from talent_dmf.api.redaction import printable
 from talent_dmf.api.steps import Response
 
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S | re.I)
@@ -27,8 +28,7 @@ def error_text(response: Response) -> str:
         text = _TAG.sub(" ", response.body[:4000].decode("utf-8", "replace"))
     else:
         text = body if isinstance(body, str) else ""
-    printable = "".join(character if character.isprintable() else " " for character in text[:4000])
-    return _ACTION_PREFIX.sub("", " ".join(printable.split()))[:1000]
+    return _ACTION_PREFIX.sub("", " ".join(printable(text[:4000]).split()))[:1000]
 
 
 def error_of(body: Mapping[str, Any]) -> Any:

@@ -45,7 +45,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from talent_dmf.api.redaction import redact
+from talent_dmf.api.redaction import printable, redact
 
 # What an export costs, for every sentence that advises another one.
 EXPORT_ANEW = "Clear trigger_export to export anew; what an incremental export held is not in the next one."
@@ -53,7 +53,7 @@ EXPORT_ANEW = "Clear trigger_export to export anew; what an incremental export h
 
 def _as_sentence(text: str) -> str:
     """One line that ends like a sentence, whatever a service or a library has said in it."""
-    line = " ".join(text.split("\n")).replace("\r", " ").strip()
+    line = printable(text).strip()
     return line if not line or line.endswith((".", "!", "?", "…", ".)", ".'", '."')) else f"{line}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -14,6 +15,9 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 # A refusal is read for its code and its sentence.
 MAX_REFUSAL_BYTES = 256 * 1024
 MAX_DIGITS = 18
+# As an escape, whatever the encoding, or as itself.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_HALF_IN_BYTES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 
 def read_json(text: str | bytes | bytearray) -> Any:
@@ -36,7 +40,25 @@ def read_json(text: str | bytes | bytearray) -> Any:
         ]
     if level:
         raise ValueError("nested too deeply")
-    return value
+    return _whole(value) if _may_hold_halves(text) else value
+
+
+def _may_hold_halves(text: str | bytes | bytearray) -> bool:
+    """Whether a text may spell halves of characters, such as ``"\\ud800"``: JSON lets them pass alone, and no log takes
+    them.
+    """
+    if isinstance(text, str):
+        return _HALF.search(text) is not None
+    # In UTF-16 and UTF-32 they look like anything.
+    return b"\0" in text[:4] or _HALF_IN_BYTES.search(text) is not None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(each) for key, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 def whole_number(raw: object) -> int | None:

@@ -44,6 +44,15 @@ _KEY_VALUE = re.compile(
 _NAVIGATION = frozenset({"mi", "cmp", "prt", "lng", "executionid"})
 
 
+def printable(text: str) -> str:
+    """A text in one line that a terminal, a database and a person take as it looks: without control characters,
+    characters of direction and halves of characters.
+
+    :param text: any text, such as a service's answer.
+    """
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+
+
 def redact_url(url: str) -> str:
     """A URL without user info, query and fragment: what may be logged of it.
 

@@ -18,13 +18,15 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError, TransportError
 from talent_dmf.api.parsing import read_json
-from talent_dmf.api.redaction import redact_url
+from talent_dmf.api.redaction import printable, redact_url
 
 T = TypeVar("T")
 # A service has asked for a pause, or has given no usable answer.
 RepeatCause: TypeAlias = Literal["throttles", "retries"]
 
 # The answers' headers that Microsoft support asks for, from every service that we call.
+# Of an identifier that a service, or whoever answers in its place, gives.
+_MOST_OF_AN_ID = 200
 REQUEST_ID_HEADERS = (
     "ms-dyn-aid",
     "x-ms-client-request-id",
@@ -102,7 +104,8 @@ class Response:
     @property
     def request_ids(self) -> dict[str, str]:
         """The identifiers that Microsoft support asks for, by header name."""
-        return {name: self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers}
+        found = {name: self.headers[name] for name in REQUEST_ID_HEADERS if name in self.headers}
+        return {name: printable(value[:_MOST_OF_AN_ID]) for name, value in found.items()}
 
     def json(self) -> Any:
         """The body as JSON, or ``None`` if it is empty, nested by more than 64, or something else.

@@ -104,10 +104,9 @@ class LocatedYaml:
             elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
                 depth -= 1
             if depth > MAX_DEPTH:
-                line = event.start_mark.line + 1 if event.start_mark else None
-                raise self.error(
-                    None, f"is nested more than {MAX_DEPTH} levels deep; write it with two at most", line=line
-                )
+                at = event.start_mark.line + 1 if event.start_mark else None
+                words = f"is nested more than {MAX_DEPTH} levels deep; write it with two at most"
+                raise self.error(None, words, line=at)
             if count > MAX_EVENTS:
                 raise self.error(None, f"has more than {MAX_EVENTS} values; give each export a file of its own")
         return text

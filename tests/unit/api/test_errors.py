@@ -34,6 +34,14 @@ def test_every_error_crosses_a_process(kind):
     assert vars(copy) == vars(error)
 
 
+@pytest.mark.parametrize("odd", ["\x1b[2J", "\x00", "\u202e", "\ud800", "\r\n", "\u2028", "\x85", "\t", "\u200b"])
+def test_what_a_terminal_or_a_database_takes_amiss_is_in_no_sentence(odd):
+    message = TalentDmfError(f"The service says: a{odd}b").message
+    assert message.isprintable()
+    assert message.endswith("b.")
+    assert message.encode()
+
+
 def test_a_message_without_facts_has_no_brackets():
     assert str(TalentDmfError("It broke.")) == "It broke."
 

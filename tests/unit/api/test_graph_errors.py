@@ -285,6 +285,25 @@ def nested(*inner: dict[str, Any]) -> Response:
     return answer(400, json={"error": error})
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            b'{"error": {"code": "x", "message": "a\\u001b[31m\\u202eb\\ud800"}}',
+            "Microsoft Graph says: a [31m b\ufffd.",
+        ),
+        (b'{"error": {"code": "x", "message": ["a"]}}', "the request was refused. Correct"),
+        (b'{"error": {"code": "x", "message": {"lang": "de", "value": "voll"}}}', "Microsoft Graph says: voll."),
+        (b'{"error": {"code": "x", "message": {"value": {"a": 1}}}}', "the request was refused. Correct"),
+        (b"<b>a\x00\x1b[2Jb</b>", "Microsoft Graph says: a [2Jb."),
+    ],
+)
+def test_what_is_quoted_is_one_printable_line(body: bytes, words: str) -> None:
+    message = graph_error("save", Response(400, {}, body), "a.zip").message
+    assert words in message
+    assert message.isprintable()
+
+
 def test_an_error_is_read_to_a_depth() -> None:
     inner = [{"code": f"C{number}", "message": f"m{number}"} for number in range(10)]
     assert read_fault(nested(*inner)) == GraphFault(tuple(f"c{number}" for number in range(8)), "m7")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import random
+import re
+import stat
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -16,7 +20,11 @@ from hypothesis import strategies as st
 from tests.unit.api.packages import HEADER, ONE, manifest, package, read, utf16
 
 from talent_dmf.api.errors import PackageInvalidError
+from talent_dmf.api.naming.file_names import DEFAULT_UNPACK_NAME, FileNameFacts
 from talent_dmf.api.package import directory
+from talent_dmf.api.package.checking import PackageCheck
+from talent_dmf.api.package.directory import PackageContents
+from talent_dmf.api.package.unpacking import plan_unpacking
 
 
 def test_contents() -> None:
@@ -46,8 +54,26 @@ def test_a_large_package_is_hardly_read() -> None:
         b"\xef\xbb\xbf" + ONE.encode(),
         b'<?xml version="1.0" encoding="utf-8"?>' + ONE.encode(),
         utf16('<?xml version="1.0" encoding="utf-8"?>' + ONE),
+        ONE.encode("utf-32"),
+        b"\x00\x00\xfe\xff" + ONE.encode("utf-32-be"),
+        b'<?xml version="1.0" encoding="utf-7"?>' + ONE.encode(),
+        utf16(ONE.replace("Workers.xlsx", "<![CDATA[Workers.xlsx]]>")),
+        utf16(ONE.replace("Workers.xlsx", "Wor&#107;ers.xlsx")),
     ],
-    ids=["as exported", "big endian", "no mark", "UTF-8", "UTF-8 with mark", "declared", "declared otherwise"],
+    ids=[
+        "as exported",
+        "big endian",
+        "no mark",
+        "UTF-8",
+        "UTF-8 with mark",
+        "declared",
+        "declared otherwise",
+        "UTF-32",
+        "UTF-32 big endian",
+        "declared UTF-7",
+        "CDATA",
+        "character reference",
+    ],
 )
 def test_encodings(encoded: bytes) -> None:
     assert read(package(manifest_xml=encoded))[0].entities[0].name == "Workers"
@@ -84,9 +110,22 @@ def broken(change: Callable[[bytearray], object]) -> bytes:
     return bytes(data)
 
 
-def encrypted(data: bytearray) -> None:
-    directory = data.find(b"PK\x01\x02")
-    data[directory + 8] |= 1
+def encrypted(data: bytes, name: str) -> bytes:
+    """A package in which only a password opens one entry, as its two headers say."""
+    changed = bytearray(data)
+    for signature, flag_at, name_at in ((b"PK\x03\x04", 6, 30), (b"PK\x01\x02", 8, 46)):
+        found = re.escape(signature) + b"(?s:.{%d})" % (name_at - 4) + re.escape(name.encode())
+        changed[next(re.finditer(found, data)).start() + flag_at] |= 1
+    return bytes(changed)
+
+
+def linked() -> bytes:
+    made = io.BytesIO(package())
+    with zipfile.ZipFile(made, "a") as archive:
+        link = zipfile.ZipInfo("Resources/link")
+        link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    return made.getvalue()
 
 
 def drop_middle(data: bytearray) -> None:
@@ -118,7 +157,10 @@ EXTERNAL = '<!DOCTYPE x SYSTEM "file:///etc/passwd">' + ONE
         pytest.param(broken(drop_middle), "truncated or damaged", id="middle missing"),
         pytest.param(broken(drop_beginning), "truncated or damaged", id="beginning missing"),
         pytest.param(broken(garble_manifest), "truncated or damaged", id="manifest garbled"),
-        pytest.param(broken(encrypted), "encrypted", id="encrypted"),
+        pytest.param(encrypted(package(), "Manifest.xml"), "Manifest.xml of the package is encrypted", id="encrypted"),
+        pytest.param(package({"Workers.xlsx": b"x", "MANIFEST.XML": b""}), "two files named", id="two manifests"),
+        pytest.param(package({"Workers.xlsx": b"x", "Resources/D:/x": b""}), "overwrite files", id="drive below"),
+        pytest.param(linked(), "overwrite files elsewhere", id="symbolic link"),
         pytest.param(package({"../Workers.xlsx": b"x"}), "overwrite files elsewhere", id="zip slip"),
         pytest.param(package({"..\\Workers.xlsx": b"x"}), "overwrite files elsewhere", id="backslash"),
         pytest.param(package({"C:Workers.xlsx": b"x"}), "overwrite files elsewhere", id="drive letter"),
@@ -248,6 +290,78 @@ def test_attachments_of_records_lie_below_folders(separator: str) -> None:
     assert [entity.file_name for entity in contents.entities] == ["Workers.xlsx"]
     assert contents.attachments == (f"Resources/Worker images/{GUID}",)
     assert contents.unclaimed == ("Notes.txt",)
+
+
+def passed(data: bytes) -> PackageContents:
+    """What a package holds, once its checksums were checked as they are while it is saved."""
+    contents, _ = read(data)
+    check = PackageCheck(contents.entries)
+    for offset in range(0, len(data), 1000):
+        check.feed(offset, memoryview(data)[offset : offset + 1000])
+    check.finish()
+    return contents
+
+
+FACTS = FileNameFacts("P", "USMF", "id", "run", None, datetime(2026, 11, 27, tzinfo=UTC))
+
+
+def test_what_is_not_unpacked_is_not_judged() -> None:
+    """Attachments may have any name that stays in its folder, any method, a password, and be there twice."""
+    made = io.BytesIO(package())
+    with zipfile.ZipFile(made, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("Resources/a.png", "Resources/A.PNG", "Resources/a.png", "Resources/10:30 \x07.png", "CON"):
+            archive.writestr(name, b"image")
+        for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+            archive.writestr(f"Resources/{method}", b"image" * 99, method)
+    contents = passed(encrypted(made.getvalue(), "Resources/A.PNG"))
+    assert len(contents.attachments) == 6
+    assert contents.unclaimed == ("CON",)
+    assert [each.entity for each in plan_unpacking(contents, DEFAULT_UNPACK_NAME, FACTS)] == ["Workers"]
+
+
+def test_a_data_file_with_a_password_is_saved_as_it_is_and_not_unpacked() -> None:
+    contents = passed(encrypted(package(), "Workers.xlsx"))
+    with pytest.raises(
+        PackageInvalidError, match=r"'Workers\.xlsx' in the package is encrypted.*Save the package as it is"
+    ):
+        plan_unpacking(contents, DEFAULT_UNPACK_NAME, FACTS)
+
+
+class Pipe(io.BytesIO):
+    """A file that cannot be sought in: zipfile then writes lengths and checksums behind the data."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        raise io.UnsupportedOperation
+
+
+def written(target: io.BytesIO, comment: bytes = b"") -> bytes:
+    with zipfile.ZipFile(target, "a" if target.getvalue() else "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (
+            ("Workers.xlsx", b"x" * 5000),
+            ("Manifest.xml", utf16(ONE)),
+            ("PackageHeader.xml", utf16(HEADER)),
+        ):
+            archive.writestr(name, data)
+        archive.comment = comment
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        written(Pipe()),
+        b"MZ" + bytes(500) + written(io.BytesIO()),
+        written(io.BytesIO(b"a program" * 100)),
+        written(io.BytesIO(), b"c" * 65_535),
+        written(io.BytesIO()) + bytes(100),
+        package(zip64=True),
+        package({"Resources/": b"", "Resources/x/": b"", "Resources/x/none": b"", "Workers.xlsx": b"x"}),
+    ],
+    ids=["data descriptors", "bytes before", "behind a program", "comment", "bytes behind", "ZIP64", "folders"],
+)
+def test_zips_of_other_writers(data: bytes) -> None:
+    assert [entity.name for entity in passed(data).entities] == ["Workers"]
 
 
 def test_what_a_package_holds_is_told_without_its_times() -> None:

@@ -39,6 +39,30 @@ def test_no_input_is_a_crash(data):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'"a\ud800b"', "a\ufffdb"),
+        (rb'"\uDFFF"', "\ufffd"),
+        (rb'{"\ud800": ["\udc00", 1, null]}', {"\ufffd": ["\ufffd", 1, None]}),
+        (rb'"\ud83d\ude00"', "😀"),
+        (b'"\xed\xa0\x80"', "\ufffd"),
+        ('"\udfff"', "\ufffd"),
+        (rb'"\\ud800"', r"\ud800"),
+        (r'"\udbff"'.encode("utf-16"), "\ufffd"),
+        ('"'.encode("utf-16-le") + b"\x00\xd8" + '"'.encode("utf-16-le"), "\ufffd"),
+    ],
+)
+def test_halves_of_characters_do_not_get_in(text, expected):
+    """No log, no database and no file takes them; Python's JSON does."""
+    assert read_json(text) == expected
+
+
+@given(st.recursive(st.text(st.characters()), lambda each: st.lists(each) | st.dictionaries(st.text(), each)))
+def test_what_is_read_can_be_written(value):
+    str(read_json(json.dumps(value))).encode()
+
+
+@pytest.mark.parametrize(
     ("raw", "number"),
     [
         (0, 0),

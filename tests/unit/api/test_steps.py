@@ -30,6 +30,12 @@ def test_json_is_never_assumed(body, expected):
     assert Response(200, {}, body).json() == expected
 
 
+def test_request_ids_are_bounded_and_printable():
+    found = Response(500, {"x-ms-request-id": "a\udcff\x1b" + "b" * 9000}).request_ids["x-ms-request-id"]
+    assert found.startswith("a  bbb")
+    assert len(found) == 200
+
+
 def test_request_ids_are_those_that_support_asks_for():
     response = Response(500, {"ms-dyn-aid": "a", "x-ms-request-id": "b", "server": "c"}, b"12345")
     assert response.request_ids == {"ms-dyn-aid": "a", "x-ms-request-id": "b"}

@@ -20,7 +20,7 @@ from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.errors import ProtocolError, TalentDmfError
 from talent_dmf.api.paging import read_list
 from talent_dmf.api.parsing import read_json, whole_number
-from talent_dmf.api.redaction import SecretUrl
+from talent_dmf.api.redaction import SecretUrl, printable
 from talent_dmf.api.steps import Request, Response, Steps, informing, send
 
 _SET = "data/DataManagementDefinitionGroups"
@@ -268,7 +268,7 @@ def entity_set_rows(url: str, operation: str) -> Steps[list[dict[str, Any]]]:
 
 
 def _text(raw: object) -> str:
-    return "" if raw is None or isinstance(raw, dict | list) else str(raw)[:_MAX_LABEL]
+    return "" if raw is None or isinstance(raw, dict | list) else printable(str(raw)[:_MAX_LABEL])
 
 
 def _rows_url(entity_set: str, wanted: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from talent_dmf.api.errors import (
     RequestRefusedError,
     TalentDmfError,
 )
+from talent_dmf.api.redaction import printable
 from talent_dmf.api.steps import Response
 
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S | re.I)
@@ -166,7 +167,7 @@ def read_fault(response: Response) -> GraphFault:
     error: Any = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         text = _TAG.sub(" ", response.body[:4000].decode("utf-8", "replace")) if body is None else str(error or "")
-        return GraphFault(message=" ".join(text.split())[:500])
+        return GraphFault(message=_in_one_line(text))
     codes: list[str] = []
     message = ""
     for _ in range(_MAX_DEPTH):
@@ -175,9 +176,14 @@ def read_fault(response: Response) -> GraphFault:
         if isinstance(error.get("code"), str):
             codes.append(error["code"].lower())
         said = error.get("message")
-        message = (said.get("value") if isinstance(said, dict) else said) or message
+        text = said.get("value") if isinstance(said, dict) else said
+        message = text if isinstance(text, str) and text else message
         error = error.get("innerError") or error.get("innererror")
-    return GraphFault(tuple(codes), " ".join(str(message).split())[:500])
+    return GraphFault(tuple(codes), _in_one_line(message))
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(printable(text[:4000]).split())[:500]
 
 
 def meaning(operation: str, response: Response) -> Refusal:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import stat
 import struct
 import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +35,9 @@ MANIFEST = "Manifest.xml"
 HEADER = "PackageHeader.xml"
 # The methods by which exports are packed. Of others zipfile unpacks all that comes, whatever the directory promises.
 STORED, DEFLATED = 0, 8
-_UTF8_FLAG = 0x800
+# In the place of the method of an entry that only a password opens.
+ENCRYPTED = -2
+_UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
 # Holds the end records with the longest comment, and the directory of a few hundred files.
 _TAIL_BYTES = 128 * 1024
 # At least 46 bytes an entry: so many entries are read in a few seconds.
@@ -53,7 +57,7 @@ _DAMAGED = (
     ValueError,
 )
 # A name that leads out of the folder that a package is unpacked in, or is none.
-_LEADS_OUT = re.compile(r"^/|(^|/)\.\.(/|$)|[:\x00-\x1f]|^\.?$")
+_LEADS_OUT = re.compile(r"^/|(^|/)\.\.(/|$)|(^|/)[A-Za-z]:|\x00|^\.?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class PackageEntry:
     :param size_bytes: its length, unpacked.
     :param compressed_bytes: its length in the package.
     :param header_offset: where its local header begins.
-    :param method: how it is packed: 0 stored, 8 deflated.
+    :param method: how it is packed: 0 stored, 8 deflated; -2 if it is encrypted.
     :param crc32: its checksum, unpacked.
     """
 
@@ -193,21 +197,13 @@ def _key(name: str) -> str:
 
 
 def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size_bytes: int) -> None:
-    seen: set[str] = set()
     free_from = 0
     for info in sorted(infos, key=lambda each: each.header_offset):
         name = entry_name(info)
-        if _LEADS_OUT.search(name):
+        if _LEADS_OUT.search(name) or stat.S_ISLNK(info.external_attr >> 16):
             raise PackageInvalidError(
                 f"The package holds a file named {name[:200]!r}, which could overwrite files elsewhere when somebody "
                 "unpacks it. It is not saved: look at the execution in Data management."
-            )
-        if name.casefold() in seen:
-            raise PackageInvalidError(f"The package holds two files named {name[:200]!r}. {FETCH_AGAIN}")
-        seen.add(name.casefold())
-        if info.flag_bits & 0x1:
-            raise PackageInvalidError(
-                f"The file {name[:200]!r} in the package is encrypted, which no export is. {FETCH_AGAIN}"
             )
         end = info.header_offset + _LOCAL_HEADER_BYTES + info.compress_size
         if info.header_offset < free_from or end > min(directory_offset, size_bytes):
@@ -219,7 +215,10 @@ def _check_entries(infos: Sequence[zipfile.ZipInfo], directory_offset: int, size
 
 
 def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfile.ZipInfo], wanted: str) -> bytes:
-    info = next((each for each in infos if _key(entry_name(each)) == _key(wanted)), None)
+    found = [each for each in infos if _key(entry_name(each)) == _key(wanted)]
+    if len(found) > 1:
+        raise _twice(wanted)
+    info = found[0] if found else None
     if info is None:
         raise PackageInvalidError(
             f"The package has no {wanted}, which Data management puts into every one. {FETCH_AGAIN}"
@@ -229,6 +228,8 @@ def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfi
             f"The {wanted} of the package has more than {MAX_XML_BYTES // 1024**2} MiB, which no export has. It is not "
             "read: look at the execution in Data management."
         )
+    if info.flag_bits & _ENCRYPTED_FLAG:
+        raise PackageInvalidError(f"The {wanted} of the package is encrypted, which no export is. {FETCH_AGAIN}")
     if info.compress_type not in {STORED, DEFLATED}:
         raise PackageInvalidError(
             f"The {wanted} of the package is packed by method {info.compress_type}; exports are stored or deflated. "
@@ -241,14 +242,19 @@ def _member(archive: zipfile.ZipFile, sparse: _SparseFile, infos: Sequence[zipfi
         return file.read(info.file_size + 1)
 
 
+def _twice(name: str) -> PackageInvalidError:
+    return PackageInvalidError(f"The package holds two files named {name[:200]!r}. {FETCH_AGAIN}")
+
+
+def _entry(info: zipfile.ZipInfo) -> PackageEntry:
+    method = ENCRYPTED if info.flag_bits & _ENCRYPTED_FLAG else info.compress_type
+    return PackageEntry(entry_name(info), info.file_size, info.compress_size, info.header_offset, method, info.CRC)
+
+
 def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> PackageContents:
-    entries = tuple(
-        PackageEntry(
-            entry_name(info), info.file_size, info.compress_size, info.header_offset, info.compress_type, info.CRC
-        )
-        for info in infos
-    )
+    entries = tuple(_entry(info) for info in infos)
     by_key = {_key(entry.name): entry for entry in entries}
+    counts = Counter(_key(entry.name) for entry in entries)
     entities, without_file = [], []
     claimed = {_key(MANIFEST), _key(HEADER)}
     for named in manifest.entities:
@@ -261,6 +267,9 @@ def _contents(manifest: PackageManifest, infos: Sequence[zipfile.ZipInfo]) -> Pa
         if entry is None or entry.name.endswith("/"):
             without_file.append(named.name)
             continue
+        # What belongs to no entity may well be there twice: it is neither read nor unpacked.
+        if counts[_key(entry.name)] > 1:
+            raise _twice(entry.name)
         claimed.add(_key(entry.name))
         entities.append(
             PackageEntity(

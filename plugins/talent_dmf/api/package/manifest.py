@@ -38,6 +38,9 @@ _LABELS = frozenset(
 )
 # How the text begins decides against any declaration: the product writes UTF-16 and none.
 _MARKS = (
+    # Before those of UTF-16, with one of which it begins.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -45,7 +48,18 @@ _MARKS = (
     (b"\0<", "utf-16-be"),
 )
 _CODECS = frozenset(
-    {"utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "us-ascii", "iso-8859-1", "iso-8859-15", "windows-1252"}
+    {
+        "utf-8",
+        "utf-8-sig",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "us-ascii",
+        "iso-8859-1",
+        "iso-8859-15",
+        "windows-1252",
+    }
 )
 _DECLARATION = re.compile(rb"""\s*<\?xml[^>]{0,200}encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 _ANY_DECLARATION = re.compile(r"<\?xml\s[^>]{0,500}\?>")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from talent_dmf.api.errors import ConfigurationError, PackageInvalidError
 from talent_dmf.api.naming.file_names import FileNameFacts, check_unpack_name, fill_template, part_of_name
-from talent_dmf.api.package.directory import DEFLATED, STORED, PackageContents, PackageEntry
+from talent_dmf.api.package.directory import DEFLATED, ENCRYPTED, STORED, PackageContents, PackageEntry
 from talent_dmf.api.package.download_range import Source, read_range
 from talent_dmf.api.package.manifest import FETCH_AGAIN
 from talent_dmf.api.steps import Steps
@@ -81,6 +81,10 @@ def plan_unpacking(
 
 
 def _checked(entry: PackageEntry) -> PackageEntry:
+    if entry.method == ENCRYPTED:
+        raise PackageInvalidError(
+            f"The file {entry.name[:200]!r} in the package is encrypted, which no export is. Save the package as it is."
+        )
     if entry.method not in {STORED, DEFLATED}:
         raise PackageInvalidError(
             f"The file {entry.name!r} in the package is packed by method {entry.method}; exports are stored or "
