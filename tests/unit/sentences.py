@@ -367,13 +367,25 @@ def _of_the_catalogue() -> Iterator[tuple[str, str]]:
 
 def _of_services() -> Iterator[tuple[str, str]]:
     """What the services of docker-compose.yaml end in, as it stands in their code."""
-    for node in ast.walk(tree(Path(__file__).parents[2] / "deploy" / "service.py")):
+    module = tree(Path(__file__).parents[2] / "deploy" / "service.py")
+    constants = {
+        ast.unparse(each.targets[0]): each.value.value
+        for each in module.body
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant)
+    }
+    for node in ast.walk(module):
         if isinstance(node, ast.Call) and _name_of(node) in _OF_A_SERVICE:
             match node.args[0]:
                 case ast.Constant(value=text):
                     yield _name_of(node), str(text)
                 case ast.JoinedStr(values=parts):
-                    words = (str(each.value) if isinstance(each, ast.Constant) else "{…}" for each in parts)
+                    words = (
+                        str(each.value)
+                        if isinstance(each, ast.Constant)
+                        else constants.get(ast.unparse(each.value), "{…}")
+                        for each in parts
+                        if isinstance(each, ast.Constant | ast.FormattedValue)
+                    )
                     yield _name_of(node), "".join(words)
 
 

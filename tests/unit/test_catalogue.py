@@ -452,9 +452,14 @@ def test_a_spec_cannot_be_changed(folder: Path) -> None:
         (90000, "25 h"),
     ],
 )
-def test_durations_are_written_as_they_are_read(seconds: float, words: str) -> None:
+def test_durations_are_written_as_they_are_read(seconds: int, words: str) -> None:
     assert in_words(timedelta(seconds=seconds)) == words
     assert parse_duration(words) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.05, "1 s"), (1.4, "1 s"), (59.6, "1 min")])
+def test_fractions_of_a_second_are_rounded_for_people(seconds: float, words: str) -> None:
+    assert in_words(timedelta(seconds=seconds)) == words
 
 
 @given(st.integers(1, 999_999))

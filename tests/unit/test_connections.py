@@ -56,6 +56,12 @@ def drive(host: str | None = None, **extra: Any) -> DriveSettings:
         (f"https://{HOST}/default.htm?cmp=dat", None),
         (f"https://{HOST}/#x", None),
         (f"https://{HOST}/?", None),
+        (f"<https://{HOST}>", None),
+        (f'"https://{HOST}/"', None),
+        (f"\ufeffhttps://{HOST}\u200b", None),
+        (f"\u200e{HOST}\r\n", 443),
+        (f"https://{HOST}:443/?cmp=USMF", None),
+        (f"https://{HOST}:0443/data?$top=1", None),
     ],
 )
 def test_an_address_means_the_same_however_it_is_written(host, port):
@@ -102,6 +108,12 @@ def test_addresses(host, port, base_url, scope):
             "https:",
             "https://[::1",
             f"https://user@{HOST}",
+            f"https//{HOST}",
+            f"https:/{HOST}",
+            f"https://https://{HOST}",
+            f"https://{HOST}/../x",
+            f"https://{HOST}/a/%2E%2e/b",
+            f"https://{HOST} /data",
             f"https://user:pa55@{HOST}",
             "a b",
             "x\ny",
@@ -113,6 +125,137 @@ def test_what_is_no_address_is_one_sentence(host):
     with pytest.raises(ConfigurationError, match="host") as caught:
         environment(host)
     assert "pa55" not in str(caught.value)
+
+
+GUID = "0d6f1c52-7a4b-4e38-9c0e-6b7a6f2d1e11"
+
+
+@pytest.mark.parametrize(
+    ("extra", "tenant_id", "authority"),
+    [
+        ({"tenant_id": f" {{{GUID}}}\n"}, GUID, "https://login.microsoftonline.com"),
+        ({"tenant_id": f"https://login.microsoftonline.com/{GUID}/"}, GUID, "https://login.microsoftonline.com"),
+        (
+            {"tenant_id": "\u200bcontoso.onmicrosoft.com"},
+            "contoso.onmicrosoft.com",
+            "https://login.microsoftonline.com",
+        ),
+        (
+            {"tenant_id": "", "authority": f"https://login.microsoftonline.us/{GUID}/v2.0"},
+            GUID,
+            "https://login.microsoftonline.us",
+        ),
+        ({"authority": "https://login.microsoftonline.com/t/"}, "t", "https://login.microsoftonline.com"),
+        ({"authority": "https://adfs.contoso.com/adfs"}, "t", "https://adfs.contoso.com/adfs"),
+    ],
+)
+def test_tenant_and_token_service_as_a_portal_shows_them(extra: dict[str, Any], tenant_id: str, authority: str) -> None:
+    identity = environment(**extra).identity
+    assert (identity.tenant_id, identity.authority) == (tenant_id, authority)
+
+
+@pytest.mark.parametrize("tenant_id", ["a/b", "a?b", "..", "a b", "a\u200bb", "https://evil.example/t", "-t", "a..b"])
+def test_what_is_no_tenant_is_one_sentence(tenant_id: str) -> None:
+    with pytest.raises(ConfigurationError, match="`tenant_id` must be the tenant's GUID or one of its domains"):
+        environment(tenant_id=tenant_id)
+
+
+@pytest.mark.parametrize(
+    ("resource", "scope"),
+    [
+        (f"https://{HOST}/", f"https://{HOST}/.default"),
+        (f"https://{HOST.upper()}", f"https://{HOST}/.default"),
+        (HOST, f"https://{HOST}/.default"),
+        (f"https://{HOST}/.default", f"https://{HOST}/.default"),
+        ("http://hr.talent.dynamics.com/", "http://hr.talent.dynamics.com/.default"),
+        ("00000015-0000-0000-c000-000000000000", "00000015-0000-0000-c000-000000000000/.default"),
+        ("api://Contoso/", "api://Contoso//.default"),
+    ],
+)
+def test_the_environments_own_audience_is_spelled_as_it_is_accepted(resource: str, scope: str) -> None:
+    assert environment(resource=resource).identity.scope == scope
+
+
+def test_the_audience_of_ad_fs_is_left_as_it_is_written() -> None:
+    settings = environment("https://ax.contoso.local", resource="https://AX.contoso.local/")
+    assert settings.identity.scope == "https://AX.contoso.local//.default"
+
+
+@pytest.mark.parametrize(
+    ("raw", "verify"),
+    [
+        *((word, False) for word in (False, 0, "0", "no", "Off", " FALSE ")),
+        *((word, True) for word in (True, 1, "1", "yes", "on", "True")),
+        *((word, None) for word in (None, "", "None", "null")),
+        ("/etc/ssl/contoso.pem\n", "/etc/ssl/contoso.pem"),
+    ],
+)
+def test_verify_as_a_uri_or_a_person_writes_it(raw: Any, verify: Any) -> None:
+    assert (
+        environment(verify=raw).identity.tls.verify is verify or environment(verify=raw).identity.tls.verify == verify
+    )
+
+
+@pytest.mark.parametrize("raw", [2, -1, [], {}, 0.5])
+def test_what_does_not_switch_verification_is_one_sentence(raw: Any) -> None:
+    with pytest.raises(ConfigurationError, match="`verify` must be true, false or the path"):
+        environment(verify=raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'tenant_id': 't'}",
+        '{"tenant_id": "t",}',
+        '\ufeff{"tenant_id": "t"}',
+        json.dumps('{"tenant_id": "t"}'),
+        ' {"tenant_id": "t"}\n',
+    ],
+)
+def test_an_extra_that_is_meant_as_an_object_is_one(text: str) -> None:
+    connection = Connection(conn_id="c", conn_type="x", host=HOST, login="c", password="s", extra=text)
+    assert environment_settings(connection).identity.tenant_id == "t"
+
+
+@pytest.mark.parametrize("text", ["tenant_id=t", "null", "[]", '"x"', "5", '{"tenant_id": ', "{1: 2}", "[" * 100_000])
+def test_an_extra_that_is_none_is_said_to_be_none(text: str) -> None:
+    connection = Connection(conn_id="c", conn_type="x", host=HOST, login="c", password="s", extra=text)
+    with pytest.raises(ConfigurationError, match="The extra of connection 'c' is not a JSON object"):
+        environment_settings(connection)
+
+
+def test_what_surrounds_a_secret_in_the_clipboard_is_none_of_it() -> None:
+    def identity(**extra: Any) -> Any:
+        connection = Connection(
+            conn_id="c",
+            conn_type="x",
+            host=HOST,
+            login=f" {{{GUID}}}\u200b\n",
+            password="\ufeffs3cr3t \r\n",
+            extra=json.dumps({"tenant_id": "t", **extra}),
+        )
+        return environment_settings(connection).identity
+
+    assert (identity().client_id, identity().client_secret) == (GUID, "s3cr3t")
+    by_user = identity(auth_type="Username Password", client_id="{c}")
+    assert (by_user.client_id, by_user.password) == ("c", "\ufeffs3cr3t "), "a person's password may have blanks"
+
+
+@pytest.mark.parametrize(
+    ("extra", "base_url", "scope"),
+    [
+        ({"base_url": "https://graph.microsoft.com/v1.0/me/drive"}, "https://graph.microsoft.com/v1.0", None),
+        ({"base_url": "https://graph.microsoft.com/beta/"}, "https://graph.microsoft.com/beta", None),
+        ({"scopes": ["https://graph.microsoft.com"]}, "https://graph.microsoft.com/v1.0", None),
+        ({"scopes": "https://graph.microsoft.com/.default offline_access"}, "https://graph.microsoft.com/v1.0", None),
+        ({"scopes": " , "}, "https://graph.microsoft.com/v1.0", None),
+        ({"scopes": ["api://x/Files.Read"]}, "https://graph.microsoft.com/v1.0", "api://x/Files.Read"),
+    ],
+)
+def test_graph_as_its_explorer_and_its_portal_write_it(extra: dict[str, Any], base_url: str, scope: str | None) -> None:
+    settings = drive(**extra)
+    assert settings.base_url == base_url
+    assert settings.identity.scope == (scope or "https://graph.microsoft.com/.default")
 
 
 @pytest.mark.parametrize(
@@ -234,7 +377,9 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | s
     st.text(),
 )
 def test_no_connection_is_a_crash(extra, host):
-    connection: Any = SimpleNamespace(conn_id="c", host=host, port=None, login="c", password="s", extra_dejson=extra)
+    connection: Any = SimpleNamespace(
+        conn_id="c", host=host, port=None, login="c", password="s", extra=json.dumps(extra)
+    )
     for read in (environment_settings, drive_settings):
         try:
             read(connection)

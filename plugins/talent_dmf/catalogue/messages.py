@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
@@ -106,7 +105,8 @@ def _must(key: str, kind: str, context: Mapping[str, Any], finding: Mapping[str,
         return f"must be {_PATTERNS[key]}"
     if kind in {"too_short", "too_long"} and isinstance(finding["input"], str):
         kind = f"string_{kind}"
-    if isinstance(context.get("ge", context.get("le")), date):
+    # Of a date pydantic gives the limit as text.
+    if isinstance(context.get("ge", context.get("le")), str):
         kind += "_of_dates"
     if kind in _KINDS:
         return f"must be {_KINDS[kind].format(**context)}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
+import string
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 
 from talent_dmf.api.addresses import SHAREPOINT_HOSTS, STORAGE_HOSTS, AddressRules, host_pattern, parse_address
 from talent_dmf.api.dmf.budget import HUMAN_RESOURCES, Quota
@@ -34,6 +37,20 @@ _NATIONAL_GRAPHS = frozenset(
     {"graph.microsoft.us", "dod-graph.microsoft.us", "microsoftgraph.chinacloudapi.cn", "graph.microsoft.de"}
 )
 _MAX_LITERAL_CHARACTERS = 10_000
+_CLIMBS = re.compile(r"(?:^|/)(?:\.|%2e)(?:\.|%2e)?(?:/|$)", re.I)
+_SWITCHES: dict[str, bool | None] = {
+    **dict.fromkeys(("", "none", "null"), None),
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+_TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]|\.(?!\.)){0,252}")
+_ENTRA = re.compile(
+    r"(?:login\.microsoftonline\.[a-z]+|login\.partner\.microsoftonline\.cn|login\.chinacloudapi\.cn|sts\.windows\.net)"
+)
+_TOKEN_SERVICE = re.compile(rf"https://{_ENTRA.pattern}/", re.I)
+_RESOURCE = re.compile(r"https://[A-Za-z0-9.-]+/?")
+_OPERATIONS = re.compile(r"\.dynamics\.(?:com|cn|us)$|\.microsoftdynamics\.us$|\.appsplatform\.us$")
+_VERSION = re.compile(r"(/(?:v1\.0|beta))/.*$")
 # Dataverse, which has the same environment under another address; Lifecycle Services; the admin centers; signing in.
 _NOT_THE_ENVIRONMENT = re.compile(
     r"^(?:https?://)?((?:[a-z0-9.-]+\.(?:api\.)?crm[0-9]*\.(?:dynamics\.com|dynamics\.cn|appsplatform\.us|microsoftdynamics\.us)"
@@ -119,7 +136,7 @@ def environment_settings(connection: Connection) -> EnvironmentSettings:
     base_url = fields.root(host, "host (environment URL)", connection.port)
     # The path /data is ours to add; people copy it from a browser, with what follows.
     base_url = re.sub(r"/data(?:/.*)?$", "", base_url)
-    resource = fields.text("resource") or expected_resource(base_url)
+    resource = _resource(fields.text("resource"), base_url)
     scope = resource if resource.endswith("/.default") else f"{resource}/.default"
     addresses = AddressRules(base_url, (*STORAGE_HOSTS, *fields.trusted_hosts()))
     talent = urlsplit(TALENT_RESOURCE).hostname or ""
@@ -141,6 +158,8 @@ def drive_settings(connection: Connection) -> DriveSettings:
         base_url = fields.root(connection.host, "host", connection.port)
     else:
         base_url = GRAPH_URL
+    # What follows the version is a request, as Graph Explorer shows it.
+    base_url = _VERSION.sub(r"\1", base_url)
     if base_url.rsplit("/", 1)[-1] not in {"v1.0", "beta"}:
         base_url += "/v1.0"
     target = {name: word for name in ("drive_id", "user", "site", "group", "library") if (word := fields.text(name))}
@@ -159,6 +178,19 @@ def expected_resource(base_url: str) -> str:
     # The audience of finance and operations: environment URL, lower case, no slash at the end
     # (docs/wire/dmf-package-api.md#audience).
     return TALENT_RESOURCE if stand_alone else f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _resource(given: str, base_url: str) -> str:
+    """The audience to ask a token for.
+
+    :param given: that of the connection, if it names one.
+    :param base_url: root of the API.
+    """
+    expected = expected_resource(base_url)
+    bare = given.removesuffix("/.default").rstrip("/").lower()
+    # In Microsoft's cloud, the environment's own is accepted in one spelling only.
+    known = {expected, TALENT_RESOURCE} if _OPERATIONS.search(expected) or expected == TALENT_RESOURCE else set()
+    return next((each for each in known if bare in {each, each.partition("://")[2]}), given or expected)
 
 
 def graph_scope(base_url: str) -> str:
@@ -181,13 +213,21 @@ class ConnectionFields:
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._conn_id = connection, connection.conn_id
-        try:
-            extra = connection.extra_dejson
-        except (ValueError, RecursionError) as error:
-            raise _no_object(self._conn_id) from error
-        if not isinstance(extra, dict):
+        self._extra = self._read_extra()
+
+    def _read_extra(self) -> dict[str, Any]:
+        """The extra; Airflow takes a text that is no JSON for an empty one."""
+        text = (self._connection.extra or "").strip(f"{string.whitespace}\ufeff")
+        if not text:
+            return {}
+        found = _object(text)
+        if isinstance(found, str):
+            # JSON within JSON: somebody quoted it once too often.
+            found = _object(found)
+        if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
             raise _no_object(self._conn_id)
-        self._extra: dict[str, Any] = extra
+        mask_secret(found)
+        return found
 
     def text(self, *names: str) -> str:
         """The first of some extras that is given, without blanks around it; ``""`` if none is.
@@ -200,7 +240,7 @@ class ConnectionFields:
                 continue
             if isinstance(raw, bool) or not isinstance(raw, str | int):
                 raise ConfigurationError(f"Connection {self._conn_id!r}: extra `{name}` must be a text.")
-            return str(raw).strip()
+            return _seen(str(raw))
         return ""
 
     def root(self, text: str, field: str, port: int | None) -> str:
@@ -211,16 +251,19 @@ class ConnectionFields:
         :param port: port of the connection, if it has one.
         :raises ConfigurationError: it is none.
         """
-        words = text.strip().rstrip("/")
+        # What surrounds an address in a mail is no part of it.
+        words = _seen(text).strip("<>'\"").rstrip("/")
         if not words or words.lower() in {"https:", "http:"}:
             raise ConfigurationError(
                 f"Connection {self._conn_id!r} has no {field}; set it, e.g. https://contoso.operations.dynamics.com."
             )
         address = parse_address(words if "://" in words else f"https://{words}")
-        if address is None or address.query or "?" in words:
+        odd = address is not None and (address.host in {"http", "https"} or _CLIMBS.search(address.path))
+        if address is None or address.query or "?" in words or odd:
             raise ConfigurationError(
                 f"Connection {self._conn_id!r}: {field} must be an address only, such as "
-                "https://contoso.operations.dynamics.com, without user, query or fragment."
+                "https://contoso.operations.dynamics.com, without user, query or fragment, and without characters that "
+                "nobody sees."
             )
         if address.scheme != "https" and not address.is_loopback:
             raise ConfigurationError(
@@ -268,7 +311,7 @@ class ConnectionFields:
         :raises ConfigurationError: it is none.
         """
         raw = self._extra.get("trusted_hosts") or ()
-        words = re.split(r"[\s,]+", raw.strip()) if isinstance(raw, str) else raw
+        words = re.split(r"[\s,;]+", _seen(raw)) if isinstance(raw, str) else raw
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(
                 f"Connection {self._conn_id!r}: extra `trusted_hosts` must be a list of hosts, like "
@@ -311,12 +354,14 @@ class ConnectionFields:
         :raises ConfigurationError: they are no texts.
         """
         raw = self._extra.get("scopes") or [default]
-        scopes = [scope.strip() for scope in raw.split(",") if scope.strip()] if isinstance(raw, str) else raw
+        scopes = [scope for scope in re.split(r"[\s,]+", _seen(raw)) if scope] if isinstance(raw, str) else raw
         if not isinstance(scopes, list | tuple) or not all(isinstance(scope, str) for scope in scopes):
             raise ConfigurationError(
                 f'Connection {self._conn_id!r}: extra `scopes` must be a list of scopes, like ["{default}"].'
             )
-        return scopes[0] if scopes else default
+        first = _seen(scopes[0]) if scopes else default
+        # A resource in the place of a scope.
+        return f"{first.rstrip('/')}/.default" if _RESOURCE.fullmatch(first) else first
 
     def identity(self, scope: str) -> Identity:
         """Who signs in.
@@ -327,34 +372,54 @@ class ConnectionFields:
         # Airflow masks extras by name, and knows `private_key`; `certificate_data` is the azure provider's word.
         certificate_data = self.text("private_key", "certificate_data")
         certificate_path = self.text("certificate_path")
-        auth_type = self.text("auth_type") or (
+        auth_type = re.sub("[ -]", "_", self.text("auth_type").lower()) or (
             "certificate" if certificate_path or certificate_data else "client_secret"
         )
         by_user = auth_type == "username_password"
-        login, password = (self._connection.login or "").strip(), self._connection.password or ""
-        authority = self.text("authority") or DEFAULT_AUTHORITY
+        login, password = _seen(self._connection.login or ""), (self._connection.password or "").strip("\r\n")
+        authority, tenant_id = self._token_service()
         return Identity(
             scope=scope,
-            tenant_id=self.text("tenant_id", "tenantId"),
-            client_id=self.text("client_id") if by_user else login,
+            tenant_id=tenant_id,
+            client_id=(self.text("client_id") if by_user else login).strip("{}"),
             auth_type=cast("AuthType", auth_type),
-            client_secret=self.text("client_secret") if by_user else password,
+            # No secret that Entra ID makes has blanks around it; a person's password may.
+            client_secret=self.text("client_secret") if by_user else _seen(password),
             certificate_path=certificate_path,
             certificate_data=certificate_data,
             username=login if by_user else "",
             password=password if by_user else "",
-            authority=self.root(authority, "extra `authority`", None),
+            authority=authority,
             tls=TlsSettings(verify=self._verify(), proxies=self._proxies()),
             trusted_hosts=self.trusted_hosts(),
         )
+
+    def _token_service(self) -> tuple[str, str]:
+        """Authority and tenant; the authority of Entra ID may be given with the tenant behind it, and the tenant with
+        the authority in front of it, as the portal shows its endpoints.
+
+        :raises ConfigurationError: one of them is none.
+        """
+        authority = self.root(self.text("authority") or DEFAULT_AUTHORITY, "extra `authority`", None)
+        service, _, path = authority.partition("://")[2].partition("/")
+        tenant_id = _TOKEN_SERVICE.sub("", self.text("tenant_id", "tenantId"), count=1).strip("/{}")
+        if _ENTRA.fullmatch(service) and path:
+            authority = authority.removesuffix(f"/{path}")
+            tenant_id = tenant_id or path.partition("/")[0]
+        if tenant_id and not _TENANT.fullmatch(tenant_id):
+            raise ConfigurationError(
+                f"Connection {self._conn_id!r}: extra `tenant_id` must be the tenant's GUID or one of its domains, "
+                "such as contoso.onmicrosoft.com."
+            )
+        return authority, tenant_id
 
     def _verify(self) -> bool | str | None:
         raw = self._extra.get("verify")
         if raw is None or isinstance(raw, bool):
             return raw
-        if isinstance(raw, str):
-            words: dict[str, bool | None] = {"": None, "true": True, "false": False}
-            return words.get(raw.strip().lower(), raw.strip())
+        if isinstance(raw, str) or raw in (0, 1):
+            words = _seen(str(raw))
+            return _SWITCHES.get(words.lower(), words)
         raise ConfigurationError(
             f"Connection {self._conn_id!r}: extra `verify` must be true, false or the path of a CA bundle."
         )
@@ -380,9 +445,25 @@ def _no_object(conn_id: str) -> ConfigurationError:
     )
 
 
+def _seen(text: str) -> str:
+    """A text without what nobody sees around it: blanks, and the marks of width and direction that come with what is
+    copied from pages and mails. Inside of it they may be meant, or somebody's trick.
+    """
+    first, last = 0, len(text)
+    while first < last and _is_unseen(text[first]):
+        first += 1
+    while first < last and _is_unseen(text[last - 1]):
+        last -= 1
+    return text[first:last]
+
+
+def _is_unseen(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
 def _without_page(words: str) -> str:
     """The address of an environment without the page of it that a browser shows."""
-    words = words.strip()
+    words = _seen(words)
     # What is before the page is checked like every address; a fragment or a query hides no other host in it.
     return _PAGE.sub("", words, count=1) if words.isprintable() else words
 

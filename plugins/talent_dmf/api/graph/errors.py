@@ -176,8 +176,8 @@ def read_fault(response: Response) -> GraphFault:
         if isinstance(error.get("code"), str):
             codes.append(error["code"].lower())
         said = error.get("message")
-        text = said.get("value") if isinstance(said, dict) else said
-        message = text if isinstance(text, str) and text else message
+        words = said.get("value") if isinstance(said, dict) else said
+        message = words if isinstance(words, str) and words else message
         error = error.get("innerError") or error.get("innererror")
     return GraphFault(tuple(codes), _in_one_line(message))
 
