@@ -118,7 +118,12 @@ class Source:
 
     def _of_a_line(self, node: ast.expr) -> list[str]:
         # An error of ours is a sentence of its own.
-        return [ERROR] if ast.unparse(node) in {"error", "error.message", "mismatch.message"} else self.texts(node)
+        if ast.unparse(node) in {"error", "error.message", "mismatch.message"}:
+            return [ERROR]
+        try:
+            return self.texts(node)
+        except UnknownPartError:
+            return ["{…}"]
 
     def texts(self, node: ast.expr, bound: dict[str, list[str]] | None = None, depth: int = 0) -> list[str]:
         """What an expression can be, as text."""
