@@ -57,7 +57,7 @@ def exports_made(emulator: Emulator) -> int:
         ({"file_name": "{wrong}.zip"}, "unknown placeholder {wrong}"),
         ({"file_name": "{project.zip"}, "unbalanced braces"),
         ({"file_name": "CON"}, "this name is reserved"),
-        ({"file_name": "a\x07.zip"}, "nor control characters may occur|control characters, not"),
+        ({"file_name": "a\x07.zip"}, "nor control characters may occur|control characters; it is"),
         ({"file_name": "x" * 250 + ".zip", "receipt": True}, "OneDrive"),
         ({"unpack": "beside", "unpack_name": "{entity}/{suffix}"}, "OneDrive does not accept the file name"),
         ({"unpack": "sideways"}, "`unpack` must be one of no, beside, instead, not 'sideways'"),

@@ -46,8 +46,8 @@ from talent_dmf.api.graph.errors import Refusal, graph_error, meaning
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Request, send
 from talent_dmf.auth.entra_errors import _MEANINGS, explain_refusal
+from talent_dmf.catalogue.loading import load_export
 from talent_dmf.catalogue.located_yaml import CatalogueError
-from talent_dmf.catalogue.spec import load_export
 from talent_dmf.transport.common import REQUESTS_KINDS, Wire
 
 # How a service of docker-compose.yaml ends that cannot start.
