@@ -47,9 +47,13 @@ class _Client:
     async def call(self, action: str, **body: Any) -> Any:
         """Call an action, as often as it is refused with 429, each time after the pause that the service asks for."""
         while True:
-            answer = await self._client.post(
-                f"{self._root}/{_ACTIONS}{action}", json=body, headers={"Authorization": f"Bearer {self._token}"}
-            )
+            try:
+                answer = await self._client.post(
+                    f"{self._root}/{_ACTIONS}{action}", json=body, headers={"Authorization": f"Bearer {self._token}"}
+                )
+            except httpx.ConnectError:
+                # Of a machine that is busy with something else; nothing was sent.
+                continue
             if answer.status_code != 429:
                 return answer.json().get("value")
             await asyncio.sleep(float(answer.headers["Retry-After"]))

@@ -105,16 +105,17 @@ REQUESTS_KINDS = FailureKinds(
 
 
 class BearerState:
-    """The bearer tokens of one run: the last one that the service answered 401 to.
+    """The bearer tokens of one run: the last one that the service answered 401 to; and when its last request left.
 
     Kept for each run, not for each driver: the runs that share a driver are refused one after the other, and the later
     ones must not throw away the token that the first one has just fetched.
     """
 
-    __slots__ = ("refused",)
+    __slots__ = ("refused", "sent_at")
 
     def __init__(self) -> None:
         self.refused: str | None = None
+        self.sent_at = 0.0
 
 
 class Wire:

@@ -136,19 +136,20 @@ class SyncDriver:
         while pause := gate.enter(request, waited):
             self._sleep(pause)
             waited += pause
-        began, response = time.monotonic(), None
+        bearer.sent_at, response = time.monotonic(), None
         try:
             response = self._send_now(request, bearer)
             return response
         finally:
-            gate.leave(request, time.monotonic() - began, response)
+            gate.leave(request, time.monotonic() - bearer.sent_at, response)
 
     def _send_now(self, request: Request, bearer: BearerState) -> Response:
         url, call_id = self._wire.url(request), str(uuid.uuid4())
         token = None
         if self._token is not None and request.authorize:
             token = self._token.token(refused=bearer.refused if request.refresh_token else None)
-        began = time.monotonic()
+        # Signing in occupies nobody but Entra ID.
+        began = bearer.sent_at = time.monotonic()
         before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
         try:
@@ -278,12 +279,12 @@ class AsyncDriver:
         while pause := gate.enter(request, waited):
             await self._sleep(pause)
             waited += pause
-        began, response = time.monotonic(), None
+        bearer.sent_at, response = time.monotonic(), None
         try:
             response = await self._send_now(request, bearer)
             return response
         finally:
-            gate.leave(request, time.monotonic() - began, response)
+            gate.leave(request, time.monotonic() - bearer.sent_at, response)
 
     async def _send_now(self, request: Request, bearer: BearerState) -> Response:
         url, call_id = self._wire.url(request), str(uuid.uuid4())
@@ -294,6 +295,7 @@ class AsyncDriver:
         client = self._client or await self._connect()
         try:
             async with self._slots:
+                bearer.sent_at = time.monotonic()
                 response = await client.send(
                     request, url, self._wire.headers(request, token, call_id), self._wire.body(request), silence
                 )
