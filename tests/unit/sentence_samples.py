@@ -293,6 +293,7 @@ GRAPH_ANSWERS = {
         (Refusal.FULL, 507, "quotaLimitReached"),
         (Refusal.TOO_LARGE, 413, "maxFileSizeExceeded"),
         (Refusal.LOCKED, 423, "resourceLocked"),
+        (Refusal.THROTTLED, 429, "activityLimitReached"),
         (Refusal.CHANGED, 409, "resourceModified"),
         (Refusal.OTHER_VERSION, 412, "resourceModified"),
         (Refusal.TAKEN, 409, "nameAlreadyExists"),

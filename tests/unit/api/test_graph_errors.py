@@ -19,6 +19,7 @@ from talent_dmf.api.errors import (
     PermissionDeniedError,
     ProtocolError,
     TalentDmfError,
+    ThrottledError,
     TransferMismatchError,
     TransportError,
 )
@@ -67,6 +68,10 @@ def test_a_lock_is_a_lock_whatever_the_status(status: int, codes: tuple[str, ...
         ("save", refused(400, "invalidRequest", "pathIsTooLong"), Refusal.BAD_PATH),
         ("save", refused(403, "accessDenied", "malwareDetected"), Refusal.MALWARE),
         ("save", refused(507), Refusal.FULL),
+        ("save", refused(403, "activityLimitReached"), Refusal.THROTTLED),
+        ("save", refused(400, "invalidRequest", "throttledRequest"), Refusal.THROTTLED),
+        ("look at", refused(404, "serviceNotAvailable"), Refusal.THROTTLED),
+        ("look at", refused(429), Refusal.THROTTLED),
         ("look at", refused(404, "itemNotFound"), Refusal.MISSING),
         ("look at", refused(401), Refusal.NOT_SIGNED_IN),
         ("look at", answer(302), Refusal.NOT_GRAPH),
@@ -75,6 +80,13 @@ def test_a_lock_is_a_lock_whatever_the_status(status: int, codes: tuple[str, ...
 )
 def test_meanings(operation: str, given: Response, refusal: Refusal) -> None:
     assert meaning(operation, given) is refusal
+
+
+def test_a_service_that_is_busy_with_an_odd_status_is_tried_again_later() -> None:
+    error = graph_error("save", refused(403, "accessDenied", "activityLimitReached"), "a.zip")
+    assert isinstance(error, ThrottledError)
+    assert error.retryable
+    assert "Files.ReadWrite.All" not in error.message
 
 
 @pytest.mark.parametrize(

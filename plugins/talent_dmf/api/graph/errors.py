@@ -20,6 +20,7 @@ from talent_dmf.api.errors import (
     ProtocolError,
     RequestRefusedError,
     TalentDmfError,
+    ThrottledError,
 )
 from talent_dmf.api.redaction import printable
 from talent_dmf.api.steps import Response
@@ -34,6 +35,7 @@ class Refusal(Enum):
     FULL = "the storage is full. Free space or raise the quota"
     TOO_LARGE = "the file is larger than the service accepts (250 GB). Let the data project export less at a time"
     LOCKED = "the file is locked: somebody has it open, or it is checked out or retained. Close it, or try again later"
+    THROTTLED = "the service asks us to slow down. Try again later"
     CHANGED = "it was changed by somebody else at the same moment. Try again"
     OTHER_VERSION = "somebody has changed it since. Look at it"
     TAKEN = "the name is taken. Remove or rename the file there, or set the conflict behaviour to replace or rename"
@@ -66,6 +68,7 @@ class Refusal(Enum):
 _KINDS: dict[Refusal, type[TalentDmfError]] = {
     Refusal.LOCKED: DestinationBusyError,
     Refusal.CHANGED: DestinationBusyError,
+    Refusal.THROTTLED: ThrottledError,
     Refusal.TAKEN: NameConflictError,
     Refusal.NOT_ALLOWED: PermissionDeniedError,
     Refusal.NOT_SIGNED_IN: AuthenticationError,
@@ -82,6 +85,11 @@ _BY_CODE: tuple[tuple[str, int | None, str | None, Refusal], ...] = (
     *((code, None, None, Refusal.LOCKED) for code in ("resourcelocked", "lockmismatch", "lockownermismatch")),
     ("accessdenied", 423, None, Refusal.LOCKED),
     ("notallowed", 423, None, Refusal.LOCKED),
+    # A gateway gives them with other statuses than 429 and 503 as well.
+    *(
+        (code, None, None, Refusal.THROTTLED)
+        for code in ("activitylimitreached", "throttledrequest", "toomanyrequests", "servicenotavailable", "serverbusy")
+    ),
     *((code, None, "delete", Refusal.OTHER_VERSION) for code in ("resourcemodified", "entitytagdoesnotmatch")),
     *((code, None, None, Refusal.CHANGED) for code in ("resourcemodified", "entitytagdoesnotmatch")),
     *(
@@ -142,6 +150,7 @@ _BY_STATUS: dict[int, Refusal] = {
     412: Refusal.CHANGED,
     413: Refusal.TOO_LARGE,
     423: Refusal.LOCKED,
+    429: Refusal.THROTTLED,
     507: Refusal.FULL,
 }
 
