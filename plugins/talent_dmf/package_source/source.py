@@ -19,6 +19,7 @@ from talent_dmf.api.package.directory import PackageContents, PackageEntry, read
 from talent_dmf.api.package.download_range import Source, pin
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.package_source.checker import Checker
+from talent_dmf.package_source.inflating import INFLATING
 from talent_dmf.package_source.links import run_with_link
 from talent_dmf.package_source.reader import BUFFERS, Chunk, Content, Digests, EntryContent, PackageContent, Reader
 from talent_dmf.transport.drivers import SyncDriver
@@ -189,7 +190,7 @@ class FileReading:
         self._checker: Checker | None = None
         self._check: PackageCheck | None = None
         if package.check_entries and file.entry is None and file.size_bytes:
-            self._check = PackageCheck(package.contents().entries)
+            self._check = PackageCheck(package.contents().entries, library=INFLATING)
         self._refused_links = 0
         self.renewed_links = 0
         self.hash_state = self.digests.quick_xor.state()
@@ -211,7 +212,7 @@ class FileReading:
         :param checked_bytes: position before which it has checked every entry of the package.
         """
         if self._check is not None:
-            self._check = PackageCheck(self._package.contents().entries, checked_bytes)
+            self._check = PackageCheck(self._package.contents().entries, checked_bytes, library=INFLATING)
         if self.digests.sha256 is None:
             self.digests = Digests(QuickXor.from_state(hash_state))
             self.hash_state = hash_state

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
+from types import ModuleType
 
 from talent_dmf.api.errors import PackageInvalidError
 from talent_dmf.api.package.directory import DEFLATED, STORED, PackageEntry
@@ -25,9 +26,11 @@ class PackageCheck:
 
     :param entries: what the directory says. Entries of another method than stored and deflated are not checked.
     :param start: position before which everything was checked already; the beginning of an entry, or 0.
+    :param library: inflates and computes checksums, with the interface of :mod:`zlib`.
     """
 
-    def __init__(self, entries: Iterable[PackageEntry], start: int = 0) -> None:
+    def __init__(self, entries: Iterable[PackageEntry], start: int = 0, *, library: ModuleType = zlib) -> None:
+        self._library = library
         self._entries = sorted((each for each in entries if each.header_offset >= start), key=lambda e: e.header_offset)
         self._entries.reverse()
         self._header = bytearray()
@@ -80,7 +83,7 @@ class PackageCheck:
                 raise _damaged(entry, "it does not lie where the zip directory says")
             self._header.clear()
             self._entries.pop()
-            self._entry = _EntryCheck(entry, skip_bytes=name_bytes + extra_bytes)
+            self._entry = _EntryCheck(entry, name_bytes + extra_bytes, self._library)
         return len(taken)
 
     def _pass_on(self, check: _EntryCheck, data: memoryview) -> int:
@@ -97,12 +100,13 @@ class _EntryCheck:
 
     :param entry: what the directory says.
     :param skip_bytes: length of its name and extra field, which come first.
+    :param library: as for :class:`PackageCheck`.
     """
 
-    def __init__(self, entry: PackageEntry, skip_bytes: int) -> None:
-        self.entry = entry
+    def __init__(self, entry: PackageEntry, skip_bytes: int, library: ModuleType) -> None:
+        self.entry, self._library = entry, library
         self._skip_bytes, self._left_bytes = skip_bytes, entry.compressed_bytes
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
+        self._inflate = library.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
         self._crc32, self._unpacked_bytes = 0, 0
 
     @property
@@ -129,11 +133,11 @@ class _EntryCheck:
             while data and not inflate.eof:
                 self._count(inflate.decompress(data, _PIECE_BYTES))
                 data = inflate.unconsumed_tail
-        except zlib.error:
+        except self._library.error:
             raise _damaged(self.entry, "it cannot be decompressed") from None
 
     def _count(self, unpacked: memoryview | bytes) -> None:
-        self._crc32 = zlib.crc32(unpacked, self._crc32)
+        self._crc32 = self._library.crc32(unpacked, self._crc32)
         self._unpacked_bytes += len(unpacked)
         if self._unpacked_bytes > self.entry.size_bytes:
             raise _damaged(self.entry, "it is longer than the zip directory says")
