@@ -20,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.storm", description=__doc__)
     parser.add_argument("--exports", type=int, default=50, help="exports at once (default: %(default)s)")
     parser.add_argument("--export-seconds", type=int, default=90, help="that Dynamics 365 takes (default: %(default)s)")
+    parser.add_argument("--retry-delay", default="1 min", help="of each export (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="decides which of several is hit (default: %(default)s)")
     parser.add_argument("--deeds", nargs="*", choices=DEEDS, default=list(DEEDS), help="what is done (default: all)")
     options = parser.parse_args()
@@ -27,7 +28,7 @@ def main() -> int:
         print(f"storm: this machine lacks {', '.join(lacking)}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        catalogue(Path(folder), options.exports)
+        catalogue(Path(folder), options.exports, retry_delay=options.retry_delay)
         choice = Options(
             name="storm",
             files=(PROJECT / "docker-compose.yaml", PROJECT / "tests" / "cluster" / "emulator.compose.yaml"),
