@@ -62,7 +62,15 @@ def test_what_decides_recovery_is_the_same_as_in_the_compose_file() -> None:
     compose = load([PROJECT / "docker-compose.yaml"], dict.fromkeys(keys, "x"))
     environment = compose.services["airflow-worker"].environment
     config = values("values.yaml")["config"]
-    for section in ("scheduler", "triggerer", "workers", "celery", "celery_broker_transport_options", "dag_processor"):
+    for section in (
+        "api_auth",
+        "scheduler",
+        "triggerer",
+        "workers",
+        "celery",
+        "celery_broker_transport_options",
+        "dag_processor",
+    ):
         for key, value in config[section].items():
             assert environment[f"AIRFLOW__{section.upper()}__{key.upper()}"] == value
 

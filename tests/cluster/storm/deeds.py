@@ -63,7 +63,12 @@ def worker_in_upload(storm: Storm) -> Recovery:
 
 def triggerer(storm: Storm) -> Recovery:
     """Kill one triggerer; the waits that it held go on elsewhere."""
-    victim = storm.random.choice(storm.cluster.of("airflow-triggerer"))
+    holders: list[list[str]] = []
+    while not holders and storm.seen("state = 'deferred'", "wait_for_export"):
+        holders = storm.cluster.query("SELECT DISTINCT hostname FROM job JOIN trigger ON triggerer_id = job.id")
+    if not holders:
+        return Recovery("triggerer", 0.0, "no triggerer held a wait any more")
+    victim = storm.container(storm.random.choice(holders)[0])
     job = f"SELECT id FROM job WHERE job_type = 'TriggererJob' AND hostname = '{victim.hostname}' AND state = 'running'"
     held = f"SELECT count(*) FROM trigger WHERE triggerer_id IN ({job})"
     jobs = [row[0] for row in storm.cluster.query(job)]
