@@ -74,12 +74,19 @@ def measure(tls: bool, quick: bool) -> dict[str, float]:
     with EmulatorProcess(settings, () if tls else ("--no-tls",)) as emulator:
         token = emulator.bearer_token()
         emulator.start_export("x", token)
-        return {
-            "download_mb_per_s": downloaded(emulator, token, size),
-            "upload_mb_per_s": uploaded(emulator, size // 2),
-            "status_calls_per_s": called(emulator, token, 1, 300 if quick else 3000),
-            "status_calls_per_s_of_eight": called(emulator, token, 8, 300 if quick else 1000),
-        }
+        calls = 300 if quick else 3000
+        figures: dict[str, float] = {}
+        for name, unit, amount, work in (
+            ("download", "gb", size / 1e9, lambda: downloaded(emulator, token, size)),
+            ("upload", "gb", size / 2e9, lambda: uploaded(emulator, size // 2)),
+            ("status_calls", "thousand_calls", calls / 1e3, lambda: called(emulator, token, 1, calls)),
+        ):
+            before_seconds = emulator.cpu_seconds()
+            figures[f"{name}_per_s" if unit != "gb" else f"{name}_mb_per_s"] = work()
+            # What it costs the emulator, however busy the machine is.
+            figures[f"{name}_cpu_seconds_per_{unit}"] = (emulator.cpu_seconds() - before_seconds) / amount
+        figures["status_calls_per_s_of_eight"] = called(emulator, token, 8, 300 if quick else 1000)
+        return figures
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -168,7 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures = {**figures, name: {key: Figure(tuple(run[key] for run in runs)) for key in runs[0]}}
     table = Table("", "TLS", "plain", title="What the emulator sustains")
     for key in figures["tls"]:
-        table.add_row(key.replace("_", " "), figures["tls"][key].shown(0), figures["plain"][key].shown(0))
+        digits = 2 if "cpu" in key else 0
+        table.add_row(key.replace("_", " "), figures["tls"][key].shown(digits), figures["plain"][key].shown(digits))
     screen.print(table)
     report.figures = {name: {key: each.as_json() for key, each in found.items()} for name, found in figures.items()}
     slowest = min(figures["tls"][key].median for key in ("download_mb_per_s", "upload_mb_per_s"))

@@ -82,6 +82,22 @@ def test_a_missing_library_is_one_clear_line() -> None:
     )
 
 
+def table(heading: str) -> list[list[str]]:
+    """The cells of the README's table that begins with a heading."""
+    readme = (PACKAGE / "README.md").read_text()
+    lines = readme[readme.index(heading) :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip(" `") for cell in line.strip("|").split(" |")] for line in lines]
+
+
+def test_the_witnesses_of_the_readme_are_there() -> None:
+    behaviours, witnesses = table("| behaviour | source | witness |"), table("| witness | what")
+    assert {len(row) for row in behaviours} == {4}
+    named = {name.strip(" `") for row in behaviours for name in row[2].split(",") if name}
+    assert named == {row[0] for row in witnesses}
+    folder = Path(__file__).with_name("witnesses")
+    assert [row[2] for row in witnesses if not (folder / row[2]).exists()] == []
+
+
 def test_the_version_is_told() -> None:
     assert run("-m", "dmf_emulator", "--version").stdout == f"dmf-emulator {VERSION}\n"
 
