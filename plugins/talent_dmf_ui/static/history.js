@@ -1,7 +1,7 @@
 // One export: its state, its plots, its runs, its failures, its entities and companies.
 import * as address from "./address.js";
 import { h, icon, outside } from "./dom.js";
-import { mark } from "./list.js";
+import { cutInside, mark } from "./list.js";
 import { state } from "./page.js";
 import { drawPlots } from "./plots.js";
 import {
@@ -117,7 +117,7 @@ function line(item, run, now, many, here) {
       h("td", {}, h("a", { href: address.run(item.dag_id, run.run_id), title: run.run_id, "data-k": `run-${run.run_id}` }, longDay(run.at)), type),
       h("td", { class: "x-num x-more" }, fine(run.queue_seconds)), h("td", { class: "x-num x-more" }, fine(run.export_seconds)), h("td", { class: "x-num x-more" }, fine(run.transfer_seconds)),
       h("td", { class: "x-num" }, number(run.rows)), h("td", { class: "x-num x-more" }, bytes(run.size_bytes)),
-      h("td", { class: "x-more" }, h("span", { class: "x-file", title: name }, run.files.length === 1 ? outside(first.url, name) : name)), h("td", { class: "x-more" }, told)),
+      h("td", { class: "x-more" }, h("span", { class: "x-file", title: name }, run.files.length === 1 ? outside(first.url, cutInside(name)) : name)), h("td", { class: "x-more" }, told)),
     run.sentence && run.state !== "failed" ? h("tr", { class: "x-note" }, h("td", {}), h("td", { colspan: 8 }, run.sentence)) : null);
 }
 

@@ -23,6 +23,7 @@ const COLUMNS = [
 ];
 const ROWS_OF_A_PAGE = 100;
 const PAGES_FROM = 200;
+const END_OF_NAME = "_USMF_2026-11-27.zip".length;
 const RESULTS = { arrived: "arrived", success: "succeeded", failed: "failed", empty: "no rows", unknown: "not recorded", running: "running", queued: "queued", late: "late" };
 
 /** The whole list. */
@@ -73,19 +74,19 @@ function said(all, now) {
       failed.length ? `${list(failed)} failed` : "", late.length ? `${list(late)} ${late.length === 1 ? "is" : "are"} late` : "",
     ].filter(Boolean).join(", ");
     const alerts = undelivered ? `; ${undelivered === 1 ? "one alert" : `${undelivered} alerts`} could not be delivered` : "";
-    return [failed.length ? "failed" : "late", "warn", `${count} of ${all.length} exports need${count === 1 ? "s" : ""} attention`, parts + alerts];
+    return [failed.length ? "failed" : "late", "warn", `${number(count)} of ${number(all.length)} exports need${count === 1 ? "s" : ""} attention`, parts + alerts];
   }
   const expected = all.filter((item) => !["paused", "never"].includes(item.state));
   const arrived = expected.filter((item) => ["arrived", "empty"].includes(item.state));
-  if (!expected.length) return ["calm", "pause", "No export is under way", `${all.length === 1 ? "It is" : `All ${all.length} are`} paused or ha${all.length === 1 ? "s" : "ve"} never run`];
+  if (!expected.length) return ["calm", "pause", "No export is under way", `${all.length === 1 ? "It is" : `All ${number(all.length)} are`} paused or ha${all.length === 1 ? "s" : "ve"} never run`];
   const next = all.filter((item) => !item.paused && item.next_run).toSorted((a, b) => a.next_run.localeCompare(b.next_run))[0];
   const odd = all.filter((item) => item.arrived?.unusual).map((item) => item.name);
   const text = [odd.length ? `${list(odd)} ha${odd.length === 1 ? "s" : "ve"} an unusual number of rows` : "", next ? `next: ${next.name} ${dayAndClock(next.next_run, now)}` : ""].filter(Boolean).join("; ");
-  if (arrived.length === expected.length) return ["ok", "ok", arrived.length === 1 ? "The export arrived" : `All ${arrived.length} exports arrived`, text];
+  if (arrived.length === expected.length) return ["ok", "ok", arrived.length === 1 ? "The export arrived" : `All ${number(arrived.length)} exports arrived`, text];
   const under = expected.filter((item) => ["running", "queued"].includes(item.state)).length;
   const unknown = expected.length - arrived.length - under;
-  const rest = [under ? `${under} under way` : "", unknown ? `${unknown} without a record` : "", text].filter(Boolean).join("; ");
-  return ["ok", "ok", "No export needs attention", `${arrived.length} of ${expected.length} arrived; ${rest}`];
+  const rest = [under ? `${number(under)} under way` : "", unknown ? `${number(unknown)} without a record` : "", text].filter(Boolean).join("; ");
+  return ["ok", "ok", "No export needs attention", `${number(arrived.length)} of ${number(expected.length)} arrived; ${rest}`];
 }
 
 function search(page) {
@@ -120,7 +121,7 @@ function chips(page, all, known) {
       const on = states.every((each) => page.view.states.includes(each));
       const change = () => page.go({ states: on ? page.view.states.filter((each) => !states.includes(each)) : [...page.view.states, ...states] });
       return h("button", { class: `x-chip${count ? "" : " x-zero"}`, "data-k": `chip-${look}`, "aria-pressed": String(on), onclick: change },
-        h("span", { class: "x-pill", "data-tone": STATES[look].tone === "hollow" ? "calm" : STATES[look].tone }, icon(STATES[look].mark), String(count)), title);
+        h("span", { class: "x-pill", "data-tone": STATES[look].tone === "hollow" ? "calm" : STATES[look].tone }, icon(STATES[look].mark), number(count)), title);
     }),
     h("span", { class: "x-grow" }),
     h("button", { class: "x-fresh x-wide", "data-k": "refresh", title: "Read again now", onclick: () => page.load() }, icon("refresh"),
@@ -272,8 +273,15 @@ function fileCell(page, item) {
   const several = arrived.files.length > 1;
   const name = several ? `${arrived.files.length} files` : first?.name ?? "not recorded";
   const url = several ? arrived.folder_url : first?.url;
-  const more = several && !url ? h("a", { "data-export": item.dag_id, href: page.href({ export: item.dag_id }) }, name) : outside(url, name);
+  const more = several && !url ? h("a", { "data-export": item.dag_id, href: page.href({ export: item.dag_id }) }, name) : outside(url, cutInside(name));
   return h("td", place, h("span", { class: "x-file", title: name }, more), h("span", { class: "x-m" }, notes.join(" · ")));
+}
+
+/** A name that loses its middle where there is no room: what tells files apart, such as company and date, mostly stands at the end. */
+export function cutInside(name) {
+  const letters = [...name];
+  if (letters.length <= END_OF_NAME) return name;
+  return [h("span", { class: "x-start" }, letters.slice(0, -END_OF_NAME).join("")), h("span", { class: "x-end" }, letters.slice(-END_OF_NAME).join(""))];
 }
 
 function nextCell(item, now) {
@@ -302,7 +310,7 @@ function companies(page, item, now) {
   return known.companies.map((each) => h("tr", { class: "x-co" },
     h("td", { class: "x-c-state" }, mark(each.state)), h("td", { class: "x-c-name" }, h("span", { class: "x-name" }, each.company ?? "—")),
     h("td", { class: "x-c-arrived", title: each.at ? exact(each.at) : null }, each.at ? dayAndClock(each.at, now) : "—"), h("td", { class: "x-c-rows x-num" }, number(each.rows)), h("td", { class: "x-runs" }),
-    h("td", { class: "x-c-took" }, duration(each.seconds)), h("td", { class: `x-c-file${each.last_good ? " x-last" : ""}` }, h("span", { class: "x-file", title: each.name }, each.name ? outside(each.url, each.name) : "—")),
+    h("td", { class: "x-c-took" }, duration(each.seconds)), h("td", { class: `x-c-file${each.last_good ? " x-last" : ""}` }, h("span", { class: "x-file", title: each.name }, each.name ? outside(each.url, cutInside(each.name)) : "—")),
     h("td", { class: "x-c-next x-next" }, [each.size_bytes === null ? "" : bytes(each.size_bytes), each.last_good ? "last good" : ""].filter(Boolean).join(" · ")), h("td")));
 }
 
@@ -310,7 +318,7 @@ function foot(page, all, sorted, current, pages, known) {
   const go = (to, text) => h("button", { class: "x-btn", "data-k": `page-${text}`, disabled: to < 1 || to > pages, onclick: () => page.go({ page: to }) }, text);
   const limit = known.complete ? "" : `; only the first ${number(all.length)} are read`;
   return h("div", { class: "x-foot" },
-    h("span", {}, `${number(sorted.length)} of ${number(all.length)} exports you may read${limit}`),
+    h("span", {}, `${number(sorted.length)} of ${number(all.length)} export${all.length === 1 ? "" : "s"} you may read${limit}`),
     h("span", { class: "x-wide" }, "Rows compare with the package before; “unusual” is more than a tenth outside the range of those before it."),
     pages > 1 ? h("span", { class: "x-pages" }, go(current - 1, "Previous"), ` page ${current} of ${pages} `, go(current + 1, "Next")) : null);
 }

@@ -100,9 +100,10 @@ function durations(runs, width) {
 function rowsPlot(runs, width, low, high) {
   const room = (high - low) * 0.1 || Math.max(1, high * 0.1);
   const bottom = Math.max(0, low - room);
-  const marks = ticks(bottom, high + room, 4);
+  // There is no half row.
+  const marks = ticks(bottom, high + room, 4).filter((value) => Math.abs(value - Math.round(value)) < 1e-6);
   return frame(runs, width, {
-    top: high + room, bottom, marks, unit: short(high >= 1e6 ? marks[1] - marks[0] : 0), label: `Rows of ${runs.length} runs, from ${number(low)} to ${number(high)}`,
+    top: high + room, bottom, marks, unit: short(high >= 1e6 && marks.length > 1 ? marks[1] - marks[0] : 0), label: `Rows of ${runs.length} runs, from ${number(low)} to ${number(high)}`,
     under: (x, step, y) => s("path", { class: "x-line", d: line(runs, x, step, y) }),
     draw: (run, x, step, y) => hasRows(run) ? s("circle", { class: "x-point", cx: x + step / 2, cy: y(run.rows), r: 2.6 }) : run.result === "failed" ? cross(x, step, HEIGHT - BOTTOM - 6) : null,
   });

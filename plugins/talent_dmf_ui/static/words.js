@@ -34,11 +34,28 @@ export function stateWord(item) {
 
 export const stepWord = (step) => STEPS[step] ?? `Task ${step}`;
 
+// A formatter costs a hundred times what it formats, and a table has some thousand times.
+const formatters = new Map();
+
+function formatter(timeZone, locale, options) {
+  const name = `${timeZone} ${locale}`;
+  if (!formatters.has(name)) formatters.set(name, new Intl.DateTimeFormat(locale, { timeZone, ...options }));
+  return formatters.get(name);
+}
+
+const zones = new Map();
+
 /** The time zone that is chosen in Airflow, where this browser keeps it. */
 export function timeZone() {
-  let chosen = localStorage.getItem("timezone");
+  const kept = localStorage.getItem("timezone");
+  if (!zones.has(kept)) zones.set(kept, zoneOf(kept));
+  return zones.get(kept);
+}
+
+function zoneOf(kept) {
+  let chosen = kept;
   try {
-    chosen = JSON.parse(chosen);
+    chosen = JSON.parse(kept);
   } catch {
     // Kept as it is.
   }
@@ -50,15 +67,15 @@ export function timeZone() {
 }
 
 function parts(moment) {
-  const format = new Intl.DateTimeFormat("en-GB", {
-    timeZone: timeZone(), weekday: "short", day: "numeric", month: "short", year: "numeric",
+  const format = formatter(timeZone(), "en-GB", {
+    weekday: "short", day: "numeric", month: "short", year: "numeric",
     hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
   });
   return Object.fromEntries(format.formatToParts(moment).map((part) => [part.type, part.value]));
 }
 
 const dayNumber = (moment) => {
-  const [year, month, day] = new Intl.DateTimeFormat("en-CA", { timeZone: timeZone() }).format(moment).split("-");
+  const [year, month, day] = formatter(timeZone(), "en-CA", {}).format(moment).split("-");
   return Date.UTC(year, month - 1, day) / 864e5;
 };
 
