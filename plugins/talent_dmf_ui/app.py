@@ -28,6 +28,7 @@ _KINDS = {
     ".svg": "image/svg+xml",
 }
 _FILES = {path.name: path for path in sorted(_STATIC.iterdir()) if path.suffix in _KINDS}
+_METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 # A page of its own may load nothing but what this server gives it.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'self'"
 
@@ -52,8 +53,12 @@ def create_app() -> FastAPI:
     def export(request: Request, user: GetUserDep, dag_id: str) -> Response:
         return _answer(request, lambda session, now: answers.one(session, Rights(user), dag_id, now))
 
-    @app.get("/{rest:path}", include_in_schema=False)
-    def nothing(rest: str) -> Response:
+    # With any method: FastAPI would refuse another one before it asks who is there.
+    @app.api_route("/{rest:path}", methods=_METHODS)
+    def nothing(request: Request, rest: str) -> Response:
+        if request.method != "GET":
+            headers = {"Allow": "GET"}
+            return JSONResponse({"detail": "The Exports page only reads."}, status_code=405, headers=headers)
         return JSONResponse({"detail": "There is no such address."}, status_code=404)
 
     return app

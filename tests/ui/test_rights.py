@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from tests.ui.servers import PROJECT, Server
 
+from talent_dmf_ui.app import create_app
+from talent_dmf_ui.talent_dmf_ui_plugin import TalentDmfUiPlugin
+
 STATIC = sorted(path.name for path in (PROJECT / "plugins/talent_dmf_ui/static").iterdir())
-ROUTES = [
-    "/talent-exports/",
-    "/talent-exports/api/exports",
-    "/talent-exports/api/exports/talent_export_workers",
-    "/talent-exports/api/exports/there_is_no_such_dag",
-    "/talent-exports/api/exports/unrelated",
-    "/talent-exports/no/such/address",
-    "/talent-exports/openapi.json",
-    "/talent-exports/docs",
-    *(f"/talent-exports/static/{name}" for name in STATIC),
-]
+# What may stand in the place of each parameter of a route.
+VALUES = {
+    "{name}": [*STATIC, "no.js"],
+    "{dag_id}": ["talent_export_workers", "unrelated", "there_is_no_such_dag"],
+    "{rest:path}": ["no/such/address", "openapi.json", "docs", "redoc", "api", "api/exports/", "static/", "static"],
+}
+
+
+def addresses_of(path: str) -> list[str]:
+    """Addresses of a route; a parameter that is not known yet is an error."""
+    parameter = re.search(r"\{.*?\}", path)
+    return [path.replace(parameter[0], value) for value in VALUES[parameter[0]]] if parameter else [path]
+
+
+(MOUNTED,) = TalentDmfUiPlugin.fastapi_apps
+ROUTES = [route.path for route in create_app().routes if isinstance(route, APIRoute)]
+ADDRESSES = [f"{MOUNTED['url_prefix']}{address}" for path in ROUTES for address in addresses_of(path)]
 SECRETS = ("payroll", "OneDrive refused", "HR Integrations", "Export Positions", "departments", "DEMF")
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_an_anonymous_person_gets_401_and_nothing_else(server: Server, route: str) -> None:
-    answer = server.get(route)
+def test_everything_that_the_plugin_serves_is_tried_here() -> None:
+    assert len(ROUTES) == len(create_app().routes) >= 5
+    served = [name for name in vars(TalentDmfUiPlugin) if re.search("app|blueprint|middleware|view|menu", name)]
+    # A React app is a file of the FastAPI one.
+    assert served == ["fastapi_apps", "react_apps"]
+    assert {app["bundle_url"] for app in TalentDmfUiPlugin.react_apps} == {"talent-exports/static/main.js"}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_anonymous_person_gets_401_and_nothing_else(server: Server, address: str) -> None:
+    answer = server.get(address)
     assert answer.status_code == 401
     assert answer.json() == {"detail": "Not authenticated"}
+
+
+@pytest.mark.parametrize("method", ["DELETE", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"])
+@pytest.mark.parametrize("path", ROUTES)
+def test_with_another_method_too_and_who_is_known_may_only_read(server: Server, path: str, method: str) -> None:
+    url = f"{server.site.base_url}{MOUNTED['url_prefix']}{addresses_of(path)[0]}"
+    answer = httpx.request(method, url, timeout=60)
+    assert answer.status_code == 401
+    assert answer.text in {"", '{"detail":"Not authenticated"}'}
+    known = httpx.request(method, url, timeout=60, headers={"Authorization": f"Bearer {server.token('admin')}"})
+    assert known.status_code == 405
 
 
 @pytest.mark.parametrize("route", ["/talent-exports/api/exports", "/talent-exports/static/page.js"])
