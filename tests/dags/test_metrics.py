@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ import pytest
 from tests.dags.conftest import REPOSITORY
 from tests.dags.own_airflow import OwnAirflow
 from tests.examples import WORKERS
+from tests.statsd import statsd
 
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.dmf.status import DmfExecutionStatus
@@ -27,46 +27,22 @@ PLAN = {
 
 @dataclass
 class Metrics:
-    """What arrived: values by name, without Airflow's prefix."""
+    """What became of the runs, and what arrived."""
 
     runs: dict[str, dict[str, Any]]
-    lines: list[str]
-
-    def values(self, name: str) -> list[float]:
-        """The values of one metric, in the order of their arrival."""
-        found = (re.fullmatch(rf"airflow\.{re.escape(name)}:([-+0-9.]+)\|(?:c|ms|g)", line) for line in self.lines)
-        return [float(match[1]) for match in found if match]
+    values: Callable[[str], list[float]]
 
 
 @pytest.fixture(scope="module")
 def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metrics]:
-    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-    receiver.bind(("127.0.0.1", 0))
-    receiver.setblocking(False)
     quick = Settings(seed=3, not_found_seconds=0.0, not_run_seconds=0.0, executing_seconds=0.0, url_delay_seconds=0.0)
-    with receiver, Emulator(quick) as emulator:
+    with statsd() as receiver, Emulator(quick) as emulator:
         emulator.faults.add("dmf.F12", outcome="Failed", match={"definition_group_id": "Export Workers CSV"})
         emulator.faults.add("dmf.F17", match={"action": "GetExportedPackageUrl"}, times=1, retry_after=1)
         emulator.faults.add("dmf.F18", match={"action": "GetExecutionSummaryStatus"}, times=1)
-        airflow = OwnAirflow(
-            tmp_path_factory.mktemp("metrics"),
-            emulator,
-            {
-                "AIRFLOW__METRICS__STATSD_ON": "True",
-                "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
-                "AIRFLOW__METRICS__STATSD_PORT": str(receiver.getsockname()[1]),
-            },
-        )
+        airflow = OwnAirflow(tmp_path_factory.mktemp("metrics"), emulator, receiver.settings)
         (airflow.exports / "workers.yaml").write_text(WORKERS + "retries: 0\nsla: 1 s\n")
-        runs = airflow.run(PLAN)
-        lines: list[str] = []
-        while True:
-            try:
-                lines += receiver.recv(65536).decode().splitlines()
-            except BlockingIOError:
-                break
-        yield Metrics(runs, lines)
+        yield Metrics(airflow.run(PLAN), receiver.values)
 
 
 def test_exports_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
