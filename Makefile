@@ -43,8 +43,8 @@ test-unit: $(STAMP) ## Run the unit tests (20 seconds)
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
 
-test-browser: $(STAMP) ## Run the tests that drive Chromium through Airflow's UI; pictures go to .local/browser
-	@$(BIN)/pytest -q -m browser tests/browser
+test-browser: $(STAMP) ## Run the tests that drive Debian's Chromium through Airflow's UI; pictures go to .local/browser
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m browser tests/browser
 
 test-matrix: $(STAMP) ## Run unit and DAG tests on each Python of this machine, with the oldest and the newest Airflow
 	@sh .ci/matrix $(ROWS)

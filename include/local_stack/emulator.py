@@ -61,15 +61,18 @@ class EmulatorAdmin:
         """Return the emulator's executions and drives."""
         return self._get_json(f"{self.facts['admin_url']}/_emu/state")
 
-    def add_fault(self, fault: str, mode: str, *, times: int = 1, **parameters: Any) -> None:
+    def add_fault(
+        self, fault: str, mode: str, *, times: int = 1, match: Mapping[str, Any] | None = None, **parameters: Any
+    ) -> None:
         """Switch a fault on.
 
         :param fault: its number or name, see `python -m dmf_emulator --list-faults`.
         :param mode: its mode.
         :param times: how often it happens.
+        :param match: for which requests, such as `definition_group_id`; for all if omitted.
         :param parameters: of the mode.
         """
-        body = {"fault": fault, "mode": mode, "times": times, "parameters": parameters}
+        body = {"fault": fault, "mode": mode, "times": times, "match": dict(match or {}), "parameters": parameters}
         answer = self._client.post(f"{self.facts['admin_url']}/_emu/faults", json=body)
         if answer.is_error:
             raise StackError(f"the emulator refused fault {fault}: {answer.text[:300]}")

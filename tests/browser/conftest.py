@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 from tests.ui.conftest import fab, servers, simple  # noqa: F401 - the same servers, and the same database
 from tests.ui.servers import PROJECT, Server
 
@@ -26,8 +26,10 @@ FLAGS = [
 ]
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PATIENCE_MS = 60_000
-FOLDER = Path(os.environ.get("TALENT_DMF_PICTURES") or PROJECT / ".local" / "browser")
+FOLDER = PROJECT / ".local" / "browser"
 FOLDER.mkdir(parents=True, exist_ok=True)
+# A folder whose pictures are made anew, those that are there: docs/pictures.
+KEPT = os.environ.get("TALENT_DMF_PICTURES")
 
 
 # Of the test that runs: a failure leaves pictures of them.
@@ -52,9 +54,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    executable = os.environ.get("TALENT_DMF_CHROMIUM") or shutil.which("chromium")
+    # The shell is Chromium without the windows around the page, which cost as much as the page.
+    found = filter(None, map(shutil.which, ("chromium-headless-shell", "chromium")))
+    executable = os.environ.get("TALENT_DMF_CHROMIUM") or next(found, None)
     if not executable:
-        missing = "Chromium is missing: apt-get install chromium, or name it in TALENT_DMF_CHROMIUM."
+        missing = (
+            "Chromium is missing: apt-get install chromium-headless-shell fonts-liberation, or name it in "
+            "TALENT_DMF_CHROMIUM."
+        )
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
@@ -65,47 +72,77 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@contextmanager
-def opened(
-    browser: Browser, base_url: str, token: str | None, *, theme: str = "light", viewport: Any = DESK
-) -> Iterator[Page]:
-    """A page of somebody who has signed in; it must end without an uncaught error.
+# A page starts as if nobody had used Airflow before; what a test stores itself stays while its page is reloaded.
+_FRESH = """
+if (!sessionStorage.fresh) {
+    localStorage.clear();
+    localStorage.theme = %(theme)r;
+    localStorage.timezone = '"UTC"';
+    sessionStorage.fresh = 'yes';
+}
+"""
 
-    :param browser: the browser.
-    :param base_url: address of Airflow.
-    :param token: of the person; ``None`` for somebody who has not signed in.
-    :param theme: ``light`` or ``dark``.
-    :param viewport: size of the window.
-    """
+
+def _signed_in(browser: Browser, base_url: str, token: str | None, theme: str, viewport: Any) -> BrowserContext:
     context = browser.new_context(
         base_url=base_url, viewport=viewport, timezone_id="UTC", locale="en-GB", accept_downloads=True
     )
     context.set_default_timeout(PATIENCE_MS)
-    # Once, and not again where a test changes it.
-    context.add_init_script(
-        f"if (!localStorage.theme) {{ localStorage.theme = {theme!r}; localStorage.timezone = '\"UTC\"'; }}"
-    )
+    context.add_init_script(_FRESH % {"theme": theme})
     if token is not None:
         context.add_cookies([{"name": "_token", "value": token, "url": base_url}])
-    page = context.new_page()
-    _opened.append(page)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    try:
-        yield page
-        assert errors == []
-    finally:
-        _opened.remove(page)
-        context.close()
+    return context
+
+
+class People:
+    """Those who look at pages. Each keeps a context of their own, and with it what the browser has read before:
+    Airflow's UI has some megabytes, and a fresh context reads and compiles them again."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: dict[tuple[Any, ...], BrowserContext] = {}
+
+    @contextmanager
+    def opened(self, base_url: str, token: str | None, *, theme: str = "light", viewport: Any = DESK) -> Iterator[Page]:
+        """A page of one of them; it must end without an uncaught error.
+
+        :param base_url: address of Airflow.
+        :param token: of who has signed in; ``None`` for somebody who has not, and who keeps nothing.
+        :param theme: ``light`` or ``dark``.
+        :param viewport: size of the window.
+        """
+        who = (base_url, token, theme, viewport["width"])
+        if token is None or who not in self._contexts:
+            self._contexts[who] = _signed_in(self._browser, base_url, token, theme, viewport)
+        page = self._contexts[who].new_page()
+        _opened.append(page)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        try:
+            yield page
+            assert errors == []
+        finally:
+            _opened.remove(page)
+            page.close()
+            if token is None:
+                self._contexts.pop(who).close()
+
+
+@pytest.fixture(scope="session")
+def people(browser: Browser) -> People:
+    return People(browser)
 
 
 @pytest.fixture
-def visit(browser: Browser, simple: Server) -> Iterator[Callable[..., Page]]:  # noqa: F811
-    """Opens an address of the seeded Airflow as one of its people."""
+def visit(people: People, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Opens an address of a seeded Airflow, the one with the simple auth manager if not said otherwise, as one of its
+    people; ``who`` is ``None`` for somebody who has not signed in."""
     with ExitStack() as stack:
 
-        def go(path: str, who: str = "viewer", server: Server = simple, **options: Any) -> Page:
-            page = stack.enter_context(opened(browser, server.site.base_url, server.token(who), **options))
+        def go(path: str, who: str | None = "viewer", server: Server | None = None, **options: Any) -> Page:
+            server = server or request.getfixturevalue("simple")
+            token = None if who is None else server.token(who)
+            page = stack.enter_context(people.opened(server.site.base_url, token, **options))
             page.goto(path)
             return page
 
@@ -114,16 +151,13 @@ def visit(browser: Browser, simple: Server) -> Iterator[Callable[..., Page]]:  #
 
 @pytest.fixture(scope="session")
 def picture() -> Callable[[Page, str], None]:
-    """Keeps a picture: in ``.local/browser``, or where TALENT_DMF_PICTURES says."""
+    """Keeps a picture in ``.local/browser``."""
 
     def take(page: Page, name: str) -> None:
-        # Fonts and the theme's transitions have settled when two pictures in a row are the same.
-        before = page.screenshot()
-        for _ in range(20):
-            after = page.screenshot()
-            if after == before:
-                break
-            before = after
-        (FOLDER / f"{name}.png").write_bytes(before)
+        page.evaluate("document.fonts.ready")
+        file = f"{name}.png"
+        page.screenshot(path=FOLDER / file, animations="disabled")
+        if KEPT and (Path(KEPT) / file).exists():
+            shutil.copy(FOLDER / file, KEPT)
 
     return take

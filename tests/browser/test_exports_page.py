@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 from tests.ui.servers import Server
 
 from .conftest import DESK, PATIENCE_MS, PHONE
@@ -26,6 +26,9 @@ LOOKS: list[Any] = [
     pytest.param({"theme": "light", "viewport": PHONE}, id="phone"),
 ]
 API = "**/talent-exports/api/exports*"
+# The same page without Airflow around it, whose own parts take seconds: for what does not depend on them.
+ALONE = "/talent-exports/"
+LONG = "a" * 200
 FAILED = ["payroll_earnings", "positions", "odd_failure"]
 
 
@@ -78,7 +81,8 @@ def test_the_reason_is_in_the_row_and_the_log_is_one_click_away(visit: Visit) ->
 
 
 def test_the_tab_of_a_dag_shows_its_export(visit: Visit, picture: Picture) -> None:
-    page = visit("/dags/talent_export_departments/plugin/export")
+    page = visit("/dags/talent_export_departments")
+    page.locator("a[href$='/dags/talent_export_departments/plugin/export']").click()
     expect(page.get_by_label("State", exact=True)).to_contain_text("Arrived")
     expect(page.get_by_text("4 files").first).to_be_visible()
     assert_fits(page)
@@ -88,7 +92,7 @@ def test_the_tab_of_a_dag_shows_its_export(visit: Visit, picture: Picture) -> No
     expect(page.get_by_role("heading", level=1)).to_contain_text("exports need attention")
 
 
-def test_the_tab_of_a_run_shows_it_among_the_others(visit: Visit, simple: Server) -> None:
+def test_the_tab_of_a_run_shows_it_among_the_others(visit: Visit, simple: Server, picture: Picture) -> None:
     runs = simple.get("/api/v2/dags/talent_export_departments/dagRuns?order_by=-run_after", "viewer").json()["dag_runs"]
     page = visit(f"/dags/talent_export_departments/runs/{quote(runs[2]['dag_run_id'], safe='')}")
     page.locator("a[href$='/plugin/export-run']").click()
@@ -96,14 +100,16 @@ def test_the_tab_of_a_run_shows_it_among_the_others(visit: Visit, simple: Server
     here = page.locator(".x-history tbody[aria-current=true]")
     expect(here).to_have_count(1)
     expect(here.get_by_role("link").first).to_have_attribute("title", runs[2]["dag_run_id"])
+    picture(page, "export-run-tab")
 
 
-def test_the_tab_of_another_dag_says_that_it_is_none(visit: Visit) -> None:
+def test_the_tab_of_another_dag_says_that_it_is_none(visit: Visit, picture: Picture) -> None:
     page = visit("/dags/unrelated/plugin/export")
     expect(page.get_by_role("heading", name="This Dag is not an export")).to_be_visible()
+    picture(page, "export-tab-none")
 
 
-def test_filters_stand_in_the_address(visit: Visit) -> None:
+def test_filters_stand_in_the_address(visit: Visit, picture: Picture) -> None:
     page = visit("/plugin/exports")
     page.get_by_role("button", name=re.compile("Failed$")).click()
     page.wait_for_url(re.compile(r"\?state=failed$"))
@@ -117,6 +123,7 @@ def test_filters_stand_in_the_address(visit: Visit) -> None:
     expect_rows(page, FAILED[:1])
     page.get_by_label("Search exports").fill("nothing of this kind")
     expect(page.get_by_role("heading", name="Nothing matches “nothing of this kind”")).to_be_visible()
+    picture(page, "exports-no-match")
     page.get_by_role("button", name="Clear search and filters").click()
     expect(page.locator(".x-list tbody")).to_have_count(17)
 
@@ -132,7 +139,7 @@ def test_back_returns_to_the_list_as_it_was(visit: Visit) -> None:
 
 
 def test_any_column_sorts(visit: Visit) -> None:
-    page = visit("/plugin/exports?tag=human-resources")
+    page = visit(f"{ALONE}?tag=human-resources")
     page.get_by_role("button", name="Rows", exact=True).click()
     expect(page.get_by_role("columnheader", name="Rows")).to_have_attribute("aria-sort", "descending")
     names = page.locator(".x-list tbody .x-row .x-name")
@@ -143,13 +150,13 @@ def test_any_column_sorts(visit: Visit) -> None:
 
 
 def test_the_keyboard_reaches_search_and_plots(visit: Visit) -> None:
-    page = visit("/plugin/exports")
+    page = visit(ALONE)
     expect(page.locator(".x-list tbody")).to_have_count(17)
     page.keyboard.press("/")
     page.keyboard.type("payr")
     expect(page.get_by_label("Search exports")).to_be_focused()
     expect(page.get_by_label("Search exports")).to_have_value("payr")
-    page.goto("/plugin/exports?export=talent_export_workers")
+    page.goto(f"{ALONE}?export=talent_export_workers")
     page.locator(".x-plot").first.locator(".x-b").last.focus()
     page.keyboard.press("ArrowLeft")
     tip = page.locator(".x-tip").first
@@ -159,7 +166,7 @@ def test_the_keyboard_reaches_search_and_plots(visit: Visit) -> None:
 
 
 def test_what_is_shown_can_be_saved_and_no_cell_is_a_formula(visit: Visit, tmp_path: Path) -> None:
-    page = visit("/plugin/exports?state=failed")
+    page = visit(f"{ALONE}?state=failed")
     saved = {}
     for kind in ("CSV", "JSON"):
         with page.expect_download() as download:
@@ -177,11 +184,25 @@ def test_what_is_shown_can_be_saved_and_no_cell_is_a_formula(visit: Visit, tmp_p
 
 @pytest.mark.parametrize("path", ["", "?export=talent_export_odd_failure", "?export=talent_export_odd_records"])
 def test_html_of_others_is_text(visit: Visit, path: str) -> None:
-    page = visit(f"/plugin/exports{path}")
+    page = visit(f"{ALONE}{path}")
     expect(page.get_by_text("<img src=x onerror=").first).to_be_visible()
     assert page.locator(".exports-page img, .exports-page script").count() == 0
     assert page.title() != "executed"
     assert page.locator(".exports-page a[href^='javascript:']").count() == 0
+
+
+@pytest.mark.parametrize("look", [LOOKS[0], LOOKS[2]])
+def test_odd_and_long_names_fit(
+    visit: Visit, picture: Picture, look: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    page = visit("/plugin/exports?tag=odd", **look)
+    expect(page.locator(".x-list tbody")).to_have_count(3)
+    assert_fits(page)
+    picture(page, f"exports-odd-{request.node.callspec.id}")
+    page.goto(f"/plugin/exports?export=talent_export_{LONG}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(LONG)
+    assert_fits(page)
+    picture(page, f"export-long-{request.node.callspec.id}")
 
 
 def test_a_file_opens_in_a_tab_of_its_own(visit: Visit) -> None:
@@ -194,7 +215,7 @@ def test_a_file_opens_in_a_tab_of_its_own(visit: Visit) -> None:
 
 
 def test_companies_are_kept_apart(visit: Visit, picture: Picture) -> None:
-    page = visit("/plugin/exports?tag=human-resources")
+    page = visit(f"{ALONE}?tag=human-resources")
     page.get_by_role("button", name="Companies of positions").click()
     shown = page.locator("tr.x-co")
     expect(shown).to_have_count(3)
@@ -204,38 +225,43 @@ def test_companies_are_kept_apart(visit: Visit, picture: Picture) -> None:
     picture(page, "exports-companies")
 
 
-def test_a_viewer_of_one_dag_sees_that_one(visit: Visit, fab: Server, picture: Picture) -> None:
-    page = visit("/plugin/exports", who="one", server=fab)
+def sign_in(page: Page, name: str) -> None:
+    """Fill the form that Airflow shows to somebody who has not signed in."""
+    page.fill("input[name=username]", name)
+    page.fill("input[name=password]", name)
+    page.keyboard.press("Enter")
+
+
+def test_a_viewer_of_one_dag_signs_in_and_sees_that_one(visit: Visit, fab: Server, picture: Picture) -> None:
+    page = visit("/plugin/exports", who=None, server=fab)
+    sign_in(page, "one")
     expect(page.get_by_role("heading", level=1)).to_have_text("The export arrived")
     expect_rows(page, ["workers"])
-    expect(page.get_by_text("1 of 1 exports you may read")).to_be_visible()
+    expect(page.get_by_text("1 of 1 export you may read")).to_be_visible()
     picture(page, "exports-one-dag")
     page.goto("/plugin/exports?export=talent_export_payroll_earnings")
     expect(page.get_by_role("heading", name="There is no such export")).to_be_visible()
     assert "OneDrive refused" not in page.content()
 
 
-def test_who_signs_in_by_the_form_sees_the_page(browser: Browser, simple: Server) -> None:
-    context = browser.new_context(base_url=simple.site.base_url, timezone_id="UTC")
-    try:
-        page = context.new_page()
-        page.goto("/plugin/exports")
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", "admin")
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", level=1)).to_have_text("5 of 17 exports need attention")
-    finally:
-        context.close()
+def test_who_signs_in_by_the_form_sees_the_page(visit: Visit) -> None:
+    page = visit("/plugin/exports", who=None)
+    sign_in(page, "admin")
+    expect(page.get_by_role("heading", level=1)).to_have_text("5 of 17 exports need attention")
 
 
-def test_who_may_read_no_dag_is_told_what_an_export_is(visit: Visit) -> None:
+def test_who_may_read_no_dag_is_told_what_an_export_is(visit: Visit, picture: Picture) -> None:
     page = visit("/talent-exports/", who="nobody")
     expect(page.get_by_role("heading", name="No exports yet")).to_be_visible()
     expect(page.get_by_text("You see only exports whose Dag you may read.")).to_be_visible()
+    picture(page, "exports-empty")
 
 
-def test_the_page_stands_alone_too(visit: Visit) -> None:
-    page = visit("/talent-exports/")
+def test_the_page_stands_alone_too(visit: Visit, picture: Picture) -> None:
+    page = visit(ALONE)
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator(".x-list tbody")).to_have_count(17)
+    picture(page, "exports-alone-dark")
     page.get_by_role("link", name="courses", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("courses")
     page.locator(".x-plot").first.locator(".x-b").last.hover()
@@ -246,14 +272,16 @@ def answer(status: int, body: dict[str, Any]) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=status, json=body)
 
 
-def test_no_number_is_shown_before_there_is_one(visit: Visit) -> None:
+def test_no_number_is_shown_before_there_is_one(visit: Visit, picture: Picture) -> None:
     waiting: list[Route] = []
     page = visit("/talent-exports/static/icon.svg")
     page.route(API, lambda route: waiting.append(route))
-    page.goto("/plugin/exports")
+    page.goto(ALONE)
     expect(page.get_by_text("Reading the runs…")).to_be_visible()
     assert page.locator(".x-chip, .x-pill").count() == 0
     assert page.locator(".exports-page .x-top").inner_text().split() == ["Exports", "Reading", "the", "runs…"]
+    page.emulate_media(reduced_motion="reduce")
+    picture(page, "exports-loading")
     waiting[0].continue_()
     expect(page.get_by_role("heading", level=1)).to_contain_text("17 exports")
 
@@ -262,7 +290,7 @@ def test_an_error_says_what_to_do_and_ends(visit: Visit, picture: Picture) -> No
     page = visit("/talent-exports/static/icon.svg")
     broken = answer(500, {"detail": "The exports could not be read.", "request": "7f3a91c2"})
     page.route(API, broken)
-    page.goto("/plugin/exports")
+    page.goto(ALONE)
     expect(page.get_by_role("heading", name="The exports could not be read")).to_be_visible()
     expect(page.get_by_text("7f3a91c2")).to_be_visible()
     picture(page, "exports-error")
@@ -272,18 +300,19 @@ def test_an_error_says_what_to_do_and_ends(visit: Visit, picture: Picture) -> No
 
 
 @pytest.mark.parametrize(("status", "said"), [(503, "Airflow answered 503."), (401, "You are signed out.")])
-def test_a_failed_refresh_keeps_what_was_known(visit: Visit, status: int, said: str) -> None:
-    page = visit("/plugin/exports")
+def test_a_failed_refresh_keeps_what_was_known(visit: Visit, picture: Picture, status: int, said: str) -> None:
+    page = visit(ALONE)
     expect(page.locator(".x-list tbody")).to_have_count(17)
     page.route(API, answer(status, {"detail": "no"}))
     page.get_by_title("Read again now").click()
     expect(page.get_by_text(re.compile(r"Shown as of \d\d:\d\d\."))).to_be_visible()
     expect(page.get_by_text(said)).to_be_visible()
     expect(page.locator(".x-list tbody")).to_have_count(17)
+    picture(page, f"exports-stale-{status}")
 
 
 def test_an_open_row_and_the_focus_survive_a_refresh(visit: Visit) -> None:
-    page = visit("/plugin/exports")
+    page = visit(ALONE)
     toggle = page.get_by_role("button", name="Companies of positions")
     toggle.click()
     expect(page.locator("tr.x-co")).to_have_count(3)
