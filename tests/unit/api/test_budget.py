@@ -68,6 +68,11 @@ def test_who_has_to_wait_waits_until_enough_has_left_the_window() -> None:
     assert pause_before(Kind.TURN, requests, QUOTA, 50.0) == pytest.approx(90.0)
 
 
+def test_nobody_waits_for_more_room_than_is_needed() -> None:
+    requests = [*spent(1, at=10.0), *spent(89, at=40.0)]
+    assert pause_before(Kind.CONFIRM, requests, QUOTA, 50.0) == pytest.approx(60.0)
+
+
 def test_time_is_spent_as_well() -> None:
     assert pause_before(Kind.CONFIRM, spent(1, seconds=60.0), QUOTA, 50.0) == pytest.approx(50.0)
     assert pause_before(Kind.CONFIRM, spent(1, seconds=50.0), QUOTA, 50.0) == 0

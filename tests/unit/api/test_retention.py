@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.retention.plan import Retention, StoredFile, doubt_about, outdated_receipts, plan_retention
+from talent_dmf.api.retention.plan import (
+    Retention,
+    RetentionReport,
+    StoredFile,
+    doubt_about,
+    outdated_receipts,
+    plan_retention,
+)
 from talent_dmf.api.retention.receipts import RECEIPT_SUFFIX, Receipt, Series, WrittenFile
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -216,3 +223,7 @@ def test_days_beyond_the_calendar_are_refused() -> None:
     assert Retention(keep_days=36_500)
     with pytest.raises(ConfigurationError, match="36500 at most"):
         Retention(keep_days=36_501)
+
+
+def test_a_report_begins_with_nothing() -> None:
+    assert RetentionReport() == RetentionReport([], [], 0)
