@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from talent_dmf.api.errors import TalentDmfError, TransportError
-from talent_dmf.destinations.object_storage import sftp
 from talent_dmf.destinations.object_storage.errors import name_taken, store_errors
 from talent_dmf.destinations.object_storage.store import ObjectFolder
 
@@ -55,11 +54,7 @@ class MovingWriter:
         self._folder, self.staged = folder, partial
         self._move: Move | None = None
         self._moving = False
-        # A server of SFTP says itself which blocks it takes, and hangs up at larger ones.
-        blocks = {} if folder.protocol in sftp.SCHEMES else {"block_size": block_bytes}
-        self._file = folder.fs.open(folder.locate(partial), "wb", **blocks)
-        if folder.protocol in sftp.SCHEMES:
-            sftp.set_mode(folder.fs, folder.locate(partial), folder.modes.file)
+        self._file = folder.open_new(partial, block_bytes=block_bytes)
 
     def write(self, data: memoryview) -> None:
         """Add bytes."""

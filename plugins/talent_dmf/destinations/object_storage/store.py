@@ -217,6 +217,19 @@ class ObjectFolder:
             for start in range(0, size, _READ_BYTES):
                 yield self.fs.cat_file(self.locate(name), start=start, end=min(start + _READ_BYTES, size))
 
+    def open_new(self, name: str, *, block_bytes: int) -> Any:
+        """A file of the store to be written, with the mode of files where the store has modes.
+
+        :param name: its name.
+        :param block_bytes: length of the blocks that it is sent in.
+        """
+        if self.protocol not in sftp.SCHEMES:
+            return self.fs.open(self.locate(name), "wb", block_size=block_bytes)
+        # A server of SFTP says itself which blocks it takes, and hangs up at larger ones.
+        file = self.fs.open(self.locate(name), "wb")
+        sftp.set_mode(self.fs, self.locate(name), self.modes.file)
+        return file
+
     def names(self) -> dict[str, int]:
         """The files of the folder with their lengths."""
         with store_errors("list", self.url()):
