@@ -37,7 +37,7 @@ test: coverage ## Run all tests (minutes), the unit tests with their coverage
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster and not browser" --ignore tests/unit
 	@$(BIN)/pytest -q -m system
 
-test-unit: $(STAMP) ## Run the unit tests (20 seconds)
+test-unit: $(STAMP) ## Run the unit tests (less than a minute)
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
 
 test-system: $(STAMP) ## Run the tests that start a real Airflow
