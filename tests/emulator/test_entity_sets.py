@@ -148,6 +148,8 @@ def test_the_next_link_counts_top_down(start: Start) -> None:
         ("StagingRecordsToBeProcessedCount ge 100", ["a-1", "a-2", "b-1"]),
         ("StagingRecordsToBeProcessedCount lt 100", []),
         ("((JobId eq 'a-2'))", ["a-2"]),
+        ("  ( JobId  eq 'a-2' )  ", ["a-2"]),
+        ("   ", ["a-1", "a-2", "b-1"]),
         ("JobId eq null", []),
         ("JobId ne null and JobId ne 'null'", ["a-1", "a-2", "b-1"]),
         ("JobId gt null", []),

@@ -113,8 +113,8 @@ def count_comparisons(text: str) -> int:
 
 def _tokens(text: str) -> list[_Token]:
     tokens: list[_Token] = []
-    position = 0
-    while text[position:].strip():
+    position, end = 0, len(text.rstrip())
+    while position < end:
         match = _TOKEN.match(text, position)
         if match is None:
             raise BadFilter(f"Syntax error at position {position} in '{text}'.")
