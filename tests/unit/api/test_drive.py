@@ -47,6 +47,9 @@ def graph_refusal(status: int, *codes: str, spelling: str = "innerError") -> Res
     [
         (DriveTarget(drive_id="b!1"), ["/drives/b!1"]),
         (DriveTarget(user="a.b@c.example"), ["/users/a.b@c.example/drive"]),
+        (DriveTarget(user="mailto:a.b@c.example"), ["/users/a.b@c.example/drive"]),
+        (DriveTarget(user="B, A <a.b@c.example>"), ["/users/a.b@c.example/drive"]),
+        (DriveTarget(user="<a.b@c.example>"), ["/users/a.b@c.example/drive"]),
         (DriveTarget(user="g_x#EXT#@c.example"), ["/users/g_x%23EXT%23@c.example/drive"]),
         (DriveTarget(group="g-1"), ["/groups/g-1/drive"]),
         (DriveTarget(site="h.example,1,2"), ["/sites/h.example,1,2/drive"]),

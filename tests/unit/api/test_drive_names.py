@@ -41,6 +41,7 @@ from talent_dmf.api.naming.file_names import part_of_name
         ("a/../b", "a.zip", "folder name '..'.*reserved"),
         ("a/b.", "a.zip", "folder name 'b.'.*ends with '.'"),
         ("x" * 388, "a.zip", "394 characters.*at most 393"),
+        ("Exports", "x" * 150 + "?", r"file name 'x{100}'…: it contains '\?'"),
     ],
 )
 def test_refused_with_the_rule(folder: str, name: str, words: str) -> None:

@@ -6,6 +6,7 @@ Paths are percent-encoded segment by segment; the colons around them stay (learn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,8 @@ CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
 _MAX_TEXT_CHARACTERS = 1024
 _PIECE_BYTES = 8 * 1024 * 1024
 _SIZE_SECONDS = (0.5, 1.0, 2.0)
+# A user as mail programs write it: mailto:jo@contoso.com, Jo Doe <jo@contoso.com>.
+_MAILBOX = re.compile(r"(?:mailto:|[^<>@]*<)([^\s<>@:]+@[^\s<>@]+?)>?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class DriveTarget:
     def __post_init__(self) -> None:
         for name in ("drive_id", "user", "site", "group", "library"):
             object.__setattr__(self, name, (getattr(self, name) or "").strip() or None)
+        if self.user and (mailbox := _MAILBOX.fullmatch(self.user)):
+            object.__setattr__(self, "user", mailbox[1])
         given = [name for name in ("drive_id", "user", "site", "group") if getattr(self, name)]
         if len(given) != 1:
             raise ConfigurationError(
