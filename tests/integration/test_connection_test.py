@@ -138,5 +138,5 @@ def test_a_file_is_read_whole_and_verified(
     hook.save_text(drive_id, UploadTarget("read", "long.txt", "replace"), "another version")
     with pytest.raises(ItemChangedError, match="is not the version that was saved"):
         hook.read_file(item.id, quick_xor_hash=item.quick_xor_hash)
-    with pytest.raises(DestinationError, match="no such file"):
+    with pytest.raises(DestinationError, match="There is no file with the id"):
         hook.read_file("01NOSUCHITEM")
