@@ -1,6 +1,6 @@
 """What many exports started at once cost an environment with Human Resources' quota, against single polling.
 
-    python benchmarks/budget.py           # 100 exports, twelve times as fast as in life: about 5 minutes
+    python benchmarks/budget.py           # 100 exports, twelve times as fast as in life: about 10 minutes
     python benchmarks/budget.py --full    # in life's own time: about 40 minutes
     python benchmarks/budget.py --quick   # 20 exports, a fifth of the quota, thirty times as fast: does it work?
 

@@ -82,7 +82,7 @@ def test_what_informs_only_is_not_waited_for_long(gates):
     for _ in range(4):
         assert one.enter(STATUS) == 0
         answered(one)
-    with pytest.raises(RequestRefusedError, match="no room for what only informs"):
+    with pytest.raises(RequestRefusedError, match="no room for requests that only inform"):
         one.enter(replace(PAGE, informing=True))
 
 

@@ -121,8 +121,8 @@ class Gate:
         pause = self._pause_before(request, waited)
         if pause and request.informing and waited + pause > LONGEST_WAIT_TO_INFORM_SECONDS:
             raise RequestRefusedError(
-                f"{request.operation}: the environment's quota has no room for what only informs. Look for it in "
-                "Dynamics 365."
+                f"{request.operation}: the environment's quota has no room for requests that only inform. Look at the "
+                "job history in Dynamics 365."
             )
         return pause
 
