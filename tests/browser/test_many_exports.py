@@ -34,7 +34,7 @@ def test_a_thousand_exports_come_a_hundred_a_page_and_are_searched_whole(
     expect(rows).to_have_count(100)
     expect(rows.first).to_contain_text("OneDrive refused the file")
     picture(page, "exports-thousand")
-    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Next", exact=True).click()
     page.wait_for_url(re.compile("page=2"))
     expect(rows).to_have_count(100)
     picture(page, "exports-thousand-2")
