@@ -13,9 +13,11 @@ import pytest
 from aiosmtpd.controller import Controller
 from tests.examples import WORKERS
 from tests.mailbox import Mailbox, words
+from tests.statsd import StatsD, statsd
 from tests.unit.loopback import Loopback, free_port, serve
 
 from local_stack import LocalStack
+from local_stack.processes import wait_until
 from local_stack.stack import StackOptions
 from talent_dmf.api.steps import Response
 
@@ -57,6 +59,7 @@ class Alerted:
     stack: LocalStack
     mailbox: Mailbox
     teams: Loopback
+    metrics: StatsD
 
     def run(self, export: str, conf: dict[str, Any] | None = None) -> tuple[str, str]:
         dag_id = f"talent_export_{export}"
@@ -76,9 +79,9 @@ def alerted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerted]:
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     controller.start()
     mail = {"host": "127.0.0.1", "port": controller.port, "extra": {"disable_ssl": True, "disable_tls": True}}
-    settings = {"AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags")}
     try:
-        with serve(lambda _: Response(202, {}, b"")) as teams:
+        with serve(lambda _: Response(202, {}, b"")) as teams, statsd() as metrics:
+            settings = {"AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"), **metrics.settings}
             connections = {
                 "SMTP_DEFAULT": {"conn_type": "smtp", **mail},
                 "TEAMS_HR": {"conn_type": "generic", "password": teams.url + SECRET_PATH},
@@ -90,7 +93,7 @@ def alerted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alerted]:
                 for name in ("nightly", "late", "several"):
                     stack.wait_for_dag(f"talent_export_{name}")
                     stack.airflow.unpause(f"talent_export_{name}")
-                yield Alerted(stack, mailbox, teams)
+                yield Alerted(stack, mailbox, teams, metrics)
     finally:
         controller.stop()
 
@@ -186,14 +189,37 @@ def test_an_export_without_rows_is_told(alerted: Alerted) -> None:
     alerted.mailbox.wait_for("Export nightly holds no rows")
 
 
-def test_a_missed_deadline_is_told_while_the_run_goes_on(alerted: Alerted) -> None:
-    alerted.stack.emulator.add_fault("long-not-run", "queue", not_run_seconds=30)
-    _, state = alerted.run("late")
-    assert state == "success"
+def test_a_missed_deadline_is_told_while_the_run_goes_on_and_counted_by_the_triggerer(alerted: Alerted) -> None:
+    emulator, airflow, dag_id = alerted.stack.emulator, alerted.stack.airflow, "talent_export_late"
+
+    def counted(name: str) -> float:
+        return sum(alerted.metrics.values(f"talent_dmf.{name}"))
+
+    emulator.add_fault("long-not-run", "queue", not_run_seconds=1800)
+    run_id = airflow.trigger_run(dag_id)
     mail = alerted.mailbox.wait_for("Export late is late")
     assert "not finished 2 s after it was queued" in words(mail)
     assert "/tasks/wait_for_export" in words(mail)
+    wait_until(lambda: counted("late.waits"), "the wait is counted as late", timeout_seconds=60)
+    # Counted by the callback, which runs in the triggerer.
+    for name in ("late.runs", "late.waits"):
+        assert counted(name) == counted(f"{name}.{dag_id}") == 1
+
+    def waits() -> bool:
+        states = {task["task_id"]: task["state"] for task in airflow.task_instances(dag_id, run_id)}
+        return states["wait_for_export"] == "deferred"
+
+    # Now it is the triggerer that asks, and that repeats what got no answer.
+    wait_until(waits, "the triggerer waits", timeout_seconds=60)
+    before = counted("requests.retries")
+    emulator.add_fault("gateway-error", "before", match={"action": "GetExecutionSummaryStatus"})
+    wait_until(lambda: counted("requests.retries") > before, "a repeated request is counted", timeout_seconds=60)
+    emulator.advance_clock(1800)
+    assert airflow.wait_for_run(dag_id, run_id)["state"] == "success"
     alerted.mailbox.wait_for("Export late works again")
+    # Airflow's own that docs/how-to/monitoring.md names.
+    for name in ("triggers.running", f"dagrun.duration.success.{dag_id}", f"dag.{dag_id}.wait_for_export.duration"):
+        wait_until(lambda name=name: alerted.metrics.values(name), f"{name} has come", timeout_seconds=60)
 
 
 def test_a_mistake_in_the_catalogue_is_told_once(alerted: Alerted) -> None:
