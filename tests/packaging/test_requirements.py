@@ -91,7 +91,7 @@ def test_the_image_adds_what_is_pinned_each_by_its_hashes() -> None:
     text = (PROJECT / "deploy" / "requirements-image.txt").read_text(encoding="utf-8")
     runtime = pins("requirements.txt")
     added = re.findall(r"^([\w-]+)==(\S+) \\$", text, re.MULTILINE)
-    assert {name for name, _ in added} == {"apache-airflow-providers-microsoft-azure", "bitarray", "msal"}
+    assert {name for name, _ in added} == {"apache-airflow-providers-microsoft-azure", "bitarray", "isal", "msal"}
     assert all(Version(version) in runtime[canonicalize_name(name)] for name, version in added)
     for block in re.split(r"\n(?=\S)", text):
         if "==" in block:
