@@ -61,7 +61,7 @@ def test_a_later_run_removes_what_a_killed_one_left(exported: ExportedPackage, t
             target=save_and_die, args=(exported.fresh_link().reveal(), ca_file, destination, owner)
         )
         worker.start()
-        worker.join(60)
+        worker.join(300)
         assert worker.exitcode == -signal.SIGKILL
     (tmp_path / "p.zip.12345678.partial").write_bytes(b"somebody else's")
     left = set(os.listdir(tmp_path))

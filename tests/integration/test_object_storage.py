@@ -175,7 +175,7 @@ def test_a_killed_worker_leaves_the_old_file_and_the_next_try_cleans_up(
         target=save_and_die, args=(exported.fresh_link().reveal(), folder, str(facts_file))
     )
     worker.start()
-    worker.join(60)
+    worker.join(300)
     assert worker.exitcode == -signal.SIGKILL
     left = {path.name: path.stat().st_size for path in (tmp_path / "exports").iterdir()}
     (partial,) = left.keys() - {"p.zip"}
