@@ -219,11 +219,12 @@ def before_start(steps: Steps[T]) -> Steps[T]:
 
     :param steps: the protocol.
     """
+    is_marked = False
     try:
         effect = next(steps)
-        if isinstance(effect, Request):
-            effect = replace(effect, before_start=True)
         while True:
+            if isinstance(effect, Request) and not is_marked:
+                effect, is_marked = replace(effect, before_start=True), True
             try:
                 outcome = yield effect
             except TalentDmfError as error:

@@ -24,6 +24,12 @@ def test_a_link_that_is_there_is_not_waited_for() -> None:
     assert played.pauses == []
 
 
+def test_where_requests_are_scarce_none_is_made_before_a_link_can_be_there() -> None:
+    played = play(wait_for_link("e-1", 60.0, before_seconds=3.0), [value(URL)])
+    assert played.result == SecretUrl(URL)
+    assert played.seconds == [3]
+
+
 @pytest.mark.parametrize("absent", [NOT_YET, answer(400), value(None)], ids=["empty", "400", "null"])
 def test_a_link_that_comes_late_is_waited_for_ever_longer(absent: Response) -> None:
     played = waited(*[absent] * 6, value(URL))

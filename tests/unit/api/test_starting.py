@@ -278,6 +278,14 @@ def test_a_start_is_over_when_the_service_knows_it_because_others_look_there():
     assert played.seconds == [0.5, 1]
 
 
+@pytest.mark.parametrize(("appear_seconds", "pauses"), [(30, [5]), (0, [])])
+def test_where_requests_are_scarce_none_is_made_before_the_service_can_know_it(appear_seconds, pauses):
+    policy = replace(POLICY, appear_seconds=appear_seconds, before_look_seconds=5)
+    played = play(start_export(REQUEST, policy), [*FREE, value("e-1"), *[value("NotRun")] * len(pauses)])
+    assert played.result == StartedExport("e-1", adopted=False)
+    assert played.seconds == pauses
+
+
 @pytest.mark.parametrize("end", [[not_found()] * 7, [RESET], [odata_error("no rights", status=403)]], ids=len)
 def test_what_was_started_counts_even_if_the_service_never_shows_it(end):
     policy = replace(POLICY, appear_seconds=30)

@@ -6,7 +6,17 @@ import pytest
 from tests.unit.scripted import answer, play
 
 from talent_dmf.api.errors import PermissionDeniedError, TalentDmfError, TransportError
-from talent_dmf.api.steps import Request, Response, Sleep, Steps, collecting_request_ids, informing, now, send
+from talent_dmf.api.steps import (
+    Request,
+    Response,
+    Sleep,
+    Steps,
+    before_start,
+    collecting_request_ids,
+    informing,
+    now,
+    send,
+)
 
 GET = Request("GET", "x", operation="Get")
 SILENT = TransportError("no answer came.")
@@ -57,6 +67,13 @@ def refused() -> Steps[int]:
     """Return nothing: the service refuses."""
     yield from send(GET)
     raise PermissionDeniedError("Get: not for you.")
+
+
+def test_the_first_request_before_a_start_waits_for_its_turn():
+    played = play(before_start(asked_twice()), [answer(200), answer(201)])
+    assert played.result == 401
+    assert [request.before_start for request in played.requests] == [True, False]
+    assert play(before_start(asked_twice()), [SILENT, answer(201)]).result == 201
 
 
 def test_what_only_informs_is_asked_for_in_a_hurry():
