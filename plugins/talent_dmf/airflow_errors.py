@@ -29,7 +29,7 @@ def translated_errors(log: logging.Logger | Any, context: Mapping[str, Any] | No
     except TalentDmfError as error:
         if error.detail:
             log.debug("The service answered: %s", error.detail)
-        keep_reason(context, str(error))
+        _remember(context, error)
         if error.retryable:
             raise
         failure = AirflowFailException(str(error))
@@ -39,8 +39,15 @@ def translated_errors(log: logging.Logger | Any, context: Mapping[str, Any] | No
         # The sentence says it; a chain of tracebacks would hide it.
         raise failure from None
     except (AirflowFailException, AirflowSensorTimeout) as error:
-        keep_reason(context, str(error))
+        _remember(context, error)
         raise
+
+
+def _remember(context: Mapping[str, Any] | None, error: Exception) -> None:
+    keep_reason(context, str(error))
+    if isinstance(context, dict):
+        # `airflow dags test` of Airflow 3.2 does not let callbacks know why a task has failed.
+        context.setdefault("exception", error)
 
 
 def found(check: str, look: Callable[[], str]) -> Finding:

@@ -80,15 +80,25 @@ def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> N
     """
     from talent_dmf.api.errors import TalentDmfError
 
+    address = ""
     try:
         address = _told_before(context, execution_id, log)
         if not address and hook.has_room:
-            address = hook.execution_page_url(execution_id)
+            address = hook.execution_page_url(execution_id) or ""
     except TalentDmfError as error:
         log.info("The address of the execution's page in Dynamics 365 could not be read: %s", error.message)
-        return
-    if address:
-        context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address)
+    keep_job_page(context, address)
+
+
+def keep_job_page(context: Context, address: str) -> None:
+    """Keep the address of the execution's page for the link, or that there is none.
+
+    Airflow warns of an XCom that is not there, in the log of each task that looks for it.
+
+    :param context: the task's context.
+    :param address: empty if it is not known.
+    """
+    context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address if _web_address(address) else "")
 
 
 def _told_before(context: Context, execution_id: str, log: Any) -> str:

@@ -48,7 +48,11 @@ def initialize_metrics() -> None:
         import_module("airflow.sdk.observability.metrics.stats_utils"),
     )
     for stats, utilities in (core, sdk):
-        stats.initialize(factory=utilities.get_stats_factory(), export_legacy_names=True)
+        if hasattr(stats, "initialize"):
+            stats.initialize(factory=utilities.get_stats_factory(), export_legacy_names=True)
+        else:
+            # Airflow 3.2.
+            stats.Stats.initialize(factory=utilities.get_stats_factory(stats.Stats))
 
 
 def forgetting(run_task: Callable[..., Any]) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ with DAG("waits", schedule=schedule, start_date=datetime(2026, 1, 1), catchup=Fa
 
 @pytest.fixture
 def airflow(tmp_path: Path) -> OwnAirflow:
-    with Emulator(Settings(seed=3, not_run_seconds=0.0, not_found_seconds=0.0, executing_seconds=1.0)) as emulator:
+    with Emulator(Settings(seed=3, not_run_seconds=0.0, not_found_seconds=0.0, executing_seconds=12.0)) as emulator:
         own = OwnAirflow(tmp_path, emulator)
         (own.dags / "waits.py").write_text(DAG)
         yield own

@@ -37,7 +37,7 @@ from talent_dmf.api.errors import (
 )
 from talent_dmf.api.naming.file_names import check_package_name
 from talent_dmf.lineage import Lineage, operator_lineage
-from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.links import TalentDmfJobPageLink, keep_job_page, push_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_notice
 from talent_dmf.operators.turns import Turn
@@ -292,8 +292,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             started.execution_id,
         )
         if not started.adopted:
-            # Its page is asked for by the tasks after this one: the service does not know what has just begun.
             Metrics(context["ti"].dag_id, request.legal_entity_id).count("exports.started")
+            # The tasks after this one ask for its page: the service does not know what has just begun.
+            keep_job_page(context, "")
         else:
             push_job_page(context, hook, started.execution_id, self.log)
         return started.execution_id
