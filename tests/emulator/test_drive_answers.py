@@ -378,7 +378,8 @@ class SlowBody:
         self._meanwhile = meanwhile
 
     def __iter__(self) -> Iterator[bytes]:
-        yield b"first "
+        # More than fits between the two: when it has been sent, the emulator has begun to read it.
+        yield bytes(16 * 1024 * 1024)
         self._meanwhile()
         yield b"second"
 

@@ -23,6 +23,7 @@ from talent_dmf.api.errors import TransportError
 from talent_dmf.operators.talent_dmf import TalentDmfExportedPackageUrlOperator, TalentDmfExportToPackageOperator
 from talent_dmf.sensors.talent_dmf import TalentDmfExecutionStatusSensor
 from talent_dmf.transport.drivers import AsyncDriver, SyncDriver
+from talent_dmf.transport.gate import Gate
 
 OUTCOMES = (AirflowFailException, AirflowSkipException, AirflowSensorTimeout)
 
@@ -45,6 +46,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch, set_connection: Any) -> Iterator[E
         monkeypatch.setattr(hook_module, "SyncDriver", partial(SyncDriver, sleep=pause, clock=running.clock.now))
         monkeypatch.setattr(hook_module, "AsyncDriver", partial(AsyncDriver, sleep=apause, clock=running.clock.now))
         monkeypatch.setattr(talent_dmf.api.dmf.actions, "EXPORT_TO_PACKAGE_SILENCE_SECONDS", 0.3)
+        monkeypatch.setattr(hook_module, "Gate", partial(Gate, clock=running.clock.timestamp))
         set_connection("talent_dmf_default", environment_connection(running))
         yield running
 

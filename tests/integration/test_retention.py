@@ -225,7 +225,7 @@ def test_a_state_store_that_does_not_answer_fails_nothing(saving_task: SavingTas
     with capture_logs() as entries:
         saving_task.save(file_name="p.zip")
     assert (saving_task.path / "p.zip").read_bytes() == saving_task.bytes
-    assert "could not be read: RuntimeError" in log_text(entries)
+    assert "could not be read (RuntimeError)" in log_text(entries)
     del saving_task.context["task_state_store"]
     saving_task.save(file_name="q.zip")
     assert (saving_task.path / "q.zip").read_bytes() == saving_task.bytes

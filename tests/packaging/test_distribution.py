@@ -74,7 +74,7 @@ class TestMetadata:
         assert "dynamics-365" in metadata["Keywords"]
         assert metadata.get_all("Project-URL")
         assert set(metadata.get_all("Provides-Extra", [])) == {
-            *("s3", "gcs", "sftp", "openlineage", "parquet", "emulator")
+            *("s3", "gcs", "sftp", "speed", "openlineage", "parquet", "emulator")
         }
 
     def test_every_extra_is_explained_on_the_page(self, built: Distributions) -> None:
