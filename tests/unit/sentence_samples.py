@@ -168,7 +168,7 @@ SAMPLES |= {
     "rest[at]": "Payroll",
     "pasted_addresses: kind": ["user", "group", "drive_id"],
     "pasted_addresses: wanted": "the name that the user signs in with, such as jo.doe@contoso.com, or the object id",
-    "_shown(name)": "'workers?.zip'",
+    "quoted(name)": "'workers?.zip'",
     "drive_names: kind": ["file", "folder"],
     "settings: name": "tenant_id",
     "settings: field": ["host (environment URL)", "extra `authority`"],

@@ -223,7 +223,7 @@ MISTAKES = [
     (GOOD + "tags: [' ']\n", 3, "`tags` is ' ', but must be a text that is not empty"),
     ("data_project: x\nlegal_entities: [~]\n", 2, "`legal_entities` is empty; give one company code"),
     ("data_project: x\nlegal_entities: [[USMF]]\n", 2, "`legal_entities` is ['USMF'], but must be a text"),
-    (GOOD + f"retries: {'9' * 300}\n", 3, f"`retries` is '{'9' * 99}…, but must be 20 or less"),
+    (GOOD + f"retries: {'9' * 300}\n", 3, f"`retries` is '{'9' * 100}'…, but must be 20 or less"),
     (GOOD + f"description: {'x' * 2000}\n", 3, "…, but must be a text of at most 1000 characters"),
     (GOOD + "start_date: 1767225600\n", 3, "`start_date` is '1767225600', but must be a date, such as 2026-01-31"),
     (GOOD + "start_date: -1\n", 3, "`start_date` is '-1', but must be a date"),

@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeAlias, TypeVar
 
 from talent_dmf.api.durations import as_duration
 from talent_dmf.api.errors import ConfigurationError
+from talent_dmf.api.words import quoted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -196,10 +197,8 @@ def wrong_argument(owner: str, name: str, words: str, value: object) -> Configur
     :param words: what is wrong with it.
     :param value: it.
     """
-    shown = repr(value)
-    shown = f"{shown}." if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
     link = "; it is" if words.startswith("must not") else ", not"
-    return ConfigurationError(f"{owner}: argument `{name}` {words}{link} {shown}")
+    return ConfigurationError(f"{owner}: argument `{name}` {words}{link} {quoted(value, _MOST_SHOWN)}")
 
 
 def _is_template(value: str) -> bool:

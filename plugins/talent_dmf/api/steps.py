@@ -10,7 +10,7 @@ driven by a synchronous and by an asynchronous driver, so no decision is ever wr
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -24,9 +24,9 @@ T = TypeVar("T")
 # A service has asked for a pause, or has given no usable answer.
 RepeatCause: TypeAlias = Literal["throttles", "retries"]
 
-# The answers' headers that Microsoft support asks for, from every service that we call.
 # Of an identifier that a service, or whoever answers in its place, gives.
 _MOST_OF_AN_ID = 200
+# The answers' headers that Microsoft support asks for, from every service that we call.
 REQUEST_ID_HEADERS = (
     "ms-dyn-aid",
     "x-ms-client-request-id",
@@ -190,28 +190,18 @@ def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = 
     :param unless_refused: whether the answer protects something, and the job goes on without it only where the service
         refuses it: silence is waited for as for any other answer, and is raised.
     """
+
+    def hurried(request: Request) -> Request:
+        return request if unless_refused else replace(request, informing=True)
+
     try:
-        effect = next(steps)
-        while True:
-            if isinstance(effect, Request) and not unless_refused:
-                effect = replace(effect, informing=True)
-            try:
-                outcome = yield effect
-            except TalentDmfError as error:
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(outcome)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+        return (yield from _passed_on(steps, request=hurried))
     except TalentDmfError as error:
         # A token that is refused is refused for everything.
         if unless_refused and isinstance(error, TransportError | AuthenticationError):
             raise
         yield Note(f"{what} could not be read, and the job goes on without: {error.message}")
         return default
-    finally:
-        steps.close()
 
 
 def before_start(steps: Steps[T]) -> Steps[T]:
@@ -220,22 +210,15 @@ def before_start(steps: Steps[T]) -> Steps[T]:
     :param steps: the protocol.
     """
     is_marked = False
-    try:
-        effect = next(steps)
-        while True:
-            if isinstance(effect, Request) and not is_marked:
-                effect, is_marked = replace(effect, before_start=True), True
-            try:
-                outcome = yield effect
-            except TalentDmfError as error:
-                effect = steps.throw(error)
-            else:
-                effect = steps.send(outcome)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    finally:
-        steps.close()
+
+    def marked(request: Request) -> Request:
+        nonlocal is_marked
+        if is_marked:
+            return request
+        is_marked = True
+        return replace(request, before_start=True)
+
+    return _passed_on(steps, request=marked)
 
 
 def collecting_request_ids(steps: Steps[T], request_ids: dict[str, str]) -> Steps[T]:
@@ -244,16 +227,37 @@ def collecting_request_ids(steps: Steps[T], request_ids: dict[str, str]) -> Step
     :param steps: the protocol.
     :param request_ids: where to note them, by header name.
     """
+
+    def noted(response: Response) -> None:
+        request_ids.update(response.request_ids)
+
+    return _passed_on(steps, response=noted)
+
+
+def _passed_on(
+    steps: Steps[T],
+    *,
+    request: Callable[[Request], Request] = lambda request: request,
+    response: Callable[[Response], None] = lambda response: None,
+) -> Steps[T]:
+    """Run a protocol, with its requests changed and its answers looked at.
+
+    :param steps: the protocol.
+    :param request: returns what is sent in the place of a request.
+    :param response: is given each answer.
+    """
     try:
         effect = next(steps)
         while True:
+            if isinstance(effect, Request):
+                effect = request(effect)
             try:
                 outcome = yield effect
             except TalentDmfError as error:
                 effect = steps.throw(error)
             else:
                 if isinstance(outcome, Response):
-                    request_ids.update(outcome.request_ids)
+                    response(outcome)
                 effect = steps.send(outcome)
     except StopIteration as stop:
         result: T = stop.value

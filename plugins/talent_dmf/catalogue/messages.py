@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic import ValidationError
 
 from talent_dmf.api.errors import TalentDmfError
+from talent_dmf.api.words import quoted
 
 # The keys that are known where one was found: its path in the file is given.
 Keys: TypeAlias = Callable[[tuple[str | int, ...]], Iterable[str]]
@@ -90,14 +91,14 @@ def _words(at: tuple[str | int, ...], finding: Mapping[str, Any], cause: object,
         hint = f"use `{close[0]}` if that is meant" if close else f"known keys are {', '.join(known)}"
         return f"`{key}` is not a known key; {hint}"
     if kind == "literal_error":
-        return f"`{key}` is {_shown(finding['input'])}, but must be {context['expected']}"
+        return f"`{key}` is {quoted(finding['input'])}, but must be {context['expected']}"
     if isinstance(cause, MistakeError) and cause.whole:
         return f"`{key}`: {cause}"
     if isinstance(cause, ValueError):
         return f"`{key}` {cause}"
     if finding["input"] in (None, "", []):
         return f"`{key}` is empty; {_MEANING.get(key, 'give a value or remove the line')}"
-    return f"`{key}` is {_shown(finding['input'])}, but {_must(key, kind, context, finding)}"
+    return f"`{key}` is {quoted(finding['input'])}, but {_must(key, kind, context, finding)}"
 
 
 def _must(key: str, kind: str, context: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
@@ -112,11 +113,6 @@ def _must(key: str, kind: str, context: Mapping[str, Any], finding: Mapping[str,
         return f"must be {_KINDS[kind].format(**context)}"
     message = str(finding["msg"])
     return f"{message[:1].lower()}{message[1:]}"
-
-
-def _shown(value: object) -> str:
-    words = repr(value)
-    return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}…"
 
 
 # Pydantic's kinds of findings that a person can meet here, in words for people.
@@ -143,7 +139,6 @@ _PATTERNS = {
     "notify.mail.from": "one line, such as Exports <exports@contoso.com>",
     "notify.notifier": "the path of a class, such as airflow.providers.smtp.notifications.smtp.SmtpNotifier",
 }
-_MOST_SHOWN = 100
 _MEANING = {
     "data_project": "give the name of the data project in Dynamics 365, such as Export Workers",
     "legal_entities": "give one company code or a list of them, such as USMF",

@@ -240,7 +240,7 @@ class ConnectionFields:
                 continue
             if isinstance(raw, bool) or not isinstance(raw, str | int):
                 raise ConfigurationError(f"Connection {self._conn_id!r}: extra `{name}` must be a text.")
-            return _seen(str(raw))
+            return _trimmed(str(raw))
         return ""
 
     def root(self, text: str, field: str, port: int | None) -> str:
@@ -252,7 +252,7 @@ class ConnectionFields:
         :raises ConfigurationError: it is none.
         """
         # What surrounds an address in a mail is no part of it.
-        words = _seen(text).strip("<>'\"").rstrip("/")
+        words = _trimmed(text).strip("<>'\"").rstrip("/")
         if not words or words.lower() in {"https:", "http:"}:
             raise ConfigurationError(
                 f"Connection {self._conn_id!r} has no {field}; set it, e.g. https://contoso.operations.dynamics.com."
@@ -311,7 +311,7 @@ class ConnectionFields:
         :raises ConfigurationError: it is none.
         """
         raw = self._extra.get("trusted_hosts") or ()
-        words = re.split(r"[\s,;]+", _seen(raw)) if isinstance(raw, str) else raw
+        words = re.split(r"[\s,;]+", _trimmed(raw)) if isinstance(raw, str) else raw
         if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
             raise ConfigurationError(
                 f"Connection {self._conn_id!r}: extra `trusted_hosts` must be a list of hosts, like "
@@ -354,12 +354,12 @@ class ConnectionFields:
         :raises ConfigurationError: they are no texts.
         """
         raw = self._extra.get("scopes") or [default]
-        scopes = [scope for scope in re.split(r"[\s,]+", _seen(raw)) if scope] if isinstance(raw, str) else raw
+        scopes = [scope for scope in re.split(r"[\s,]+", _trimmed(raw)) if scope] if isinstance(raw, str) else raw
         if not isinstance(scopes, list | tuple) or not all(isinstance(scope, str) for scope in scopes):
             raise ConfigurationError(
                 f'Connection {self._conn_id!r}: extra `scopes` must be a list of scopes, like ["{default}"].'
             )
-        first = _seen(scopes[0]) if scopes else default
+        first = _trimmed(scopes[0]) if scopes else default
         # A resource in the place of a scope.
         return f"{first.rstrip('/')}/.default" if _RESOURCE.fullmatch(first) else first
 
@@ -376,7 +376,7 @@ class ConnectionFields:
             "certificate" if certificate_path or certificate_data else "client_secret"
         )
         by_user = auth_type == "username_password"
-        login, password = _seen(self._connection.login or ""), (self._connection.password or "").strip("\r\n")
+        login, password = _trimmed(self._connection.login or ""), (self._connection.password or "").strip("\r\n")
         authority, tenant_id = self._token_service()
         return Identity(
             scope=scope,
@@ -384,7 +384,7 @@ class ConnectionFields:
             client_id=(self.text("client_id") if by_user else login).strip("{}"),
             auth_type=cast("AuthType", auth_type),
             # No secret that Entra ID makes has blanks around it; a person's password may.
-            client_secret=self.text("client_secret") if by_user else _seen(password),
+            client_secret=self.text("client_secret") if by_user else _trimmed(password),
             certificate_path=certificate_path,
             certificate_data=certificate_data,
             username=login if by_user else "",
@@ -418,7 +418,7 @@ class ConnectionFields:
         if raw is None or isinstance(raw, bool):
             return raw
         if isinstance(raw, str) or raw in (0, 1):
-            words = _seen(str(raw))
+            words = _trimmed(str(raw))
             return _SWITCHES.get(words.lower(), words)
         raise ConfigurationError(
             f"Connection {self._conn_id!r}: extra `verify` must be true, false or the path of a CA bundle."
@@ -445,7 +445,7 @@ def _no_object(conn_id: str) -> ConfigurationError:
     )
 
 
-def _seen(text: str) -> str:
+def _trimmed(text: str) -> str:
     """A text without what nobody sees around it: blanks, and the marks of width and direction that come with what is
     copied from pages and mails. Inside of it they may be meant, or somebody's trick.
     """
@@ -463,7 +463,7 @@ def _is_unseen(character: str) -> bool:
 
 def _without_page(words: str) -> str:
     """The address of an environment without the page of it that a browser shows."""
-    words = _seen(words)
+    words = _trimmed(words)
     # What is before the page is checked like every address; a fragment or a query hides no other host in it.
     return _PAGE.sub("", words, count=1) if words.isprintable() else words
 

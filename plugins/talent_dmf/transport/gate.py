@@ -89,7 +89,11 @@ class Gate:
     def requests_per_window(self) -> int:
         """How many requests may be made in five minutes."""
         quota = self.quota_now
-        return OPERATIONS_REQUESTS if quota is None else max(1, int(quota.requests * 300.0 / quota.window_seconds))
+        return (
+            OPERATIONS_REQUESTS
+            if quota is None
+            else max(1, int(quota.requests * WINDOW_SECONDS / quota.window_seconds))
+        )
 
     @property
     def serves_one_export(self) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from talent_dmf.api.dmf.budget import WINDOW_SECONDS
 from talent_dmf.api.dmf.listing import ListForm, Rows, list_executions, may_be_over
 from talent_dmf.api.errors import TalentDmfError, TransportError
 from talent_dmf.api.steps import Sleep, Steps
@@ -33,7 +34,6 @@ LONGEST_INTERVAL_SECONDS = 30.0
 # All waits that a triggerer takes over are there by then.
 FIRST_LIST_SECONDS = 5.0
 CONFIRM_SECONDS = 600.0
-QUOTA_WINDOW_SECONDS = 300.0
 # What may be spent on lists, and on single polls where there are no lists.
 _LISTS_SHARE, _POLLS_SHARE = 0.2, 0.5
 # A list that shows nothing of what the service knows is of no use; rows may be a minute late.
@@ -169,7 +169,7 @@ class Board:
 
     def _affordable_seconds(self, requests: int, share: float) -> float:
         """The time over which so many requests are spread that they take no more than a share of the quota."""
-        return requests * QUOTA_WINDOW_SECONDS / max(1.0, share * self._gate.requests_per_window)
+        return requests * WINDOW_SECONDS / max(1.0, share * self._gate.requests_per_window)
 
     async def _ask(self) -> None:
         listed = await self._driver.run(list_executions([each.execution_id for each in self._followers], self._form))

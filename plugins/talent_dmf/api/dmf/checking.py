@@ -25,6 +25,7 @@ from talent_dmf.api.errors import (
     TalentDmfError,
 )
 from talent_dmf.api.findings import Finding
+from talent_dmf.api.redaction import printable
 from talent_dmf.api.steps import Steps, informing
 
 # So many of what there is are named beside what there is not.
@@ -160,5 +161,5 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _shown(name: str) -> str:
-    printable = "".join(character if character.isprintable() else " " for character in name)
-    return printable if len(printable) <= _SHOWN_CHARACTERS else f"{printable[: _SHOWN_CHARACTERS - 1]}…"
+    shown = printable(name)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[: _SHOWN_CHARACTERS - 1]}…"

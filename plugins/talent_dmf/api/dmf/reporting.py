@@ -146,9 +146,8 @@ def _kind_and_sentence(
     page = f" See {redact(report.page_url)}." if report.page_url else " See Data management > Job history."
     if status is DmfExecutionStatus.PARTIALLY_SUCCEEDED:
         return ExportPartiallySucceededError, (
-            f"Export {execution_id} succeeded only in part.{reason}{page} Set `partial_success: accept` and "
-            "clear this task to save what was exported, or correct the rows and clear trigger_export to export anew; "
-            "what an incremental export held is not in the next one."
+            f"Export {execution_id} succeeded only in part.{reason}{page} To save what was exported, set "
+            f"`partial_success: accept` and clear this task; to have all of it, correct the rows. {EXPORT_ANEW}"
         )
     if status is DmfExecutionStatus.FAILED:
         return ExportFailedError, (f"Export {execution_id} failed in Dynamics 365.{reason}{page} {EXPORT_ANEW}")

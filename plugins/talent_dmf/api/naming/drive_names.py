@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 
 from talent_dmf.api.errors import DestinationError, NameConflictError
+from talent_dmf.api.words import quoted
 
 MAX_PATH_CHARACTERS = 400
 # A session's temporary name, ~tmpNN_ before the name, counts (docs/wire/graph-onedrive.md#names).
 MAX_SESSION_PATH_CHARACTERS = 393
-_MOST_SHOWN = 100
 FORBIDDEN_CHARACTERS = '"*:<>?/\\|'
 MAX_NUMBERED_NAMES = 99
 # Control characters of both sets; direction marks and characters of no width, which make two names look alike or one
@@ -39,12 +39,8 @@ def check_name(name: str, *, folder: bool = False, at_root: bool = False) -> Non
     broken = _broken_rule(name, folder=folder, at_root=at_root)
     if broken:
         raise DestinationError(
-            f"OneDrive does not accept the {kind} name {_shown(name)}: {broken}. Choose another name."
+            f"OneDrive does not accept the {kind} name {quoted(name)}: {broken}. Choose another name."
         )
-
-
-def _shown(name: str) -> str:
-    return repr(name) if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]!r}…"
 
 
 def _broken_rule(name: str, *, folder: bool, at_root: bool) -> str:
