@@ -77,6 +77,14 @@ def test_what_informs_only_waits_first(gates):
     assert other.enter(STATUS) == 0
 
 
+def test_without_an_answer_a_request_is_over_as_well(gates):
+    one, _ = gates(Quota(100, 60.0, 1, 100.0))
+    assert one.enter(STATUS) == 0
+    assert one.enter(STATUS) > 0
+    one.leave(STATUS, 0.1, None)
+    assert one.enter(STATUS) == 0
+
+
 def test_what_informs_only_is_not_waited_for_long(gates):
     one, _ = gates(QUOTA)
     for _ in range(4):
