@@ -37,8 +37,8 @@ test: coverage ## Run all tests (minutes), the unit tests with their coverage
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster and not browser" --ignore tests/unit
 	@$(BIN)/pytest -q -m system
 
-test-unit: $(STAMP) ## Run the unit tests (less than a minute)
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit
+test-unit: $(STAMP) ## Run the unit tests (seconds)
+	@sh .ci/unit-tests $(BIN)/pytest
 
 test-system: $(STAMP) ## Run the tests that start a real Airflow
 	@$(BIN)/pytest -q -m system
@@ -59,7 +59,8 @@ docs: $(STAMP) ## Build the documentation as a site into .local/site, warnings a
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=plugins $(BIN)/mkdocs build --quiet --strict
 
 coverage: $(STAMP) ## Run the unit tests; they must take every branch of the core, and 40 % of the rest of plugins/
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/unit --cov --cov-report=
+	@sh .ci/unit-tests $(BIN)/pytest --cov --cov-report=
+	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include 'plugins/talent_dmf/api/*' --fail-under 100
 	@printf 'the rest of plugins/, by the unit tests alone, in percent: '
 	@$(BIN)/coverage report --omit 'plugins/talent_dmf/api/*' --format total --fail-under 40

@@ -237,7 +237,7 @@ def test_functions_are_short_elsewhere_too() -> None:
         if may_have_a_long_function(text)
         for found in functions_and_dag_files_are_short(name, ast.parse(text))
     ]
-    assert "tests/unit/test_policies.py" in texts
+    assert "tests/repository/test_policies.py" in texts
     assert not broken, "\n".join(broken)
 
 

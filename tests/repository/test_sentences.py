@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.unit.sentences import CLASSES, SNAPSHOT, all_sentences, written
+from tests.repository.sentences import CLASSES, SNAPSHOT, all_sentences, written
 
 # What somebody can do about it, or what happens by itself.
 _VERBS = (
@@ -58,7 +58,7 @@ def sentences() -> list[tuple[str, str]]:
 
 
 def test_the_file_is_what_the_code_says(sentences: list[tuple[str, str]]) -> None:
-    """`python -m tests.unit.sentences` writes it; read what has changed before it is committed."""
+    """`python -m tests.repository.sentences` writes it; read what has changed before it is committed."""
     assert written(sentences) == SNAPSHOT.read_text(encoding="utf-8")
 
 

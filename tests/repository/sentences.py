@@ -2,7 +2,7 @@
 
 A sentence is the first argument of an error class. Its text is followed through names, helpers and alternatives, and
 each part that is only known at run time is taken from :data:`SAMPLES`: a part without a sample fails, so no new
-sentence goes unread. `python -m tests.unit.sentences` writes the file that the test compares with.
+sentence goes unread. `python -m tests.repository.sentences` writes the file that the test compares with.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import requests
-from tests.unit.scripted import answer, odata_error, play
-from tests.unit.sentence_samples import (
+from tests.repository.sentence_samples import (
     BROKEN_RULES,
     ERROR,
     EXECUTION,
@@ -33,6 +32,7 @@ from tests.unit.sentence_samples import (
     PROJECT,
     SAMPLES,
 )
+from tests.unit.scripted import answer, odata_error, play
 from tests.unit.test_catalogue import MISTAKES
 
 from talent_dmf.api import errors
