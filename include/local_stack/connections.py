@@ -39,10 +39,11 @@ def load_connections(template_path: Path, facts: Mapping[str, Any]) -> dict[str,
         template = json.loads(template_path.read_text(encoding="utf-8"))
         return {conn_id: fill(fields) for conn_id, fields in template.items()}
     except (OSError, ValueError, AttributeError) as error:
-        raise StackError(f"{template_path} is no connections template: {error}") from error
+        raise StackError(f"{template_path} is no connections template; correct it: {error}.") from error
     except KeyError as error:
         raise StackError(
-            f"{template_path} asks for {error}, which the emulator does not tell; it tells {', '.join(sorted(facts))}"
+            f"{template_path} asks for {error}, which the emulator does not tell. "
+            f"Use one of {', '.join(sorted(facts))}."
         ) from error
 
 

@@ -72,7 +72,9 @@ def named_by_address(address: str) -> Database:
                 )
             connection.execute(f"CREATE TABLE IF NOT EXISTS {_MARKER} ()")
     except psycopg.Error as error:
-        raise StackError(f"The database {where} of {ADDRESS_VARIABLE} cannot be used: {str(error).strip()}") from None
+        raise StackError(
+            f"The database {where} cannot be used: correct {ADDRESS_VARIABLE} or unset it.\n{str(error).strip()}"
+        ) from None
     return Database(f"postgresql+psycopg2://{rest}", f"PostgreSQL at {where}")
 
 
@@ -205,7 +207,10 @@ class PostgresServer:
             command += [f"--pwfile={password.name}", "--encoding=UTF8", "--locale=C", "--no-sync"]
             done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=False, **identity)
         if done.returncode:
-            raise StackError(f"PostgreSQL could not make a database in {data}: {done.stderr.strip()[-500:]}")
+            raise StackError(
+                f"PostgreSQL could not make a database in {data}: mend what it says, "
+                f"or name a server in {ADDRESS_VARIABLE}.\n{done.stderr.strip()[-500:]}"
+            )
 
     def _major_version(self) -> str:
         done = subprocess.run([str(self._programs / "postgres"), "-V"], capture_output=True, text=True, check=True)
@@ -230,4 +235,7 @@ def _unprivileged_user() -> str:
             return pwd.getpwnam(name).pw_name
         except KeyError:
             continue
-    raise StackError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody.")
+    raise StackError(
+        "PostgreSQL does not run as root, and there is neither a user postgres nor nobody: "
+        "add one, or work as another user."
+    )

@@ -149,7 +149,10 @@ def outcomes_of(stack: LocalStack, run_id: str, tasks: Sequence[TaskInstance]) -
     for map_index, saved in saved_files.items():
         path = stack.emulator.saved_path(saved["drive_item_id"])
         if not path.is_file():
-            raise StackError(f"the run succeeded, but the emulator has no file {path}")
+            raise StackError(
+                f"The run succeeded, but {path} is not in the emulator's drive. "
+                "Please report it with the log of save_to_onedrive."
+            )
         execution_id = str(execution_ids[map_index])
         exported = stack.emulator.exported_package(execution_id)
         outcomes.append(Outcome(execution_id, saved, path, exported, digest_of(path)))

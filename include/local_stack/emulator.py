@@ -75,7 +75,7 @@ class EmulatorAdmin:
         body = {"fault": fault, "mode": mode, "times": times, "match": dict(match or {}), "parameters": parameters}
         answer = self._client.post(f"{self.facts['admin_url']}/_emu/faults", json=body)
         if answer.is_error:
-            raise StackError(f"the emulator refused fault {fault}: {answer.text[:300]}")
+            raise _trouble(f"refused the fault {fault}", answer)
 
     def advance_clock(self, seconds: float) -> None:
         """Let time pass in the emulator alone.
@@ -84,7 +84,7 @@ class EmulatorAdmin:
         """
         answer = self._client.post(f"{self.facts['admin_url']}/_emu/clock", json={"advance_seconds": seconds})
         if answer.is_error:
-            raise StackError(f"the emulator did not move its clock: {answer.text[:300]}")
+            raise _trouble("did not move its clock", answer)
 
     def exported_package(self, execution_id: str) -> Digest:
         """Return size and hash of the package of an execution, downloaded anew.
@@ -97,11 +97,12 @@ class EmulatorAdmin:
             headers=self._authorization(f"{self.facts['dmf_resource']}/.default"),
         )
         if link.is_error or not link.json()["value"]:
-            raise StackError(f"the emulator has no package of execution {execution_id}: {link.status_code}")
+            raise _trouble(f"has no package of execution {execution_id}", link)
         size_bytes, digest = 0, hashlib.sha256()
         with self._client.stream("GET", link.json()["value"]) as package:
             if package.is_error:
-                raise StackError(f"the package of {execution_id} cannot be read: {package.status_code}")
+                package.read()
+                raise _trouble(f"does not give the package of execution {execution_id}", package)
             for chunk in package.iter_raw(_CHUNK_BYTES):
                 size_bytes += len(chunk)
                 digest.update(chunk)
@@ -140,7 +141,7 @@ class EmulatorAdmin:
             },
         )
         if answer.is_error:
-            raise StackError(f"the emulator issues no token for {scope}: {answer.text[:300]}")
+            raise _trouble(f"issues no token for {scope}", answer)
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def _get_json(
@@ -148,8 +149,13 @@ class EmulatorAdmin:
     ) -> dict[str, Any]:
         answer = self._client.get(url, headers=dict(headers or {}), params=dict(params or {}))
         if answer.is_error:
-            raise StackError(f"the emulator answered {answer.status_code} to {url}: {answer.text[:300]}")
+            raise _trouble(f"refused {url}", answer)
         return dict(answer.json())
+
+
+def _trouble(what: str, answer: httpx.Response) -> StackError:
+    said = f"HTTP {answer.status_code}: {' '.join(answer.text.split())[:300]}"
+    return StackError(f"The emulator {what} ({said}). Look into its log, or run make down and make up.")
 
 
 def digest_of(path: Path) -> Digest:

@@ -43,7 +43,7 @@ def free_port(preferred: int = 0) -> int:
             except OSError:
                 continue
             return int(listener.getsockname()[1])
-    raise StackError("no port is free on 127.0.0.1")
+    raise StackError("No port is free on 127.0.0.1: end a program that listens there, and try again.")
 
 
 def tail(path: Path, lines: int = 30) -> str:

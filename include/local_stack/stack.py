@@ -216,7 +216,10 @@ class LocalStack:
         if done.returncode:
             log_path = self.directory / "airflow-db.log"
             write_private(log_path, done.stdout + done.stderr)
-            raise StackError(f"Airflow could not prepare its database. The first error:\n{first_error(log_path)}")
+            raise StackError(
+                f"Airflow could not prepare its database: run make clean and try again. The first error follows.\n"
+                f"{first_error(log_path)}"
+            )
 
     def _wait_for_health(self, progress: Progress) -> None:
         def healthy() -> bool:
@@ -231,7 +234,10 @@ class LocalStack:
             ill = [name for name in COMPONENTS if health.get(name) != "healthy"]
             logs = [self.airflow_logs.get(name.replace("_", "-")) for name in ill]
             errors = "\n".join(first_error(log) for log in logs if log is not None)
-            raise StackError(f"{error}; not healthy: {', '.join(ill)}\n{errors}") from error
+            raise StackError(
+                f"{error}. Not healthy: {', '.join(ill)}; run make down and try again. "
+                f"The first errors follow.\n{errors}"
+            ) from error
 
     def check(self, progress: Progress = lambda _: None) -> None:
         """Look whether everything still runs.

@@ -96,7 +96,7 @@ class TestAnAddress:
         assert password not in str(caught.value)
 
     def test_one_that_does_not_answer(self) -> None:
-        with pytest.raises(StackError, match=f"database 127.0.0.1/x of {ADDRESS_VARIABLE} cannot be used") as caught:
+        with pytest.raises(StackError, match=f"127.0.0.1/x cannot be used: correct {ADDRESS_VARIABLE}") as caught:
             named_by_address("postgresql://me:hidden@127.0.0.1:1/x")
         assert "hidden" not in str(caught.value)
 

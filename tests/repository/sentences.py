@@ -50,8 +50,8 @@ from talent_dmf.catalogue.loading import load_export
 from talent_dmf.catalogue.located_yaml import CatalogueError
 from talent_dmf.transport.common import REQUESTS_KINDS, Wire
 
-# How a service of docker-compose.yaml ends that cannot start.
-_OF_A_SERVICE = frozenset({"CannotStart", "NotYet"})
+# How a service of docker-compose.yaml ends that cannot start, and how a command of the local stack does.
+_BESIDE_THE_PACKAGE = frozenset({"CannotStart", "NotYet", "StackError"})
 ROOT = Path(errors.__file__).parents[1]
 SNAPSHOT = Path(__file__).with_name("sentences.txt")
 CLASSES = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, Exception)} | {
@@ -354,7 +354,7 @@ def all_sentences() -> list[tuple[str, str]]:
     found.update(driven())
     found.update(_of_the_catalogue())
     sentences = {(kind, TalentDmfError(text).message) for kind, text in found}
-    return sorted(sentences.union(_of_services()))
+    return sorted(sentences.union(_beside_the_package()))
 
 
 def _of_the_catalogue() -> Iterator[tuple[str, str]]:
@@ -370,28 +370,38 @@ def _of_the_catalogue() -> Iterator[tuple[str, str]]:
                 yield from (("CatalogueError", line) for line in error.message.splitlines())
 
 
-def _of_services() -> Iterator[tuple[str, str]]:
-    """What the services of docker-compose.yaml end in, as it stands in their code."""
-    module = tree(Path(__file__).parents[2] / "deploy" / "service.py")
-    constants = {
-        ast.unparse(each.targets[0]): each.value.value
-        for each in module.body
-        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant)
-    }
-    for node in ast.walk(module):
-        if isinstance(node, ast.Call) and _name_of(node) in _OF_A_SERVICE:
-            match node.args[0]:
-                case ast.Constant(value=text):
-                    yield _name_of(node), str(text)
-                case ast.JoinedStr(values=parts):
-                    words = (
-                        str(each.value)
-                        if isinstance(each, ast.Constant)
-                        else constants.get(ast.unparse(each.value), "{…}")
-                        for each in parts
-                        if isinstance(each, ast.Constant | ast.FormattedValue)
-                    )
-                    yield _name_of(node), "".join(words)
+def _beside_the_package() -> Iterator[tuple[str, str]]:
+    """What the services of docker-compose.yaml and the local stack end in, as it stands in their code."""
+    root = Path(__file__).parents[2]
+    for path in (root / "deploy" / "service.py", *sorted((root / "include" / "local_stack").glob("*.py"))):
+        module = tree(path)
+        constants = {
+            ast.unparse(each.targets[0]): each.value.value
+            for each in module.body
+            if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant)
+        }
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call) and _name_of(node) in _BESIDE_THE_PACKAGE:
+                # What follows in further lines is the output of a program.
+                first = _as_it_stands(node.args[0], constants).partition("\n")[0]
+                if any(each.isalpha() for each in first):
+                    yield _name_of(node), first
+
+
+def _as_it_stands(message: ast.expr, constants: dict[str, Any]) -> str:
+    match message:
+        case ast.Constant(value=text):
+            return str(text)
+        case ast.JoinedStr(values=parts):
+            return "".join(
+                str(each.value)
+                if isinstance(each, ast.Constant)
+                else str(constants.get(ast.unparse(each.value), "{…}"))
+                for each in parts
+                if isinstance(each, ast.Constant | ast.FormattedValue)
+            )
+        case _:
+            return "{…}"
 
 
 def written(sentences: list[tuple[str, str]]) -> str:

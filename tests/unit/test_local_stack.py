@@ -47,7 +47,7 @@ class TestConnections:
             ("[]", "no connections template"),
             (
                 '{"c": {"host": "${nowhere}"}}',
-                r"asks for 'nowhere', which the emulator does not tell; it tells blob_url, ca_file",
+                r"asks for 'nowhere', which the emulator does not tell. Use one of blob_url, ca_file",
             ),
         ],
     )

@@ -196,7 +196,7 @@ def test_a_small_upload_that_was_cut_short_is_noticed() -> None:
     looks = [answer(201, json=RAW_ITEM), *[answer(json=RAW_ITEM)] * 3]
     played = play(drive.put_small("d", UploadTarget("A", "r.json"), b"four"), looks)
     assert type(played.error) is TransferMismatchError
-    assert "holds 3 bytes of 'A/r.json', and 4 were sent" in str(played.error)
+    assert "holds 3 bytes of 'A/r.json', where 4 should be" in str(played.error)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from talent_dmf.api.paging import read_list
 from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.retrying import patience
 from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
+from talent_dmf.api.words import counted
 
 CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
 _MAX_TEXT_CHARACTERS = 1024
@@ -347,12 +348,15 @@ def _with_right_size(drive_id: str, item: DriveItem, path: str, size_bytes: int)
     for seconds in _SIZE_SECONDS:
         if item.size_bytes == size_bytes:
             break
-        yield Sleep(seconds, f"OneDrive says that {path!r} has {item.size_bytes} bytes, and {size_bytes} were sent.")
+        yield Sleep(
+            seconds,
+            f"OneDrive says that {path!r} has {counted(item.size_bytes, 'byte')}, where {size_bytes} should be.",
+        )
         item = (yield from get_item_by_id(drive_id, item.id)) or item
     if item.size_bytes != size_bytes:
         raise TransferMismatchError(
-            f"OneDrive holds {item.size_bytes} bytes of {path!r}, and {size_bytes} were sent. Remove the file there "
-            "and try again."
+            f"OneDrive holds {counted(item.size_bytes, 'byte')} of {path!r}, where {size_bytes} should be. "
+            "Remove the file there and try again."
         )
     return item
 

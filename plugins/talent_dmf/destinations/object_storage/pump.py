@@ -20,6 +20,7 @@ from typing import Any
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TransferError, TransferMismatchError
 from talent_dmf.api.naming.drive_names import MAX_NUMBERED_NAMES, no_name_left, numbered_names
+from talent_dmf.api.words import counted
 from talent_dmf.destinations.object_storage.errors import name_taken
 from talent_dmf.destinations.object_storage.moving import Move, take_back
 from talent_dmf.destinations.object_storage.store import ObjectFolder
@@ -221,8 +222,8 @@ class ObjectStoragePump:
         size = self._folder.size(name)
         if size != file.size_bytes:
             raise TransferMismatchError(
-                f"The store holds {size} bytes of {self._folder.url(name)}, and {file.size_bytes} were sent. "
-                "It was deleted there; a retry sends it again."
+                f"The store holds {counted(size, 'byte')} of {self._folder.url(name)}, "
+                f"where {file.size_bytes} should be. It was deleted there; a retry sends it again."
             )
         if size >= _LOG_FROM_BYTES:
             # It takes about as long as the sending, and without a line the task would seem to hang.

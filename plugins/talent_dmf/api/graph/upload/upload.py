@@ -70,6 +70,7 @@ from talent_dmf.api.naming.drive_names import MAX_SESSION_PATH_CHARACTERS, no_na
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
 from talent_dmf.api.steps import Sleep, Steps, now, send
+from talent_dmf.api.words import counted
 
 # Beginnings anew without the upload getting further than ever before.
 _MAX_RESTARTS = 5
@@ -884,7 +885,7 @@ def verified(
             f"The quickXorHash of {path!r} in OneDrive is {found.quick_xor_hash}, and that of the package {whole_hash}."
         )
     else:
-        wrong = f"OneDrive holds {found.size_bytes} bytes of {path!r}, and {size_bytes} were sent."
+        wrong = f"OneDrive holds {counted(found.size_bytes, 'byte')} of {path!r}, where {size_bytes} should be."
     if found.id != claim.item_id or found.etag != claim.etag or not claim.etag:
         raise _changed(wrong)
     if not claim.is_new:
