@@ -33,9 +33,10 @@ down: $(STAMP) ## Stop what `make up` started
 status: $(STAMP) ## Say whether the stack of `make up` runs
 	@$(BIN)/python -m local_stack status
 
-test: coverage ## Run all tests (minutes), the unit tests with their coverage
+test: coverage ## Run all tests (minutes), the unit tests with their coverage, and those of the browser where Chromium is
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not system and not cluster and not browser" --ignore tests/unit
 	@$(BIN)/pytest -q -m system
+	@if command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null; then $(MAKE) test-browser; fi
 
 test-unit: $(STAMP) ## Run the unit tests (seconds)
 	@sh .ci/unit-tests $(BIN)/pytest
