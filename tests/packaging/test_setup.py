@@ -143,6 +143,11 @@ class TestWhatIsMissing:
         assert advice in said
         assert "make setup PYTHON=" in said
 
+    def test_a_machine_without_any_python(self, machine: Machine) -> None:
+        said = machine.refusal(OS_RELEASE="/none")
+        assert "no Python 3.11 to 3.14 was found (there is no python3)" in said
+        assert "not found" not in said
+
     def test_on_a_mac_homebrew_is_advised(self, machine: Machine) -> None:
         (machine.bin / "uname").unlink()
         machine.write(machine.bin / "uname", "#!/bin/sh\necho Darwin\n")

@@ -50,8 +50,16 @@ class Played(Generic[T]):
     pauses: list[Sleep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     clock: datetime = START
-    result: T | None = None
+    returned: T | None = None
     error: BaseException | None = None
+
+    @property
+    def result(self) -> T | None:
+        """What it returned. Where it ended in an error instead, that is raised: a test for ``None`` must not take it
+        for a value."""
+        if self.error is not None:
+            raise self.error
+        return self.returned
 
     @property
     def operations(self) -> list[str]:
@@ -100,7 +108,7 @@ def play(
             else:
                 effect = flow.send(played.clock)
     except StopIteration as stop:
-        played.result = stop.value
+        played.returned = stop.value
     except AssertionError:
         raise
     except Exception as error:  # noqa: BLE001 - handed to the test, which looks at it

@@ -45,6 +45,13 @@ def test_a_project_is_looked_at(answers, incremental, result, words):
     [
         (rows({"LegalEntityId": "USMF", "Name": "Contoso"}), ["usmf"], "ok", "Contoso"),
         (rows({"LegalEntityId": "usmf"}, {"LegalEntityId": "DEMF"}), ["USMF", "DEMF"], "ok", "Known among 2."),
+        (
+            rows({"LegalEntityId": "USMF", "Name": "Contoso"}, {"LegalEntityId": "DEMF", "Name": "Contoso DE"}),
+            ["USMF", "DEMF"],
+            "ok",
+            "Known among 2.",
+        ),
+        (rows({"LegalEntityId": "USMF"}, {"LegalEntityId": "DEMF"}), ["USMF"], "ok", "Known among 2."),
         (rows({"LegalEntityId": "USMF"}), ["USMF", "ZZZZ", "YYYY"], "failed", "has no legal entity ZZZZ, YYYY"),
         (rows(*({"LegalEntityId": f"C{number:03}"} for number in range(300))), ["ZZZZ"], "failed", "C019 and 280 more"),
         (rows(), ["USMF"], "warning", "lists no legal entity"),

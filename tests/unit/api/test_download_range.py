@@ -64,7 +64,7 @@ def drive(flow: Steps[T], answers: Iterable[Response]) -> Played[T]:
                 given = Response(given.status, given.headers, b"", min(len(given.body), len(effect.into) + 1))
             effect = flow.send(given)
     except StopIteration as stop:
-        played.result = stop.value
+        played.returned = stop.value
     except Exception as error:  # noqa: BLE001 - handed to the test, which looks at it
         played.error = error
     assert not table

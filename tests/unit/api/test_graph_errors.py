@@ -330,6 +330,13 @@ def test_a_code_that_is_none_is_passed_over(code: Any) -> None:
     ("operation", "status", "expected"),
     [
         ("find the drive of", 404, Refusal.NO_DRIVE),
+        ("find the site", 400, Refusal.NO_SITE),
+        ("find the site", 404, Refusal.NO_SITE),
+        ("find the site", 403, Refusal.NOT_ALLOWED),
+        ("save", 413, Refusal.TOO_LARGE),
+        ("save", 423, Refusal.LOCKED),
+        ("save", 429, Refusal.THROTTLED),
+        ("save", 507, Refusal.FULL),
         ("delete", 409, Refusal.OTHER_VERSION),
         ("delete", 412, Refusal.OTHER_VERSION),
         ("list", 404, Refusal.MISSING),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import zipfile
 import zlib
 from dataclasses import replace
@@ -165,3 +166,10 @@ def test_a_later_try_goes_on_after_the_entries_that_were_checked() -> None:
     broken[second_entry.header_offset + 200] ^= 1
     with pytest.raises(PackageInvalidError, match=r"Noise\.bin"):
         pass_through(PackageCheck(entries(data), first.checked_bytes), bytes(broken), 1000, start=first.checked_bytes)
+
+
+def test_the_file_that_is_missing_at_the_end_is_named() -> None:
+    data = PACKAGES["stored"]
+    check = PackageCheck(entries(data))
+    with pytest.raises(PackageInvalidError, match=re.escape("'Workers.csv'")):
+        check.finish()

@@ -55,6 +55,10 @@ def refusal(status: int, code: str = "x", **headers: str) -> Response:
     return answer(status, json={"error": {"code": code, "message": f"about {code}"}}, **headers)
 
 
+def test_a_session_begins_at_its_first_byte() -> None:
+    assert UploadSession(SecretUrl(URL), SIZE, Patience(POLICY), subject="A/a.zip").next_offset == 0
+
+
 def test_create_sends_exactly_what_business_accepts() -> None:
     body = {"uploadUrl": URL, "expirationDateTime": "2026-03-01T06:15:00Z", "nextExpectedRanges": ["0-"]}
     steps = create_session("b!1", UploadTarget("A b", "a.zip", "rename"), SIZE)
