@@ -27,6 +27,17 @@ def test_a_request_prints_without_what_opens_doors():
     assert repr(request) == "<Request GET https://blob.example/p.zip?*** (read range)>"
 
 
+def test_an_answer_prints_without_the_address_that_gave_it():
+    response = Response(200, asked="https://blob.example/p.zip?sig=SECRET")
+    assert "SECRET" not in repr(response)
+    assert response == Response(200)
+
+
+def test_what_a_request_is_unless_it_says_so():
+    assert (GET.authorize, GET.idempotent) == (True, True)
+    assert not (GET.refresh_token or GET.once or GET.informing or GET.before_start)
+
+
 @pytest.mark.parametrize(("status", "ok"), [(199, False), (200, True), (299, True), (302, False), (404, False)])
 def test_only_2xx_is_ok(status, ok):
     assert Response(status).ok is ok

@@ -86,6 +86,7 @@ def test_a_second_try_goes_on_where_the_server_stands(
     model.faults = iter(())
     second = new_upload(policy)
     offset = model.run(second.resume(record))
+    assert second.begun, "what is kept for the next try must name the session"
     if offset is None:
         item = model.run(second.find_finished(HASH))
         item = (
