@@ -280,6 +280,8 @@ def test_locks_are_told_in_many_ways(wire: Wire, form: str, status: int, told: l
     ("mode", "shown"),
     [
         ("checked-out", {"publication": {"level": "checkout", "versionId": "0.1"}}),
+        ("draft", {"publication": {"level": "draft", "versionId": "0.1"}}),
+        ("moved", {}),
         ("malware", {"malware": {"description": "EICAR-Test-File"}}),
         ("processing", {}),
         ("pending", {}),
@@ -293,6 +295,7 @@ def test_an_item_may_not_be_what_others_see(wire: Wire, mode: str, shown: dict[s
     for item in (saved, wire.graph("GET", f"{wire.drive}/root:/a.zip").json()):
         assert {key: item[key] for key in shown} == shown
         assert mode != "processing" or item["file"] == {**item["file"], "hashes": {}, "processingMetadata": True}
+        assert mode != "moved" or item["parentReference"]["path"].endswith("/root:/Sorted")
         assert mode != "pending" or "pendingContentUpdate" in item["pendingOperations"]
     wire.emulator.faults.clear()
     plain = wire.graph("GET", f"{wire.drive}/root:/a.zip").json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,23 @@ from uuid import uuid4
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from tests.integration.conftest import drive_connection
+from tests.unit.loopback import Mishap, Received, serve
+from tests.unit.scripted import answer
 
 from dmf_emulator import Emulator
 from talent_dmf.api.errors import ConfigurationError
-from talent_dmf.api.graph.models import UploadTarget
+from talent_dmf.api.graph.models import Drive, UploadTarget
+from talent_dmf.api.retrying import RetryPolicy
+from talent_dmf.api.steps import Response
+from talent_dmf.destinations.object_storage.folder import ObjectStorageFolder
+from talent_dmf.destinations.object_storage.store import open_folder
+from talent_dmf.destinations.onedrive.folder import OneDriveFolder
+from talent_dmf.destinations.task_state import TaskState
 from talent_dmf.hooks.onedrive import OneDriveHook
 from talent_dmf.operators.talent_dmf import TalentDmfExportToPackageOperator
 from talent_dmf.transfers.talent_dmf_to_object_storage import TalentDmfToObjectStorageOperator
 from talent_dmf.transfers.talent_dmf_to_onedrive import TalentDmfToOneDriveOperator
+from talent_dmf.transport.drivers import SyncDriver
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +125,50 @@ def test_nothing_is_left_in_the_destination(connections: Emulator, context: dict
     store = TalentDmfToObjectStorageOperator(task_id="save", package=None, destination=f"file://{tmp_path}/out")
     export(store).execute(context)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "end", [answer(423), answer(503), answer(500, body="<html>"), answer(400), answer(302), answer(404), Mishap.RESET]
+)
+def test_a_session_of_the_check_that_cannot_be_cancelled_stops_no_export(
+    end: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has a name of its own, so it blocks nobody, and it expires."""
+
+    def serve_drive(request: Received) -> Any:
+        if request.method == "DELETE":
+            return end
+        opened = {"uploadUrl": f"{server.url}/session", "nextExpectedRanges": ["0-"]}
+        return answer(json=opened) if "createUploadSession" in request.path else answer(409)
+
+    with serve(serve_drive) as server, SyncDriver(base_url=server.url, policy=RetryPolicy(max_attempts=1)) as graph:
+        folder = OneDriveFolder(
+            graph,  # type: ignore[arg-type]
+            Drive("d", "Documents", ""),
+            "Exports",
+            "fail",
+            stores=lambda _: None,
+            sha256=False,
+            progress=lambda _: None,
+        )
+        assert "An upload can be begun in 'Exports'" in folder.check_writable()
+    assert [each.method for each in server.received] == ["POST", "POST", "DELETE"]
+    gone = isinstance(end, Response) and end.status == 404
+    assert ("could not be cancelled" in caplog.text) is not gone
+
+
+def test_a_store_in_which_nothing_may_be_deleted_takes_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = open_folder(f"file://{tmp_path}/out", None)
+
+    def refuse(path: str) -> None:
+        raise PermissionError(1, "Operation not permitted", path)
+
+    monkeypatch.setattr(place.fs, "rm_file", refuse)
+    folder = ObjectStorageFolder(place, "fail", facts=TaskState(None, "x", logging.getLogger("t")), progress=print)
+    assert "A file can be made in" in folder.check_writable()
+    assert "stays in the store" in caplog.text
 
 
 def test_a_store_that_cannot_be_written_is_told_before(

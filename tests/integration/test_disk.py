@@ -103,6 +103,54 @@ def test_a_link_in_the_place_of_an_unfinished_file_is_not_followed(tmp_path: Pat
     assert (tmp_path / "secret").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("odd", ["link", "loop", "dangling", "folder", "pipe"])
+def test_what_is_no_file_keeps_no_other_from_being_removed(tmp_path: Path, odd: str) -> None:
+    strange = tmp_path / f"a.zip.{OURS}-00000000.partial"
+    match odd:
+        case "link":
+            (tmp_path / "secret").write_bytes(b"x")
+            strange.symlink_to(tmp_path / "secret")
+        case "loop":
+            strange.symlink_to(strange)
+        case "dangling":
+            strange.symlink_to(tmp_path / "nowhere")
+        case "folder":
+            strange.mkdir()
+        case "pipe":
+            os.mkfifo(strange)
+    ours = [tmp_path / f"{name}.{OURS}-12345678.partial" for name in ("0.zip", "b.zip", "z.zip")]
+    for each in ours:
+        each.write_bytes(b"half")
+    remove_leftovers(open_folder(f"file://{tmp_path}", None, owner=OURS))
+    assert not any(each.exists() for each in ours)
+    assert odd != "link" or (tmp_path / "secret").read_bytes() == b"x"
+
+
+class Barred(MovingFileSystem):
+    """A server on which some files are another user's."""
+
+    def info(self, path: str, **options: Any) -> Any:
+        if path.rpartition("/")[2].startswith("theirs"):
+            raise PermissionError(13, "Permission denied", path)
+        return super().info(path, **options)
+
+    def rm_file(self, path: str) -> None:
+        if path.rpartition("/")[2].startswith("kept"):
+            raise PermissionError(1, "Operation not permitted", path)
+        super().rm_file(path)
+
+
+def test_what_another_user_has_left_keeps_no_other_from_being_removed(caplog: pytest.LogCaptureFixture) -> None:
+    folder = ObjectFolder(Barred(), "/others", "smb", owner=OURS)
+    for name in ("a.zip", "kept.zip", "theirs.zip", "z.zip"):
+        partial = folder.locate(f"{name}.{OURS}-12345678.partial")
+        folder.fs.pipe_file(partial, b"half")
+        folder.fs.store[partial].created = folder.fs.store[partial].modified = _hours_ago(100)
+    remove_leftovers(folder)
+    assert sorted(name.partition(".")[0] for name in folder.names()) == ["kept", "theirs"]
+    assert caplog.text.count("could not be removed; the next run tries again") == 2
+
+
 @pytest.mark.parametrize(("hours", "left"), [(1, 2), (ABANDONED.total_seconds() / 3600 + 1, 0)])
 def test_where_no_lock_is_known_the_age_tells(hours: float, left: int) -> None:
     folder = ObjectFolder(MovingFileSystem(), "/exports", "smb", owner=OURS)

@@ -250,6 +250,31 @@ def test_a_lock_while_the_name_is_taken_is_waited_for(exported: ExportedPackage,
     assert exported.ranges_sent() == exported.ranges(PACKAGE_BYTES)
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_last_try_leaves_nothing_beside_a_name_that_stays_locked(
+    exported: ExportedPackage, name: str, keeps: bool
+) -> None:
+    store = MemoryStore() if keeps else None
+    exported.emulator.faults.add("drive.F10", mode="open")
+    patch = {"origin": "graph", "action": "patchItem"}
+    exported.emulator.faults.add("drive.F12", mode="locked", times=8, match=patch)
+    with pytest.raises(TransportError, match="locked"):
+        exported.pump(name, session_store=store, last_try=True).run()
+    assert names_of(exported, name) == []
+    assert store is None or store.kept == []
+    exported.pump(name, last_try=True).run()
+    assert exported.saved(name) == exported.package()
+
+
+def test_the_last_try_keeps_what_has_got_its_name(exported: ExportedPackage, name: str) -> None:
+    exported.emulator.faults.add("drive.F10", mode="open")
+    exported.emulator.faults.add("drive.F26", mode="pending", times=None, match={"action": "getItem"})
+    with pytest.raises(ProtocolError, match="pending operation"):
+        exported.pump(name, session_store=MemoryStore(), last_try=True).run()
+    assert names_of(exported, name) == [name]
+    assert exported.saved(name) == exported.package()
+
+
 def test_nothing_stays_beside_where_the_right_to_rename_is_missing(exported: ExportedPackage, name: str) -> None:
     store = MemoryStore()
     exported.emulator.faults.add("drive.F10", mode="open")

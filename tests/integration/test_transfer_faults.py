@@ -5,6 +5,7 @@ The numbers are those of the emulator's faults (include/dmf_emulator/README.md):
 
 from __future__ import annotations
 
+import logging
 import random
 import uuid
 from typing import Any
@@ -400,6 +401,22 @@ def test_what_others_see_is_not_what_was_saved(
     exported.emulator.faults.add("drive.F26", mode=mode, times=None, match={"action": "getItem"})
     with pytest.raises(kind, match=words):
         exported.pump(f"{mode}.zip").run()
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"), [("draft", "is a draft in its library"), ("moved", "is in '/Sorted' by now, not in 'Exports'")]
+)
+def test_what_a_person_should_know_of_a_file_is_in_the_log(
+    exported: ExportedPackage, caplog: pytest.LogCaptureFixture, mode: str, words: str
+) -> None:
+    exported.emulator.faults.add("drive.F26", mode=mode, times=None, match={"action": "getItem"})
+    exported.pump(f"{mode}.zip").run()
+    assert words in caplog.text
+
+
+def test_nothing_is_said_of_a_file_that_others_see(exported: ExportedPackage, caplog: pytest.LogCaptureFixture) -> None:
+    exported.pump("seen.zip", folder="Personal däta/100 % of it").run()
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 def test_what_is_pending_for_a_moment_is_waited_for(exported: ExportedPackage) -> None:

@@ -11,6 +11,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,6 +143,14 @@ def test_an_answer_that_drips_for_ever_is_given_up(run, monkeypatch):
     monkeypatch.setattr(bodies, "ANSWER_SECONDS", -1.0)
     with serve([answer(200, body=b"{}")]) as server, pytest.raises(TransportError, match="did not end within"):
         run(send(GET), server.url)
+
+
+@both
+@pytest.mark.parametrize("brief", [{"informing": True}, {"hurried": True}])
+def test_an_answer_that_only_informs_may_drip_for_half_a_minute(run, monkeypatch, brief):
+    monkeypatch.setattr(bodies, "BRIEF_SECONDS", -1.0)
+    with serve([answer(200, body=b"{}")] * 3) as server, pytest.raises(TransportError, match="did not end within"):
+        run(send(replace(GET, **brief)), server.url)
 
 
 def test_a_range_that_drips_for_ever_is_given_up(monkeypatch):

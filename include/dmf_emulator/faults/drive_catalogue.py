@@ -250,12 +250,12 @@ DRIVE_FAULTS: tuple[FaultDefinition, ...] = (
     ),
     FaultDefinition(
         "drive.F26", "not-what-others-see",
-        "the item is checked out or a draft, holds malware, is still processed, or was changed by the library",
+        "the item is checked out or a draft, holds malware, is still processed, or was changed or moved by the library",
         "docs/wire/graph-onedrive.md#state-of-a-file",
         {
             **{
                 mode: Mode(stage="probe", origins=_BOTH, actions=_ITEM_CALLS)
-                for mode in ("checked-out", "malware", "processing", "pending", "rewritten")
+                for mode in ("checked-out", "draft", "moved", "malware", "processing", "pending", "rewritten")
             },
             "malware-download": _answer(effects.infected, _BOTH, ("getContent", "download"), None),
         },

@@ -424,6 +424,8 @@ def with_wrong_facts(body: dict[str, Any], fault: Any) -> dict[str, Any]:
         "missing-hash": {"file": {**file, "hashes": {}}},
         "wrong-hash": {"file": {**file, "hashes": {"quickXorHash": "AAAAAAAAAAAAAAAAAAAAAAAAAAA="}}},
         "checked-out": {"publication": {"level": "checkout", "versionId": "0.1"}},
+        "draft": {"publication": {"level": "draft", "versionId": "0.1"}},
+        "moved": {"parentReference": {**body.get("parentReference", {}), **_elsewhere(body)}},
         "malware": {"malware": {"description": "EICAR-Test-File"}},
         "processing": {"file": {**file, "hashes": {}, "processingMetadata": True}},
         "pending": {"pendingOperations": {"pendingContentUpdate": {"queuedDateTime": body["lastModifiedDateTime"]}}},
@@ -435,6 +437,11 @@ def with_wrong_facts(body: dict[str, Any], fault: Any) -> dict[str, Any]:
         },
     }
     return {**body, **shown[mode]}
+
+
+def _elsewhere(body: dict[str, Any]) -> dict[str, str]:
+    root = str(body.get("parentReference", {}).get("path")).partition("root:")[0]
+    return {"id": "01MOVEDBYARULE", "name": "Sorted", "path": f"{root}root:/Sorted"}
 
 
 def _next_version(tag: str) -> str:

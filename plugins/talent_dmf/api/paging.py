@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
+from urllib.parse import urljoin
 
 from talent_dmf.api.addresses import same_list
-from talent_dmf.api.errors import ProtocolError, TalentDmfError
+from talent_dmf.api.answers import error_of, error_text
+from talent_dmf.api.errors import ProtocolError, TalentDmfError, TransportError
 from talent_dmf.api.steps import Request, Response, Steps, send
 
-NEXT_LINK = "@odata.nextLink"
+# As OData 4.0, 4.01 and 3.0 spell it ("OData JSON Format", control information nextLink).
+NEXT_LINKS = ("@odata.nextLink", "@nextLink", "odata.nextLink")
 # A folder of 200 items a page, a job history of 10,000 rows a page: far beyond what any of them holds.
 MAX_PAGES = 1000
 MAX_ROWS = 200_000
@@ -26,32 +29,40 @@ def read_list(
 ) -> Steps[list[Row]]:
     """All rows of a list.
 
-    Each next page must belong to the list that was asked for, and none comes twice. What is no row is passed over.
+    Each next page must belong to the list that was asked for, and none comes twice. What is no row is passed over. A
+    page with an error beside or among its rows broke off, so it is no page.
 
     :param url: the list, as the driver joins it to its base URL.
     :param operation: the request in words.
     :param refuse: the error for an answer that is no page.
     :param belongs: whether an address is that of a further page of the list at another address, some rows of which are
         known.
-    :param absent_ok: whether a list that does not exist (404) is one of no rows.
+    :param absent_ok: whether a list that does not exist (404) is one of no rows. One that is gone after its first page
+        was cut off in the middle.
     :raises ProtocolError: the list does not end within 1,000 pages and 200,000 rows, or leads elsewhere.
+    :raises TransportError: the service broke it off with an error.
     :raises TalentDmfError: what ``refuse`` makes of an answer.
     """
     rows: list[Row] = []
     seen = {url}
     first = ""
-    for _ in range(MAX_PAGES):
+    for number in range(MAX_PAGES):
         response = yield from send(Request("GET", url, operation=operation))
-        if absent_ok and response.status == 404:
-            return rows
+        if absent_ok and response.status == 404 and number == 0:
+            return []
         page = response.json() if response.ok else None
         if not isinstance(page, dict) or not isinstance(page.get("value"), list):
             raise refuse(response)
+        if error_of(page) or any(isinstance(row, dict) and list(row) == ["error"] for row in page["value"]):
+            raise _broken_off(operation, response)
         first = first or response.asked
+        seen.add(response.asked)
         rows += [row for row in page["value"] if isinstance(row, dict)]
-        following = page.get(NEXT_LINK)
+        following = next((page[key] for key in NEXT_LINKS if page.get(key)), None)
         if not following:
             return rows
+        if isinstance(following, str) and response.asked:
+            following = _absolute(response.asked, following)
         if len(rows) > MAX_ROWS:
             break
         if not isinstance(following, str) or following in seen or (first and not belongs(first, following, rows)):
@@ -65,4 +76,23 @@ def read_list(
     raise ProtocolError(
         f"{operation}: the list does not end within {MAX_PAGES:,} pages and {MAX_ROWS:,} rows; it was not read "
         "further. Clean it up where it is kept, or report it."
+    )
+
+
+def _absolute(asked: str, following: str) -> str:
+    """A next page's address: OData lets it be relative to the page that names it."""
+    try:
+        return urljoin(asked, following)
+    except ValueError:
+        return following
+
+
+def _broken_off(operation: str, response: Response) -> TransportError:
+    said = error_text(response).rstrip(". ")
+    return TransportError(
+        f"{operation}: the service broke the list off with an error{f': {said}' if said else ''}. What came before it "
+        "is not all there is. Try again later.",
+        status_code=response.status,
+        request_ids=response.request_ids,
+        detail=response.body[:2000].decode("utf-8", "replace"),
     )

@@ -10,12 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from talent_dmf.api.answers import error_text
 from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
 from talent_dmf.api.parsing import http_date
-from talent_dmf.api.steps import READ_POLICY, Effect, ReadPolicy, RepeatCause, Request, Response, Sleep, Steps, T, now
+from talent_dmf.api.steps import (
+    BRIEF_SECONDS,
+    READ_POLICY,
+    Effect,
+    ReadPolicy,
+    RepeatCause,
+    Request,
+    Response,
+    Sleep,
+    Steps,
+    T,
+    now,
+)
 
 # 408 and 425 are refusals before any work; 423 and 509 come from SharePoint (rclone retries 509 as well); the 5xx
 # are gateways and overload. 501 and 505 do not pass by themselves.
@@ -52,7 +64,7 @@ class RetryPolicy:
         """The same for a request that only informs: nobody waits for it for long."""
         return replace(
             self,
-            budget_seconds=min(self.budget_seconds, 30.0),
+            budget_seconds=min(self.budget_seconds, BRIEF_SECONDS),
             max_attempts=min(self.max_attempts, 3),
             max_unsent_attempts=min(self.max_unsent_attempts, 2),
         )
@@ -143,7 +155,7 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
         while True:
             if isinstance(effect, Request):
                 try:
-                    patient = policy.hurried() if effect.informing else policy
+                    patient = policy.hurried() if effect.is_brief else policy
                     response = yield from _settle(effect, Patience(patient))
                 except TalentDmfError as error:
                     effect = steps.throw(error)
@@ -161,6 +173,7 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
 
 
 def _settle(request: Request, patience: Patience) -> Steps[Response]:
+    ends = (yield from now()) + timedelta(seconds=BRIEF_SECONDS) if request.is_brief else None
     while True:
         try:
             response: Response = yield request
@@ -175,6 +188,9 @@ def _settle(request: Request, patience: Patience) -> Steps[Response]:
                 return response
             failure = yield from _transient(request, response)
         if request.once or (not request.idempotent and _may_have_worked(failure)):
+            raise failure
+        # Pauses are not all that takes time: the silence before each failure does as well.
+        if ends is not None and (yield from now()) > ends:
             raise failure
         yield patience.pause_after(failure, request.operation)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -24,6 +24,9 @@ T = TypeVar("T")
 # A service has asked for a pause, or has given no usable answer.
 RepeatCause: TypeAlias = Literal["throttles", "retries"]
 
+# What only informs: none of its requests begins after so long, none is met with silence for longer, and no answer takes
+# longer. So a service that hangs costs the job a minute at most.
+BRIEF_SECONDS = 30.0
 # Of an identifier that a service, or whoever answers in its place, gives.
 _MOST_OF_AN_ID = 200
 # The answers' headers that Microsoft support asks for, from every service that we call.
@@ -53,7 +56,9 @@ class Request:
     :param refresh_token: whether a new token is fetched first, because the service refused the last one.
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
     :param once: whether it is not repeated whatever the answer, and no pause is made for it.
-    :param informing: whether the job goes on without its answer: then it is not waited for long.
+    :param informing: whether the job goes on without its answer: then it is not waited for long, and left out where a
+        quota has no room for it.
+    :param hurried: whether it is not waited for long.
     :param before_start: whether it is the look right before an export is started: where the environment has a quota,
         the export waits for its turn here.
     :param into: buffer that receives the body of a successful answer; the body is then not in ``Response.body``.
@@ -71,9 +76,15 @@ class Request:
     idempotent: bool = True
     once: bool = False
     informing: bool = False
+    hurried: bool = False
     before_start: bool = False
     into: memoryview | None = None
     timeout_seconds: float | None = None
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether nobody waits for its answer for long."""
+        return self.informing or self.hurried
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {redact_url(self.url)} ({self.operation})>"
@@ -184,24 +195,36 @@ def send(request: Request) -> Steps[Response]:
 def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = False) -> Steps[T]:
     """Run a protocol whose result only informs: its failure is said, and the job goes on without (R16).
 
-    :param steps: the protocol; its requests are repeated for half a minute at most.
+    :param steps: the protocol; all of it takes half a minute, and the answer to its last request.
     :param default: what is returned if it fails.
     :param what: what could not be had then, in words that begin a sentence.
     :param unless_refused: whether the answer protects something, and the job goes on without it only where the service
         refuses it: silence is waited for as for any other answer, and is raised.
     """
 
-    def hurried(request: Request) -> Request:
-        return request if unless_refused else replace(request, informing=True)
-
     try:
-        return (yield from _passed_on(steps, request=hurried))
+        return (yield from (steps if unless_refused else hurried(steps, informing=True)))
     except TalentDmfError as error:
         # A token that is refused is refused for everything.
         if unless_refused and isinstance(error, TransportError | AuthenticationError):
             raise
         yield Note(f"{what} could not be read, and the job goes on without: {error.message}")
         return default
+
+
+def hurried(steps: Steps[T], *, informing: bool = False) -> Steps[T]:
+    """Run a protocol that nobody waits for long: half a minute, and the answer to its last request.
+
+    :param steps: the protocol.
+    :param informing: whether its requests are left out where a quota has no room for them.
+    :raises TransportError: it was not over in time.
+    """
+
+    def brief(request: Request) -> Request:
+        silence = min(request.timeout_seconds or BRIEF_SECONDS, BRIEF_SECONDS)
+        return replace(request, informing=informing, hurried=True, timeout_seconds=silence)
+
+    return _passed_on(steps, request=brief, most_seconds=BRIEF_SECONDS)
 
 
 def before_start(steps: Steps[T]) -> Steps[T]:
@@ -239,17 +262,23 @@ def _passed_on(
     *,
     request: Callable[[Request], Request] = lambda request: request,
     response: Callable[[Response], None] = lambda response: None,
+    most_seconds: float | None = None,
 ) -> Steps[T]:
     """Run a protocol, with its requests changed and its answers looked at.
 
     :param steps: the protocol.
     :param request: returns what is sent in the place of a request.
     :param response: is given each answer.
+    :param most_seconds: after so long no request is sent any more; without end when omitted.
     """
     try:
         effect = next(steps)
+        ends = None if most_seconds is None else (yield from now()) + timedelta(seconds=most_seconds)
         while True:
             if isinstance(effect, Request):
+                if ends is not None and (yield from now()) > ends:
+                    effect = steps.throw(_too_slow(effect))
+                    continue
                 effect = request(effect)
             try:
                 outcome = yield effect
@@ -264,6 +293,10 @@ def _passed_on(
         return result
     finally:
         steps.close()
+
+
+def _too_slow(request: Request) -> TransportError:
+    return TransportError(f"{request.operation}: the service took too long until here. Try again later.")
 
 
 def now() -> Steps[datetime]:

@@ -113,7 +113,7 @@ class OneDriveHook(ServiceHook[DriveSettings]):
         """
         content, notices = text.encode(), list[str]()
         item = self.run(put_small(drive_id, target, content))
-        item = self.run(seen_by_others(drive_id, item, QuickXor(content).base64(), notices))
+        item = self.run(seen_by_others(drive_id, item, QuickXor(content).base64(), notices, target.folder))
         for notice in notices:
             self.log.warning("%s", notice)
         return item

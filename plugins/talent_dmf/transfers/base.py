@@ -182,6 +182,7 @@ class SavePackageOperator(BaseOperator):
                     lambda file: self._save(folder, source, file),
                     lambda done: "" if done.written.found else done.written.name,
                     self._take_back,
+                    self._drop,
                 )
                 described = self._described(folder, saved)
                 if self.receipt:
@@ -401,6 +402,18 @@ class SavePackageOperator(BaseOperator):
             saved.take_back()
         except TalentDmfError as error:
             self.log.warning("%r could not be deleted again: delete it by hand. %s", saved.written.name, error)
+
+    def _drop(self, saved: SavedFile) -> None:
+        """Delete a file that only the package as it was before held, or say that it is there."""
+        if saved.written.found:
+            return
+        self._take_back(saved)
+        if saved.take_back is None:
+            self.log.warning(
+                "%r was in the package before it was made anew, and is not in the present one, which everything else is "
+                "of: delete it by hand.",
+                saved.written.name,
+            )
 
     def _check_anew(self, environment: TalentDmfHook, source: PackageSource, reference: PackageReference) -> None:
         """Check a package that was made anew, as ``get_package_url`` has checked the one before.

@@ -15,7 +15,7 @@ from yarl import URL
 
 from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.steps import Request, Response
-from talent_dmf.transport.bodies import ANSWER_SECONDS, Body, lower_names
+from talent_dmf.transport.bodies import Body, answer_seconds, lower_names
 from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, FailureKinds
 
 _KINDS = FailureKinds(
@@ -73,7 +73,7 @@ class AioClient:
         :param silence_seconds: how long the service may say nothing.
         """
         limits = aiohttp.ClientTimeout(
-            total=silence_seconds + ANSWER_SECONDS,
+            total=silence_seconds + answer_seconds(request),
             connect=min(CONNECT_TIMEOUT_SECONDS, silence_seconds),
             sock_read=silence_seconds,
         )
@@ -108,7 +108,7 @@ def _address(url: str) -> URL:
 async def _read(request: Request, raw: aiohttp.ClientResponse) -> Response:
     headers, into = lower_names(raw.headers), request.into
     if into is None or not 200 <= raw.status < 300:
-        body = Body(request.operation, raw.status, headers)
+        body = Body(request.operation, raw.status, headers, answer_seconds(request))
         async for piece in raw.content.iter_any():
             if not body.feed(piece):
                 break

@@ -17,7 +17,7 @@ import urllib3
 
 from talent_dmf.api.errors import ProtocolError, TransportError
 from talent_dmf.api.parsing import MAX_ANSWER_BYTES, MAX_REFUSAL_BYTES
-from talent_dmf.api.steps import Request, Response
+from talent_dmf.api.steps import BRIEF_SECONDS, Request, Response
 
 # What is asked for; what comes in another coding is left as it is, and understood by nobody.
 ACCEPTED_CODINGS = "gzip, deflate"
@@ -34,16 +34,19 @@ class Body:
     :param operation: the request in words.
     :param status: HTTP status.
     :param headers: headers with lower-case names.
+    :param seconds: how long it may take, from its first byte to its last.
     """
 
-    def __init__(self, operation: str, status: int, headers: Mapping[str, str]) -> None:
-        self._operation, self._status = operation, status
+    def __init__(
+        self, operation: str, status: int, headers: Mapping[str, str], seconds: float = ANSWER_SECONDS
+    ) -> None:
+        self._operation, self._status, self._seconds = operation, status, seconds
         self._is_refusal = not 200 <= status < 300
         self._limit = MAX_REFUSAL_BYTES if self._is_refusal else MAX_ANSWER_BYTES
         self._pieces: list[bytes] = []
         self._length = 0
         self._unpacker = _unpacker(headers.get("content-encoding", ""))
-        self._ends = time.monotonic() + ANSWER_SECONDS
+        self._ends = time.monotonic() + seconds
 
     def feed(self, piece: bytes) -> bool:
         """Take bytes from the wire; whether more are wanted.
@@ -53,7 +56,7 @@ class Body:
         """
         if time.monotonic() > self._ends:
             raise TransportError(
-                f"{self._operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes. Try again later.",
+                f"{self._operation}: the answer did not end within {_in_words(self._seconds)}. Try again later.",
                 status_code=self._status,
             )
         if self._unpacker is None:
@@ -149,6 +152,14 @@ def _unpacker(coding: str) -> _Unpacker | None:
             return None
 
 
+def answer_seconds(request: Request) -> float:
+    """How long the answer to a request may take, from its first byte to its last.
+
+    :param request: the request.
+    """
+    return BRIEF_SECONDS if request.is_brief else ANSWER_SECONDS
+
+
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers with lower-case names."""
     return {name.lower(): text for name, text in headers.items()}
@@ -167,7 +178,7 @@ def read_answer(request: Request, raw: requests.Response) -> Response:
     """
     headers = lower_names(raw.headers)
     if request.into is None or not 200 <= raw.status_code < 300:
-        body = Body(request.operation, raw.status_code, headers)
+        body = Body(request.operation, raw.status_code, headers, answer_seconds(request))
         for piece in raw.raw.stream(_PIECE_BYTES, decode_content=False):
             if not body.feed(piece):
                 break
@@ -220,5 +231,9 @@ def _copy(raw: urllib3.HTTPResponse, into: memoryview, operation: str) -> int:
 def _check_time(ends: float, operation: str) -> None:
     if time.monotonic() > ends:
         raise TransportError(
-            f"{operation}: the answer did not end within {ANSWER_SECONDS / 60:.0f} minutes. Try again later."
+            f"{operation}: the answer did not end within {_in_words(ANSWER_SECONDS)}. Try again later."
         )
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import unquote
 
-from tests.unit.scripted import answer
+from tests.unit.scripted import START, answer
 
 from talent_dmf.api.errors import TransportError
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep, Steps
+from talent_dmf.api.steps import ReadClock, ReadPolicy, Request, Response, Sleep, Steps
 
 T = TypeVar("T")
 PATIENT = RetryPolicy(max_attempts=8)
@@ -84,6 +84,9 @@ class DriveModel:
                     continue
                 if isinstance(effect, ReadPolicy):
                     effect = steps.send(PATIENT)
+                    continue
+                if isinstance(effect, ReadClock):
+                    effect = steps.send(START)
                     continue
                 assert isinstance(effect, Request)
                 outcome = self.handle(effect)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import struct
+import zipfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -213,6 +216,80 @@ def test_a_long_package_is_pinned_by_its_end() -> None:
     # What tells the content does not depend on how much of it was read.
     head = answer(200, content_length="200100", etag='"E1"')
     assert drive(pin(URL), [answer(200, body=content), head, end]).result == played.result
+
+
+class Storage:
+    """The ranges of a blob."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def pin(self) -> Played[Source]:
+        """Pin the blob, as a driver does it."""
+        played: Played[Source] = Played()
+        flow = pin(URL)
+        try:
+            effect = next(flow)
+            while True:
+                if not isinstance(effect, Request):
+                    effect = flow.send(POLICY)
+                    continue
+                played.requests.append(effect)
+                first, _, last = effect.headers["Range"].removeprefix("bytes=").partition("-")
+                body = self.content[int(first) : int(last) + 1]
+                assert effect.into is not None
+                effect.into[: len(body)] = body
+                shown = f"bytes {first}-{int(first) + len(body) - 1}/{len(self.content)}"
+                effect = flow.send(Response(206, {"content-range": shown, "etag": '"E"'}, b"", len(body)))
+        except StopIteration as stop:
+            played.result = stop.value
+        return played
+
+
+def zipped(entries: int, first: bytes, *, at: int = 0, zip64: bool = False) -> bytes:
+    """A package of many stored files, one of which is given."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(entries):
+            content = first if number == at else b"x" * len(first)
+            archive.writestr(zipfile.ZipInfo(f"Resources/attachment {number:06}.png", (2026, 1, 1, 0, 0, 0)), content)
+    if not zip64:
+        return packed.getvalue()
+    plain = packed.getvalue()
+    end = plain.rfind(b"PK\5\6")
+    length, offset = (int.from_bytes(plain[end + each : end + each + 4], "little") for each in (12, 16))
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, entries, entries, length, offset)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+    return (
+        plain[:end] + record + locator + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, *(0xFFFF,) * 2, *(2**32 - 1,) * 2, 0)
+    )
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+@pytest.mark.parametrize(("entries", "requests"), [(10, 1), (600, 1), (1200, 2), (2000, 3), (9000, 3)])
+def test_packages_that_differ_in_the_checksum_of_any_file_are_never_taken_for_one(
+    entries: int, requests: int, zip64: bool
+) -> None:
+    """Names and lengths are the same, and so is the end of a long directory."""
+    pinned = Storage(zipped(entries, b"a" * 64, zip64=zip64)).pin()
+    assert pinned.result is not None
+    assert len(pinned.requests) <= requests
+    assert Storage(zipped(entries, b"a" * 64, zip64=zip64)).pin().result == pinned.result
+    for at in (0, entries // 2, entries - 1):
+        other = Storage(zipped(entries, b"b" * 64, at=at, zip64=zip64)).pin().result
+        assert other is not None
+        assert (other.size_bytes, other.version == pinned.result.version) == (pinned.result.size_bytes, False)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 299_000, 300_001, 2**32 - 1])
+def test_an_end_that_lies_about_its_directory_is_no_trouble(offset: int) -> None:
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, 46, offset, 0)
+    content = bytes(300_000 - len(end)) + end
+    pinned = Storage(content).pin()
+    assert pinned.result is not None
+    assert pinned.result.tail == content[-len(pinned.result.tail) :]
+    far = Storage(bytes(6_000_000) + end).pin()
+    assert len(far.requests) == 2, "a directory that no package has is not read"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.unit.scripted import answer, play
 
 from talent_dmf.api import paging
 from talent_dmf.api.errors import (
+    AuthenticationError,
     DestinationBusyError,
     DestinationError,
     ItemChangedError,
@@ -26,7 +27,7 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.graph import drive
 from talent_dmf.api.graph.drive import DriveTarget
 from talent_dmf.api.graph.errors import GraphFault, Refusal, graph_error, meaning, read_fault
-from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.upload import ResumableUpload, seen_by_others
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
@@ -181,8 +182,47 @@ def test_a_drive_that_is_unreadable_by_its_id_is_used_nevertheless() -> None:
     assert isinstance(denied.error, PermissionDeniedError)
 
 
-@pytest.mark.parametrize("look", [DRIVE_GONE, refused(403, "accessDenied"), answer(200, body="<html>")])
-def test_a_quota_that_cannot_be_read_stops_no_upload(look: Response) -> None:
+@pytest.mark.parametrize(
+    "look",
+    [
+        refused(400, "invalidRequest"),
+        refused(405, "notAllowed"),
+        refused(410),
+        refused(423, "accessDenied"),
+        refused(501, "notSupported"),
+        answer(200, body="<html>"),
+        answer(200, json={"id": None}),
+        answer(204),
+        answer(302),
+        TransportError("no answer came in time."),
+        ThrottledError("slow down."),
+    ],
+)
+def test_a_drive_is_used_whatever_its_id_is_answered_with_if_its_items_can_be_read(look: Any) -> None:
+    played = play(drive.resolve_drive(DriveTarget(drive_id="b!1")), [look, answer(json={"id": "root"})])
+    assert played.result == Drive(id="b!1", name="", web_url="")
+    assert [(request.hurried, request.informing) for request in played.requests] == [(True, False), (False, False)]
+
+
+def test_a_token_that_is_refused_is_refused_for_the_items_as_well() -> None:
+    played = play(drive.resolve_drive(DriveTarget(drive_id="b!1")), [refused(401, "InvalidAuthenticationToken")])
+    assert isinstance(played.error, AuthenticationError)
+
+
+def test_a_library_without_an_id_is_none() -> None:
+    target = DriveTarget(site="c.sharepoint.com,1,2", library="docs")
+    listed = answer(json={"value": [{"name": "Docs"}, {"name": "Docs", "id": None}, {"name": "DOCS", "id": "2"}]})
+    found = play(drive.resolve_drive(target), [listed]).result
+    assert found is not None
+    assert found.id == "2"
+    alone = play(drive.resolve_drive(target), [answer(json={"value": [{"name": "Docs"}]})])
+    assert isinstance(alone.error, DestinationError)
+
+
+@pytest.mark.parametrize(
+    "look", [DRIVE_GONE, refused(403, "accessDenied"), answer(200, body="<html>"), TransportError("no answer.")]
+)
+def test_a_quota_that_cannot_be_read_stops_no_upload(look: Any) -> None:
     upload = ResumableUpload("d", UploadTarget("", "a.zip"), 10, unique="u")
     created = answer(json={"uploadUrl": "https://up.example/s", "nextExpectedRanges": ["0-"]})
     assert play(upload.begin(), [refused(404), look, created]).result == 0
@@ -227,6 +267,66 @@ def test_a_list_is_read_to_its_last_page(link: str) -> None:
     assert [item.name for item in play(drive.list_children("d", "A B"), pages).result or []] == ["a", "a"]
 
 
+FILE = {"id": "1", "name": "a", "file": {}}
+
+
+@pytest.mark.parametrize("key", ["@odata.nextLink", "@nextLink", "odata.nextLink"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://g/v1.0/drives/d/root:/A:/children?$skiptoken=x",
+        "HTTPS://G:443/v1.0/drives/d/root:/a:/children?$skiptoken=x",
+        "/v1.0/drives/d/root:/A:/children?$skiptoken=x",
+        "children?$skiptoken=x",
+        "?$skiptoken=x",
+    ],
+)
+def test_a_next_page_is_read_however_it_is_spelled(key: str, link: str) -> None:
+    pages = [asked_for("A", {"value": [FILE], key: link}), asked_for("A", {"value": []}), asked_for("A", {"value": []})]
+    pages[1] = asked_for("A", {"value": [], key: f"{link}2"})
+    pages[2] = asked_for("A", {"value": [FILE]})
+    played = play(drive.list_children("d", "A"), pages)
+    assert [item.name for item in played.result or []] == ["a", "a"]
+    assert all(request.url.lower().startswith("https://g") for request in played.requests[1:])
+
+
+@pytest.mark.parametrize("link", ["//elsewhere.example/x", "/v1.0/drives/d/root:/B:/children", "../../x", " ", "#x"])
+def test_a_relative_address_leads_nowhere_else(link: str) -> None:
+    played = play(drive.list_children("d", "A"), [asked_for("A", {"value": [FILE], "@odata.nextLink": link})])
+    assert isinstance(played.error, ProtocolError)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"value": [FILE], "error": {"code": "generalException", "message": "It broke off."}},
+        {"value": [], "error": {"code": "generalException", "message": "It broke off."}},
+        {"value": [FILE], "odata.error": {"message": {"lang": "en", "value": "It broke off."}}},
+        {"value": [FILE, {"error": {"code": "x", "message": "It broke off."}}]},
+    ],
+)
+def test_a_list_that_breaks_off_is_not_all_there_is(page: dict[str, Any]) -> None:
+    link = "https://g/v1.0/drives/d/root:/A:/children?$skiptoken=x"
+    whole = asked_for("A", {"value": [FILE], "@odata.nextLink": link})
+    for pages in ([asked_for("A", page)], [whole, asked_for("A", page)]):
+        played = play(drive.list_children("d", "A"), pages)
+        assert isinstance(played.error, TransportError)
+        assert "broke the list off" in str(played.error)
+    assert play(drive.list_children("d", "A"), [asked_for("A", {"value": [FILE], "error": None})]).error is None
+
+
+def test_a_folder_that_is_gone_in_the_middle_of_its_list_is_not_a_shorter_one() -> None:
+    link = "https://g/v1.0/drives/d/root:/A:/children?$skiptoken=x"
+    pages = [asked_for("A", {"value": [FILE], "@odata.nextLink": link}), refused(404, "itemNotFound")]
+    assert isinstance(play(drive.list_children("d", "A"), pages).error, DestinationError)
+    assert play(drive.list_children("d", "A"), [refused(404, "itemNotFound")]).result == []
+
+
+@pytest.mark.parametrize("value", [None, {}, "x", 5, {"value": [FILE]}])
+def test_a_page_without_a_list_is_none(value: Any) -> None:
+    assert isinstance(play(drive.list_children("d", "A"), [asked_for("A", {"value": value})]).error, ProtocolError)
+
+
 def test_a_list_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "MAX_PAGES", 5)
     link = "https://g/v1.0/drives/d/root:/A:/children?$skiptoken="
@@ -256,6 +356,11 @@ def test_a_file_is_saved_once_others_see_it(pending: Any) -> None:
     [
         (refused(404, "itemNotFound"), ItemChangedError, "removed it. Look into the recycle bin"),
         (answer(json={"id": "I", "size": 3, "malware": {"description": "x"}}), DestinationError, "found malware"),
+        (answer(json={"id": "I", "size": 3, "malware": {}}), DestinationError, "found malware"),
+        (refused(403, "malwareDetected"), DestinationError, "found malware"),
+        (refused(410, "itemNotFound"), ItemChangedError, "removed it"),
+        (answer(json={"id": "I", "size": 3, "deleted": {}}), ItemChangedError, "removed it"),
+        (answer(json={"id": "I", "size": 3, "deleted": {"state": "softDeleted"}}), ItemChangedError, "removed it"),
         (answer(json={"id": "I", "size": 4}), ItemChangedError, "it has 4 bytes, and had 3"),
         (
             answer(json={"id": "I", "size": 3, "file": {"hashes": {"quickXorHash": "G"}}}),
@@ -271,11 +376,58 @@ def test_a_file_that_others_will_not_see_as_it_was_saved(look: Response, kind: t
 
 
 @pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"malware": None, "deleted": None, "publication": None, "pendingOperations": None},
+        {"pendingOperations": {}},
+        {"pendingOperations": {"pendingContentUpdate": None}},
+        {"pendingOperations": {"@odata.type": "#microsoft.graph.pendingOperations", "pendingContentUpdate": None}},
+        {"publication": {"level": "published", "versionId": "1.0"}},
+        {"publication": {"level": None}},
+        {"size": None},
+        {"size": "3"},
+        {"file": None},
+        {"file": {"hashes": {"sha1Hash": "X", "crc32Hash": "Y"}}},
+        {"folder": None, "parentReference": None},
+        {"parentReference": {"id": "F"}},
+        {"parentReference": {"path": "/drives/d/root:/A%20B"}},
+        {"parentReference": {"path": "/drives/d/root:/a b/"}},
+    ],
+)
+def test_facts_that_say_nothing_against_it_hold_up_nothing(facts: dict[str, Any]) -> None:
+    notices: list[str] = []
+    shown = {"id": "I", "name": "a.zip", "size": 3, "file": {"hashes": {"quickXorHash": "H"}}, **facts}
+    played = play(seen_by_others("d", SAVED, "H", notices, "A B"), [answer(json=shown)])
+    assert (played.result, played.pauses, notices) == (SAVED, [], [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"publication": {"level": "draft", "versionId": "0.1"}}, "'a.zip' is a draft in its library"),
+        ({"publication": {"level": "Draft"}}, "until somebody publishes or approves it"),
+        ({"name": "a 1.zip"}, "is called 'a 1.zip' by now"),
+        ({"parentReference": {"path": "/drives/d/root:/Moved"}}, "is in '/Moved' by now, not in 'A'"),
+        ({"parentReference": {"path": "/drives/d/root:"}}, "somebody or a rule moved it"),
+    ],
+)
+def test_what_a_person_should_know_of_a_file_is_said(facts: dict[str, Any], words: str) -> None:
+    """iterate-ch/cyberduck#13895: libraries that keep drafts say so by a word that is not documented."""
+    notices: list[str] = []
+    shown = {"id": "I", "name": "a.zip", "size": 3, "webUrl": "https://c.sharepoint.com/now", **facts}
+    played = play(seen_by_others("d", SAVED, "H", notices, "A"), [answer(json=shown)])
+    assert played.result == replace(SAVED, name=shown["name"], web_url="https://c.sharepoint.com/now")
+    assert len(notices) == 1
+    assert words in notices[0]
+
+
+@pytest.mark.parametrize(
     "look", [refused(403, "accessDenied"), refused(501), answer(200, body="<html>"), TransportError("no answer")]
 )
 def test_a_look_at_what_others_see_only_informs(look: Any) -> None:
     notices: list[str] = []
-    assert play(seen_by_others("d", SAVED, "H", notices), [look]).result is SAVED
+    assert play(seen_by_others("d", SAVED, "H", notices), [look]).result == SAVED
     assert len(notices) == 1
 
 
@@ -284,7 +436,12 @@ def test_a_file_that_was_left_checked_out_is_checked_in() -> None:
     out, published = ({**shown, "publication": {"level": level}} for level in ("checkout", "published"))
     played = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=published)])
     assert played.operations == ["Look at saved file", "Check in", "Look at saved file"]
-    assert played.result is SAVED
+    assert played.result == SAVED
+    assert played.requests[1].json["checkInAs"] == "published"
+    as_draft = answer(json={**shown, "publication": {"level": "draft"}})
+    notices: list[str] = []
+    drafted = play(seen_by_others("d", SAVED, "H", notices), [answer(json=out), answer(204), as_draft])
+    assert (drafted.result, len(notices)) == (SAVED, 1)
     stays = play(seen_by_others("d", SAVED, "H", []), [answer(json=out), answer(204), answer(json=out)])
     assert isinstance(stays.error, DestinationError)
 

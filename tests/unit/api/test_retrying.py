@@ -238,6 +238,16 @@ def test_a_request_that_only_informs_is_soon_given_up():
     assert play(send(asked), [answer(503, Retry_After="30"), answer(200)], policy=RetryPolicy()).seconds == [30]
 
 
+@pytest.mark.parametrize("brief", [{"informing": True}, {"hurried": True}])
+def test_the_silence_before_a_failure_counts_for_whoever_is_in_a_hurry(brief):
+    flow = with_retries(send(replace(GET, **brief)), RetryPolicy())
+    assert next(flow) is READ_CLOCK
+    assert isinstance(flow.send(START), Request)
+    assert flow.throw(TransportError("no answer came in time.")) is READ_CLOCK
+    with pytest.raises(TransportError, match="no answer came in time"):
+        flow.send(START + timedelta(seconds=31))
+
+
 def test_the_default_policy_is_a_minute_at_once_and_ten_in_all():
     assert RetryPolicy() == RetryPolicy(1.0, 60.0, 600.0, 12, 5)
 

@@ -7,12 +7,14 @@ from tests.unit.scripted import answer, play
 
 from talent_dmf.api.errors import PermissionDeniedError, TalentDmfError, TransportError
 from talent_dmf.api.steps import (
+    BRIEF_SECONDS,
     Request,
     Response,
     Sleep,
     Steps,
     before_start,
     collecting_request_ids,
+    hurried,
     informing,
     now,
     send,
@@ -91,7 +93,31 @@ def test_what_only_informs_is_asked_for_in_a_hurry():
     played = play(informing(asked_twice(), -1, "The sum"), [answer(200), answer(201)])
     assert played.result == 401
     assert [request.informing for request in played.requests] == [True, True]
+    assert [request.timeout_seconds for request in played.requests] == [BRIEF_SECONDS, BRIEF_SECONDS]
     assert play(informing(asked_twice(), -1, "The sum"), [SILENT, answer(201)]).result == 201
+
+
+def paged(pages: int, seconds: float) -> Steps[int]:
+    """Return how many pages there were; each comes after a while."""
+    for _ in range(pages):
+        yield from send(GET)
+        yield Sleep(seconds, "a page comes slowly")
+    return pages
+
+
+@pytest.mark.parametrize(("pages", "seconds", "asked"), [(1000, 7, 5), (1000, 31, 1), (3, 31, 1)])
+def test_what_only_informs_takes_no_longer_than_half_a_minute_however_many_requests_it_is(pages, seconds, asked):
+    played = play(informing(paged(pages, seconds), -1, "The pages"), [answer(200)] * asked)
+    assert (played.result, len(played.notes)) == (-1, 1)
+    assert "took too long" in played.notes[0]
+    slow = play(hurried(paged(pages, seconds)), [answer(200)] * asked)
+    assert isinstance(slow.error, TransportError)
+    assert [request.informing for request in slow.requests] == [False] * asked
+
+
+def test_what_is_over_in_time_is_kept_however_long_its_last_pause_is():
+    assert play(informing(paged(4, 10), -1, "The pages"), [answer(200)] * 4).result == 4
+    assert play(hurried(paged(1, 500)), [answer(200)]).result == 1
 
 
 @pytest.mark.parametrize(

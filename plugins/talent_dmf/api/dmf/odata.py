@@ -38,7 +38,7 @@ def value_of(operation: str, response: Response) -> Any:
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
         )
-    if "value" not in body and error_of(body) is not None:
+    if body.get("value") is None and error_of(body) is not None:
         # An error in the clothes of a success (OData writes it where the answer had begun already).
         raise ProtocolError(
             f"{operation}: Dynamics 365 answered with an error{_saying(error_text(response))}. Try again later.",

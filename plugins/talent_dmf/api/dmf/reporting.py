@@ -25,7 +25,7 @@ from talent_dmf.api.errors import (
     TalentDmfError,
 )
 from talent_dmf.api.redaction import redact
-from talent_dmf.api.steps import Steps, collecting_request_ids
+from talent_dmf.api.steps import Steps, collecting_request_ids, hurried
 from talent_dmf.api.words import counted
 
 # An apostrophe inside a word quotes nothing.
@@ -84,8 +84,8 @@ def grouped_messages(errors: Sequence[ExecutionErrorRow]) -> list[tuple[str, int
 
 def export_report(execution_id: str) -> Steps[ExportReport]:
     """Ask everything that explains an execution. What cannot be asked becomes a gap, never an error: the end
-    must not be lost because its explanation could not be had. Nor is it held up: after a question to which the service
-    was silent for the whole of the retry budget, no other one is asked.
+    must not be lost because its explanation could not be had. Nor is it held up: no question is waited for long, and
+    after one to which the service was silent no other one is asked.
 
     :param execution_id: which execution.
     """
@@ -97,16 +97,16 @@ def export_report(execution_id: str) -> Steps[ExportReport]:
     subject = "The entities' outcomes"
     try:
         try:
-            entities = yield from collecting_request_ids(ask_entity_outcomes(execution_id), request_ids)
+            entities = yield from collecting_request_ids(hurried(ask_entity_outcomes(execution_id)), request_ids)
         except _REFUSALS as error:
             gaps.append(f"{subject} could not be read: {error.message}")
         subject = "The error messages"
         try:
-            errors = yield from collecting_request_ids(execution_errors(execution_id), request_ids)
+            errors = yield from collecting_request_ids(hurried(execution_errors(execution_id)), request_ids)
         except _REFUSALS as error:
             gaps.append(f"{subject} could not be read: {error.message}")
         subject = "The job page's address"
-        page_url = yield from ask_page_url(execution_id)
+        page_url = yield from hurried(ask_page_url(execution_id))
     except TalentDmfError as error:
         gaps.append(f"{subject} could not be read: {error.message}")
     return ExportReport(tuple(entities), tuple(errors), page_url, tuple(gaps), request_ids)

@@ -36,7 +36,7 @@ from talent_dmf.api.errors import (
     TalentDmfError,
     TransportError,
 )
-from talent_dmf.api.steps import Sleep, Steps, before_start, now
+from talent_dmf.api.steps import Sleep, Steps, before_start, hurried, now
 
 # A terminally failed id is replaced this often within one generation of a task; then somebody should look.
 MAX_EXECUTIONS = 5
@@ -205,7 +205,7 @@ def _appear(execution_id: str, policy: StartPolicy) -> Steps[None]:
         yield Sleep(policy.before_look_seconds, f"Execution {execution_id} is started; it has to appear.")
     while (yield from now()) < deadline:
         try:
-            if (yield from execution_status(execution_id)) is not None:
+            if (yield from hurried(execution_status(execution_id))) is not None:
                 return
         except TalentDmfError:
             return

@@ -16,12 +16,13 @@ from urllib.parse import quote, unquote
 from talent_dmf.api.addresses import link_for_people, parse_address, same_list
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
+    AuthenticationError,
     ConfigurationError,
     DestinationBusyError,
     DestinationError,
     NameConflictError,
-    PermissionDeniedError,
     ProtocolError,
+    TalentDmfError,
     TransferMismatchError,
 )
 from talent_dmf.api.graph.errors import graph_error
@@ -32,7 +33,7 @@ from talent_dmf.api.naming.drive_names import folder_segments
 from talent_dmf.api.paging import read_list
 from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.retrying import patience
-from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
+from talent_dmf.api.steps import Request, Response, Sleep, Steps, hurried, send
 from talent_dmf.api.words import counted
 
 CONFLICT_KEY = "@microsoft.graph.conflictBehavior"
@@ -106,11 +107,13 @@ def resolve_drive(target: DriveTarget) -> Steps[Drive]:
 
 def _drive_by_id(drive_id: str) -> Steps[Drive]:
     """The drive with an id. It may be unreadable by it although its items can be read
-    (docs/wire/graph-onedrive.md#drive-by-its-id): then no more than its id is known.
+    (docs/wire/graph-onedrive.md#drive-by-its-id), whatever the answer: then no more than its id is known.
     """
     try:
-        return (yield from get_drive(drive_id))
-    except (DestinationError, PermissionDeniedError) as refusal:
+        return (yield from hurried(get_drive(drive_id)))
+    except AuthenticationError:
+        raise
+    except TalentDmfError as refusal:
         response = yield from send(Request("GET", item_url(drive_id, ""), operation="Look at drive"))
         if not response.ok:
             raise refusal
@@ -136,7 +139,7 @@ def _library(owner: str, target: DriveTarget) -> Steps[Drive]:
     )
     wanted = (target.library or "").casefold()
     for raw in drives:
-        if str(raw.get("name", "")).casefold() == wanted:
+        if str(raw.get("name", "")).casefold() == wanted and _text(raw.get("id")):
             return _drive(raw)
     names = ", ".join(sorted(str(raw.get("name")) for raw in drives)) or "none"
     raise DestinationError(
@@ -182,18 +185,19 @@ def get_state(drive_id: str, item_id: str) -> Request:
     :param item_id: the file.
     """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}"
-    select = "id,name,size,eTag,webUrl,file,publication,malware,pendingOperations"
+    select = "id,name,size,eTag,webUrl,file,parentReference,publication,malware,deleted,pendingOperations"
     return Request("GET", f"{url}?$select={select}", operation="Look at saved file")
 
 
 def check_in_request(drive_id: str, item_id: str) -> Request:
-    """The request that checks a file in (learn.microsoft.com ``driveItem: checkin``).
+    """The request that checks a file in, as a version that all readers see where the library has drafts
+    (learn.microsoft.com ``driveItem: checkin``).
 
     :param drive_id: the drive.
     :param item_id: the file.
     """
     url = f"/drives/{_quoted(drive_id)}/items/{_quoted(item_id)}/checkin"
-    return Request("POST", url, operation="Check in", json={"comment": "Saved by an export"})
+    return Request("POST", url, operation="Check in", json={"checkInAs": "published", "comment": "Saved by an export"})
 
 
 def list_children(drive_id: str, folder: str) -> Steps[list[DriveItem]]:
@@ -468,7 +472,7 @@ def read_item(raw: Mapping[str, Any]) -> DriveItem:
         web_url=link_for_people(raw.get("webUrl")) or "",
         etag=_text(raw.get("eTag")),
         quick_xor_hash=_text(hashed) or None,
-        is_folder="folder" in raw,
+        is_folder=raw.get("folder") is not None,
     )
 
 

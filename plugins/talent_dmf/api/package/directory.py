@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from talent_dmf.api.errors import PackageInvalidError
-from talent_dmf.api.package.download_range import Source, read_range
+from talent_dmf.api.package.download_range import MAX_DIRECTORY_BYTES, Source, read_range
 from talent_dmf.api.package.manifest import (
     FETCH_AGAIN,
     MAX_XML_BYTES,
@@ -40,8 +40,6 @@ ENCRYPTED = -2
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
 # Holds the end records with the longest comment, and the directory of a few hundred files.
 _TAIL_BYTES = 128 * 1024
-# At least 46 bytes an entry: so many entries are read in a few seconds.
-_MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
 _MAX_GAPS = 8
 _SMALLEST_ZIP_BYTES = 22
 _LOCAL_HEADER_BYTES = 30
@@ -147,9 +145,9 @@ def read_package(source: Source) -> Steps[PackageContents]:
     manifest_bytes: dict[str, bytes] = {}
     for _ in range(_MAX_GAPS):
         try:
-            sparse.most_bytes = _MAX_DIRECTORY_BYTES
+            sparse.most_bytes = MAX_DIRECTORY_BYTES
             with zipfile.ZipFile(sparse) as archive:
-                sparse.most_bytes = _MAX_DIRECTORY_BYTES + MAX_XML_BYTES
+                sparse.most_bytes = MAX_DIRECTORY_BYTES + MAX_XML_BYTES
                 infos = archive.infolist()
                 _check_entries(infos, archive.start_dir, source.size_bytes)
                 for wanted in (MANIFEST, HEADER):
@@ -309,7 +307,7 @@ class _SparseFile(io.RawIOBase):
         self._known: list[tuple[int, bytes]] = []
 
     # Most bytes of one read: a directory that claims to be larger is not asked for.
-    most_bytes = _MAX_DIRECTORY_BYTES
+    most_bytes = MAX_DIRECTORY_BYTES
 
     def add(self, offset: int, data: bytes) -> None:
         self._known.append((offset, data))
@@ -319,7 +317,7 @@ class _SparseFile(io.RawIOBase):
         if length > self.most_bytes:
             raise PackageInvalidError(
                 f"The zip directory of the package has {length} bytes, and no export more than "
-                f"{_MAX_DIRECTORY_BYTES // 1024**2} MiB: it is damaged, or holds far too many files. {FETCH_AGAIN}"
+                f"{MAX_DIRECTORY_BYTES // 1024**2} MiB: it is damaged, or holds far too many files. {FETCH_AGAIN}"
             )
         for start, data in self._known:
             if start <= offset and offset + length <= start + len(data):

@@ -31,6 +31,10 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _FINGERPRINT_BYTES = 64 * 1024
 # Holds the end records with the longest comment, and the directory of a few hundred files; and most small packages.
 _TAIL_BYTES = 128 * 1024
+# At least 46 bytes an entry: so many entries are read in a few seconds.
+MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
+# The record at the end of a zip file, without its comment.
+_END_BYTES = 22
 _XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
 
 
@@ -79,8 +83,8 @@ def pin(url: SecretUrl) -> Steps[Source]:
 
     Dynamics 365 makes a copy of a package, with a name and an entity tag of its own, when a link is asked for
     (docs/wire/dmf-package-api.md#copies-of-a-package), so an entity tag is good for one link only. A zip file ends with
-    its directory: names, lengths and CRC-32 of everything in it. Two blobs of one length with the same end are copies
-    of one package.
+    its directory: names, lengths and CRC-32 of everything in it. Two blobs of one length with the same end, all of the
+    directory included, are copies of one package.
 
     :param url: signed URL.
     :raises PackageLinkExpiredError: the signature is not accepted (any more).
@@ -91,8 +95,30 @@ def pin(url: SecretUrl) -> Steps[Source]:
     if len(tail) < min(source.size_bytes, _TAIL_BYTES):
         tail = bytearray(min(source.size_bytes, _TAIL_BYTES))
         yield from read_range(source, source.size_bytes - len(tail), memoryview(tail))
-    fingerprint = hashlib.sha256(tail[-_FINGERPRINT_BYTES:]).hexdigest()[:40]
+    begins = _directory_offset(tail, source.size_bytes)
+    if begins < source.size_bytes - len(tail):
+        more = bytearray(source.size_bytes - len(tail) - begins)
+        yield from read_range(source, begins, memoryview(more))
+        tail = more + tail
+    fingerprint = hashlib.sha256(tail[-max(_FINGERPRINT_BYTES, source.size_bytes - begins) :]).hexdigest()[:40]
     return replace(source, fingerprint=f"{source.size_bytes}-{fingerprint}", tail=bytes(tail))
+
+
+def _directory_offset(tail: bytes | bytearray, size_bytes: int) -> int:
+    """Where the directory of a zip file begins, as far as its end tells (APPNOTE.TXT 4.3.14 and 4.3.16); its end
+    otherwise, and for a directory that no package has.
+
+    :param tail: its last bytes.
+    :param size_bytes: its length.
+    """
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) - end < _END_BYTES:
+        return size_bytes
+    offset = int.from_bytes(tail[end + 16 : end + 20], "little")
+    larger = tail.rfind(b"PK\6\6", 0, end)
+    if offset == 0xFFFFFFFF and larger >= 0:
+        offset = int.from_bytes(tail[larger + 48 : larger + 56], "little")
+    return offset if 0 < size_bytes - offset <= MAX_DIRECTORY_BYTES + _TAIL_BYTES else size_bytes
 
 
 def _begin(url: SecretUrl) -> Steps[Source]:

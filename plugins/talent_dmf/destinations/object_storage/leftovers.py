@@ -59,19 +59,29 @@ def remove_leftovers(folder: ObjectFolder) -> None:
     ours = re.compile(rf"\.{re.escape(folder.owner)}-[0-9a-f]{{8}}\.partial\Z")
     try:
         names = folder.names()
-        for name in filter(ours.search, names):
-            aside = f"{name.removesuffix('.partial')}.old"
-            if aside in names:
-                log.warning(
-                    "A run that was killed left %s, which is what a file was before it was replaced. Look whether that "
-                    "file is there and right; then delete both, or give the old one its name.",
-                    folder.url(aside),
-                )
-            elif _is_abandoned(folder, name):
+    except TalentDmfError as error:
+        _say_kept(error)
+        return
+    for name in filter(ours.search, names):
+        aside = f"{name.removesuffix('.partial')}.old"
+        if aside in names:
+            log.warning(
+                "A run that was killed left %s, which is what a file was before it was replaced. Look whether that "
+                "file is there and right; then delete both, or give the old one its name.",
+                folder.url(aside),
+            )
+            continue
+        # One that is no file, or another user's, keeps no other from being removed.
+        try:
+            if _is_abandoned(folder, name):
                 folder.delete(name)
                 log.info("Removed %r, which a run that was killed had left.", name)
-    except TalentDmfError as error:
-        log.warning("What killed runs may have left could not be removed; the next run tries again. %s", error)
+        except TalentDmfError as error:
+            _say_kept(error)
+
+
+def _say_kept(error: TalentDmfError) -> None:
+    log.warning("What killed runs may have left could not be removed; the next run tries again. %s", error)
 
 
 def _is_abandoned(folder: ObjectFolder, name: str) -> bool:

@@ -11,13 +11,13 @@ from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import DestinationError, TransferMismatchError
 from talent_dmf.api.graph.drive import deepest_folder, delete_item, ensure_folder, list_children, read_content
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
-from talent_dmf.api.graph.upload.session import cancel_session, create_session
+from talent_dmf.api.graph.upload.session import create_session
 from talent_dmf.api.graph.upload.upload import SeenBefore, candidates
 from talent_dmf.api.naming.drive_names import check_path, folder_segments
 from talent_dmf.api.retention.plan import StoredFile
 from talent_dmf.api.retention.receipts import MAX_RECEIPT_BYTES, WrittenFile
 from talent_dmf.destinations.base import SavedFile
-from talent_dmf.destinations.onedrive.pump import PackagePump, check_seen
+from talent_dmf.destinations.onedrive.pump import PackagePump, cancel_quietly, check_seen
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.source import PackageFile, PackageSource
 
@@ -77,7 +77,7 @@ class OneDriveFolder:
             return f"The folder {folder!r} was made in drive {self._drive.name or self._drive.id!r}."
         probe = UploadTarget(folder, f"check-{uuid4()}", "fail")
         session = self._graph.run(create_session(self._drive.id, probe, 1))
-        self._graph.run(cancel_session(session.url))
+        cancel_quietly(self._graph.run, session.url)
         made = "" if folder_segments(folder) == folder_segments(self._folder) else ", where the folder will be made"
         return f"An upload can be begun in {folder or '/'!r} of drive {self._drive.name or self._drive.id!r}{made}."
 
@@ -189,7 +189,7 @@ class OneDriveFolder:
         quick_xor_hash = digests.quick_xor.base64()
         for item in alike:
             if item.quick_xor_hash == quick_xor_hash or not file.size_bytes:
-                check_seen(self._graph.run, self._drive.id, item, quick_xor_hash)
+                item = check_seen(self._graph.run, self._drive.id, item, quick_xor_hash, self._folder)
                 log.info("%r is there already, with the same content: nothing is sent.", item.name)
                 how = f"there already, quickXorHash {quick_xor_hash} compared"
                 return _saved(item, file, quick_xor_hash, digests.sha256 or "", how, file.size_bytes, found=True)

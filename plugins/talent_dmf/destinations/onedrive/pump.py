@@ -86,7 +86,7 @@ class TransferResult:
 
 
 def check_seen(
-    run: Callable[[Steps[DriveItem]], DriveItem], drive_id: str, item: DriveItem, quick_xor_hash: str
+    run: Callable[[Steps[DriveItem]], DriveItem], drive_id: str, item: DriveItem, quick_xor_hash: str, folder: str
 ) -> DriveItem:
     """The file, once nothing says that others see something else; what cannot be found out is in the log.
 
@@ -94,13 +94,33 @@ def check_seen(
     :param drive_id: the drive.
     :param item: the file, verified.
     :param quick_xor_hash: of its content.
+    :param folder: path of the folder that it was saved in.
     :raises TransferError: others do not see it as it was saved.
     """
     notices: list[str] = []
-    seen = run(seen_by_others(drive_id, item, quick_xor_hash, notices))
+    seen = run(seen_by_others(drive_id, item, quick_xor_hash, notices, folder))
     for notice in notices:
         log.warning("%s", notice)
     return seen
+
+
+def cancel_quietly(run: Callable[[Steps[bool]], bool], url: SecretUrl) -> None:
+    """Cancel an upload session that nobody goes on with; one that stays is said and passed over.
+
+    :param run: runs steps against Microsoft Graph.
+    :param url: its upload URL.
+    """
+    _run_quietly(run, cancel_session(url))
+
+
+def _run_quietly(run: Callable[[Steps[bool]], bool], steps: Steps[bool]) -> None:
+    try:
+        gone = run(steps)
+    except TalentDmfError as error:
+        log.warning("An upload session could not be cancelled; it expires by itself within a day. %s", error)
+    else:
+        if not gone:
+            log.warning("An upload session could not be cancelled; it expires by itself within a day.")
 
 
 class PackagePump:
@@ -175,10 +195,10 @@ class PackagePump:
         if self._file.size_bytes == 0:
             self._quick_xor_hash = QuickXor().base64()
             item = self._run(store_empty(self._drive_id, self._target))
-            return check_seen(self._run, self._drive_id, item, self._quick_xor_hash)
+            return check_seen(self._run, self._drive_id, item, self._quick_xor_hash, self._target.folder)
         try:
             item = self._earlier_try() or self._new()
-            item = check_seen(self._run, self._drive_id, item, self._quick_xor_hash)
+            item = check_seen(self._run, self._drive_id, item, self._quick_xor_hash, self._target.folder)
         except BaseException as error:
             self._reading.close(_STOP_SECONDS)
             self._leave(error)
@@ -239,7 +259,7 @@ class PackagePump:
     def _forget(self, record: UploadRecord) -> None:
         """Cancel a session that nobody will go on with, so that it does not block its name."""
         if record.upload_url:
-            self._run_quietly(cancel_session(SecretUrl(record.upload_url)))
+            cancel_quietly(self._run, SecretUrl(record.upload_url))
 
     def _new(self) -> DriveItem:
         """Upload from the first byte; it is read while the session is being opened."""
@@ -326,24 +346,21 @@ class PackagePump:
             self._saved_url, self._saved_at = url, moment
 
     def _leave(self, error: BaseException) -> None:
-        """Keep the session for the next try if there will be one, and cancel it otherwise."""
+        """Keep the session for the next try if there will be one. Otherwise cancel it, and delete the file if it is
+        complete and could not get its name.
+        """
         store = self._store
         final = isinstance(error, TalentDmfError) and not error.retryable and not self._stop.is_set
         # Nobody will go on with the session that the last try leaves, and it would block the name.
-        last = self._last_try and self._upload.session is not None
+        last = self._last_try and (self._upload.session is not None or self._upload.may_lie_beside)
         useless = isinstance(error, (SourceChangedError, TransferMismatchError))
         if store is not None and not final and not useless and not last:
             self._save(force=True)
             return
         if store is not None:
             store.clear()
-        self._run_quietly(self._upload.cancel())
-
-    def _run_quietly(self, steps: Steps[bool]) -> None:
+        _run_quietly(self._run, self._upload.cancel())
         try:
-            gone = self._run(steps)
-        except TalentDmfError as error:
-            log.warning("An upload session could not be cancelled; it expires by itself within a day. %s", error)
-        else:
-            if not gone:
-                log.warning("An upload session could not be cancelled; it expires by itself within a day.")
+            self._run(self._upload.clear_beside())
+        except TalentDmfError as left:
+            log.warning("An upload that could not get its name may be left beside it. %s", left)

@@ -32,11 +32,13 @@ The wire of one session is in :mod:`.session`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import (
@@ -64,12 +66,13 @@ from talent_dmf.api.graph.drive import (
     read_item,
     rename_item,
 )
+from talent_dmf.api.graph.errors import Refusal, meaning
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSession, create_session
 from talent_dmf.api.naming.drive_names import MAX_SESSION_PATH_CHARACTERS, no_name_left, numbered_names
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
-from talent_dmf.api.steps import Sleep, Steps, now, send
+from talent_dmf.api.steps import Sleep, Steps, hurried, now, send
 from talent_dmf.api.words import counted
 
 # Beginnings anew without the upload getting further than ever before.
@@ -313,7 +316,7 @@ class ResumableUpload:
         although its items are not (docs/wire/graph-onedrive.md#drive-by-its-id).
         """
         try:
-            drive = known or (yield from get_drive(self.drive_id))
+            drive = known or (yield from hurried(get_drive(self.drive_id)))
         except TalentDmfError as error:
             self.notices.append(f"What the drive's quota leaves is not known: {error.message}")
             return
@@ -389,6 +392,7 @@ class ResumableUpload:
             )
             if self.session_target != self.target:
                 item = yield from take_name(self.drive_id, item, self.target)
+                self.session_target = self.target
         except TalentDmfError as error:
             if self.session_target != self.target and not error.retryable:
                 yield from self._clear_away(item)
@@ -434,6 +438,22 @@ class ResumableUpload:
         session, self.session = self.session, None
         self._cancelled = True
         return (yield from session.cancel())
+
+    @property
+    def may_lie_beside(self) -> bool:
+        """Whether the file may be complete under a name beside its own, which nobody else looks for."""
+        complete = self._claim is not None or self._may_be_complete
+        return self.begun and complete and self.session_target != self.target
+
+    def clear_beside(self) -> Steps[None]:
+        """Delete the complete file that could not get its name, because no later try will give it to it.
+
+        :raises TalentDmfError: it could not be looked for.
+        """
+        if self.may_lie_beside:
+            item = yield from get_item(self.drive_id, self.session_target.path)
+            if item is not None:
+                yield from self._clear_away(item)
 
     def record(self, source_version: str, hash_state: tuple[int, str], checked_bytes: int = 0) -> UploadRecord:
         """What the next try needs to go on.
@@ -909,16 +929,21 @@ def _changed(wrong: str) -> ItemChangedError:
     )
 
 
-def seen_by_others(drive_id: str, item: DriveItem, whole_hash: str, notices: list[str]) -> Steps[DriveItem]:
+def seen_by_others(
+    drive_id: str, item: DriveItem, whole_hash: str, notices: list[str], folder: str | None = None
+) -> Steps[DriveItem]:
     """A file that is complete and verified, once nothing says that another person will see something else
     (docs/wire/graph-onedrive.md#state-of-a-file).
 
-    A file that stays checked out, because its library demands that, is checked in.
+    A file that stays checked out, because its library demands that, is checked in. A draft is left to whoever publishes
+    or approves in its library, and said; so is a file that has another name or place by now.
 
     :param drive_id: the drive.
     :param item: the file.
     :param whole_hash: its quickXorHash in base64.
-    :param notices: takes note of what could not be found out.
+    :param notices: takes note of what could not be found out, and of what a person should know.
+    :param folder: path of the folder that it was saved in, below the drive's root.
+    :returns: the file with the name and the address that it has by now.
     :raises ItemChangedError: it is gone, or its content is another one: by the library or by somebody.
     :raises DestinationError: malware was found in it, or it cannot be checked in.
     :raises ProtocolError: others will see it later only.
@@ -929,22 +954,23 @@ def seen_by_others(drive_id: str, item: DriveItem, whole_hash: str, notices: lis
         except TalentDmfError as error:
             notices.append(f"Whether others see {item.name!r} could not be found out: {error.message}")
             return item
-        if response.status == 404:
-            raise ItemChangedError(
-                f"OneDrive had {item.name!r}, verified, and does not show it any more: somebody or a policy of the "
-                "tenant removed it. Look into the recycle bin and the quarantine; then clear the task to save it again."
-            )
+        if response.status in {404, 410}:
+            raise _removed(item)
         raw = response.json() if response.ok else None
         if not isinstance(raw, dict) or raw.get("id") != item.id:
+            if not response.ok and meaning("look at", response) is Refusal.MALWARE:
+                raise _infected(item)
             notices.append(f"Whether others see {item.name!r} could not be found out (HTTP {response.status}).")
             return item
         seen = read_item(raw)
-        _check_content(item, seen, whole_hash, raw.get("malware"))
+        _check_content(item, seen, whole_hash, raw)
         publication = raw.get("publication")
-        if isinstance(publication, dict) and publication.get("level") == "checkout":
+        level = str(publication.get("level")).casefold() if isinstance(publication, dict) else ""
+        if level == "checkout":
             yield from _check_in(drive_id, item, checked_in=seconds != _SEEN_SECONDS[0])
-        elif not raw.get("pendingOperations"):
-            return item
+        elif not _is_pending(raw.get("pendingOperations")):
+            notices += _remarks(item, seen, raw, level, folder)
+            return replace(item, name=seen.name or item.name, web_url=seen.web_url or item.web_url)
         if seconds:
             yield Sleep(seconds, f"Others do not see {item.name!r} as it is yet.")
     raise ProtocolError(
@@ -953,18 +979,59 @@ def seen_by_others(drive_id: str, item: DriveItem, whole_hash: str, notices: lis
     )
 
 
-def _check_content(item: DriveItem, seen: DriveItem, whole_hash: str, malware: Any) -> None:
-    if malware:
-        raise DestinationError(
-            f"OneDrive found malware in {item.name!r} and lets nobody open it. Look at the data with your security "
-            "team."
-        )
-    if seen.size_bytes != item.size_bytes or seen.quick_xor_hash not in {None, whole_hash}:
+def _is_pending(operations: Any) -> bool:
+    """Whether an operation is named that may change the content: one that is null is over."""
+    if isinstance(operations, dict):
+        return any(value is not None for name, value in operations.items() if not name.startswith("@"))
+    return bool(operations)
+
+
+def _removed(item: DriveItem) -> ItemChangedError:
+    return ItemChangedError(
+        f"OneDrive had {item.name!r}, verified, and does not show it any more: somebody or a policy of the "
+        "tenant removed it. Look into the recycle bin and the quarantine; then clear the task to save it again."
+    )
+
+
+def _infected(item: DriveItem) -> DestinationError:
+    return DestinationError(
+        f"OneDrive found malware in {item.name!r} and lets nobody open it. Look at the data with your security team."
+    )
+
+
+def _check_content(item: DriveItem, seen: DriveItem, whole_hash: str, raw: Mapping[str, Any]) -> None:
+    # A facet stands for what it says by being there, whatever is in it (learn.microsoft.com "Deleted facet").
+    if raw.get("malware") is not None:
+        raise _infected(item)
+    if raw.get("deleted") is not None:
+        raise _removed(item)
+    if seen.size_bytes not in {-1, item.size_bytes} or seen.quick_xor_hash not in {None, whole_hash}:
         raise ItemChangedError(
             f"{item.name!r} is not what was saved any more: it has {seen.size_bytes} bytes, and had {item.size_bytes}. "
             "The library or somebody changed it. Look at its version history, where what was saved is; then save in a "
             "folder that leaves files as they are."
         )
+
+
+def _remarks(item: DriveItem, seen: DriveItem, raw: Mapping[str, Any], level: str, folder: str | None) -> Iterator[str]:
+    """What a person should know who looks for the file."""
+    if level == "draft":
+        yield (
+            f"{item.name!r} is a draft in its library: who may not see drafts there sees nothing, or the version "
+            "before, until somebody publishes or approves it."
+        )
+    if seen.name and seen.name != item.name:
+        yield f"{item.name!r} is called {seen.name!r} by now: the library or somebody renamed it."
+    parent = raw.get("parentReference")
+    _, root, path = str(parent.get("path") if isinstance(parent, dict) else "").partition("root:")
+    if folder is None or not root:
+        return
+    if _folder_key(folder) not in {_folder_key(path), _folder_key(unquote(path))}:
+        yield f"{item.name!r} is in {path[:400]!r} by now, not in {folder!r}: somebody or a rule moved it."
+
+
+def _folder_key(path: str) -> str:
+    return unicodedata.normalize("NFC", path).strip("/").casefold()
 
 
 def _check_in(drive_id: str, item: DriveItem, *, checked_in: bool) -> Steps[None]:
