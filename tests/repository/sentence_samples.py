@@ -249,7 +249,7 @@ SAMPLES |= {
 SAMPLES |= {
     "address.port": 8443,
     "value_of: operation": "GetExportedPackageUrl",
-    "_saying(error_text(response))": (": The batch service is not running", ""),
+    "saying(error_text(response))": (": The batch service is not running", ""),
     "counted(len(names), 'other')": "12 others",
     "counted(before.pool_slots, 'slot')": "2 slots",
     "item_id[:100]": "01ABCDEF",
@@ -263,7 +263,13 @@ SAMPLES |= {
     "notice": [
         f"What the drive's quota leaves is not known: {ERROR}",
         "Whether others see 'workers_USMF.zip' could not be found out (HTTP 503).",
+        "'workers_USMF.zip' is a draft in its library: who may not see drafts there sees nothing, or the version before, "
+        "until somebody publishes or approves it.",
+        "'workers_USMF.zip' is called 'workers_USMF 1.zip' by now: the library or somebody renamed it.",
+        "'workers_USMF.zip' is in '/Sorted' by now, not in 'Exports': somebody or a rule moved it.",
     ],
+    "_in_words(self._seconds)": ("15 minutes", "30 seconds"),
+    "_in_words(ANSWER_SECONDS)": "15 minutes",
     "receipts: reason": "it has 7340032 bytes, and 6291456 were saved",
     "reason(error)": "the server did not answer in time; check host and port of the connection",
     "lateness: sentence": "Export workers: the run of 2026-11-27 has not ended within 2 h; state: running.",

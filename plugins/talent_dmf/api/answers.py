@@ -31,6 +31,15 @@ def error_text(response: Response) -> str:
     return _ACTION_PREFIX.sub("", " ".join(printable(text[:4000]).split()))[:1000]
 
 
+def saying(said: str) -> str:
+    """What a service says, as it follows what happened; nothing where it says nothing.
+
+    :param said: its words.
+    """
+    words = said.rstrip(". ")
+    return f": {words}" if words else ""
+
+
 def error_of(body: Mapping[str, Any]) -> Any:
     """The error object of an answer, or nothing.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 from talent_dmf.api.addresses import same_list
-from talent_dmf.api.answers import error_of, error_text
+from talent_dmf.api.answers import error_of, error_text, saying
 from talent_dmf.api.errors import ProtocolError, TalentDmfError, TransportError
 from talent_dmf.api.steps import Request, Response, Steps, send
 
@@ -88,9 +88,8 @@ def _absolute(asked: str, following: str) -> str:
 
 
 def _broken_off(operation: str, response: Response) -> TransportError:
-    said = error_text(response).rstrip(". ")
     return TransportError(
-        f"{operation}: the service broke the list off with an error{f': {said}' if said else ''}. What came before it "
+        f"{operation}: the service broke the list off with an error{saying(error_text(response))}. What came before it "
         "is not all there is. Try again later.",
         status_code=response.status,
         request_ids=response.request_ids,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from talent_dmf.api.answers import error_of, error_text
+from talent_dmf.api.answers import error_of, error_text, saying
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -41,7 +41,7 @@ def value_of(operation: str, response: Response) -> Any:
     if body.get("value") is None and error_of(body) is not None:
         # An error in the clothes of a success (OData writes it where the answer had begun already).
         raise ProtocolError(
-            f"{operation}: Dynamics 365 answered with an error{_saying(error_text(response))}. Try again later.",
+            f"{operation}: Dynamics 365 answered with an error{saying(error_text(response))}. Try again later.",
             status_code=response.status,
             request_ids=response.request_ids,
             detail=response.body[:2000].decode("utf-8", "replace"),
@@ -50,11 +50,6 @@ def value_of(operation: str, response: Response) -> Any:
     while isinstance(value, dict) and "value" in value:
         value = value["value"]
     return value
-
-
-def _saying(said: str) -> str:
-    words = said.rstrip(". ")
-    return f": {words}" if words else ""
 
 
 def same_name(one: str, other: str) -> bool:
@@ -106,7 +101,7 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
         )
     if response.status == 403:
         return PermissionDeniedError(
-            f"{operation}: the application's user in Dynamics 365 has no right to that{_saying(said)}. Give it the "
+            f"{operation}: the application's user in Dynamics 365 has no right to that{saying(said)}. Give it the "
             "Data management roles, and access to the data project and the legal entity.",
             **facts,
         )
@@ -117,7 +112,7 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
             **facts,
         )
     return RequestRefusedError(
-        f"{operation} was refused{f' for {subject!r}' if subject else ''}{_saying(said)}. "
+        f"{operation} was refused{f' for {subject!r}' if subject else ''}{saying(said)}. "
         f"{'Correct that' if said else 'Dynamics 365 gives no reason'}; look at the project under Data management.",
         **facts,
     )

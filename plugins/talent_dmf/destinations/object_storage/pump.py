@@ -220,6 +220,11 @@ class ObjectStoragePump:
 
     def _compare(self, name: str, file: PackageFile, digests: Digests) -> None:
         size = self._folder.size(name)
+        if size is None:
+            raise TransferMismatchError(
+                f"The store took {self._folder.url(name)} and does not show it: somebody or a rule removed it. A retry "
+                "sends it again."
+            )
         if size != file.size_bytes:
             raise TransferMismatchError(
                 f"The store holds {counted(size, 'byte')} of {self._folder.url(name)}, "

@@ -123,6 +123,17 @@ def _run_quietly(run: Callable[[Steps[bool]], bool], steps: Steps[bool]) -> None
             log.warning("An upload session could not be cancelled; it expires by itself within a day.")
 
 
+def _clear_quietly(run: Callable[[Steps[None]], None], steps: Steps[None]) -> None:
+    try:
+        run(steps)
+    except TalentDmfError as error:
+        log.warning(
+            "An upload that could not get its name may lie beside it, as a file that ends in .partial: delete it by "
+            "hand. %s",
+            error,
+        )
+
+
 class PackagePump:
     """Brings one file of a package to its destination. For one use.
 
@@ -360,7 +371,4 @@ class PackagePump:
         if store is not None:
             store.clear()
         _run_quietly(self._run, self._upload.cancel())
-        try:
-            self._run(self._upload.clear_beside())
-        except TalentDmfError as left:
-            log.warning("An upload that could not get its name may be left beside it. %s", left)
+        _clear_quietly(self._run, self._upload.clear_beside())
