@@ -263,8 +263,10 @@ SAMPLES |= {
     "notice": [
         f"What the drive's quota leaves is not known: {ERROR}",
         "Whether others see 'workers_USMF.zip' could not be found out (HTTP 503).",
-        "'workers_USMF.zip' is a draft in its library: who may not see drafts there sees nothing, or the version before, "
-        "until somebody publishes or approves it.",
+        (
+            "'workers_USMF.zip' is a draft in its library: who may not see drafts there sees nothing, or the version "
+            "before, until somebody publishes or approves it."
+        ),
         "'workers_USMF.zip' is called 'workers_USMF 1.zip' by now: the library or somebody renamed it.",
         "'workers_USMF.zip' is in '/Sorted' by now, not in 'Exports': somebody or a rule moved it.",
     ],

@@ -410,8 +410,8 @@ class SavePackageOperator(BaseOperator):
         self._take_back(saved)
         if saved.take_back is None:
             self.log.warning(
-                "%r was in the package before it was made anew, and is not in it any more; all other files are of the new "
-                "one. Delete it by hand.",
+                "%r was in the package before it was made anew, and is not in it any more; all other files are of the "
+                "new one. Delete it by hand.",
                 saved.written.name,
             )
 

@@ -37,7 +37,7 @@ def test_an_answer_prints_without_the_address_that_gave_it():
 
 def test_what_a_request_is_unless_it_says_so():
     assert (GET.authorize, GET.idempotent) == (True, True)
-    assert not (GET.refresh_token or GET.once or GET.informing or GET.before_start)
+    assert not any((GET.refresh_token, GET.once, GET.informing, GET.hurried, GET.before_start))
 
 
 @pytest.mark.parametrize(("status", "ok"), [(199, False), (200, True), (299, True), (302, False), (404, False)])
