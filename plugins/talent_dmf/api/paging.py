@@ -35,8 +35,7 @@ def read_list(
     :param url: the list, as the driver joins it to its base URL.
     :param operation: the request in words.
     :param refuse: the error for an answer that is no page.
-    :param belongs: whether an address is that of a further page of the list at another address, some rows of which are
-        known.
+    :param belongs: whether an address is that of a further page of a list, of which address and some rows are known.
     :param absent_ok: whether a list that does not exist (404) is one of no rows. One that is gone after its first page
         was cut off in the middle.
     :raises ProtocolError: the list does not end within 1,000 pages and 200,000 rows, or leads elsewhere.
@@ -50,19 +49,12 @@ def read_list(
         response = yield from send(Request("GET", url, operation=operation))
         if absent_ok and response.status == 404 and number == 0:
             return []
-        page = response.json() if response.ok else None
-        if not isinstance(page, dict) or not isinstance(page.get("value"), list):
-            raise refuse(response)
-        if error_of(page) or any(isinstance(row, dict) and list(row) == ["error"] for row in page["value"]):
-            raise _broken_off(operation, response)
+        found, following = _page(operation, response, refuse)
         first = first or response.asked
         seen.add(response.asked)
-        rows += [row for row in page["value"] if isinstance(row, dict)]
-        following = next((page[key] for key in NEXT_LINKS if page.get(key)), None)
+        rows += found
         if not following:
             return rows
-        if isinstance(following, str) and response.asked:
-            following = _absolute(response.asked, following)
         if len(rows) > MAX_ROWS:
             break
         if not isinstance(following, str) or following in seen or (first and not belongs(first, following, rows)):
@@ -77,6 +69,20 @@ def read_list(
         f"{operation}: the list does not end within {MAX_PAGES:,} pages and {MAX_ROWS:,} rows; it was not read "
         "further. Clean it up where it is kept, or report it."
     )
+
+
+def _page(operation: str, response: Response, refuse: Callable[[Response], TalentDmfError]) -> tuple[list[Row], Any]:
+    """The rows of a page, and what it gives as the address of the next one."""
+    page = response.json() if response.ok else None
+    if not isinstance(page, dict) or not isinstance(page.get("value"), list):
+        raise refuse(response)
+    found = [row for row in page["value"] if isinstance(row, dict)]
+    if error_of(page) or any(list(row) == ["error"] for row in found):
+        raise _broken_off(operation, response)
+    following = next((page[key] for key in NEXT_LINKS if page.get(key)), None)
+    if isinstance(following, str) and response.asked:
+        following = _absolute(response.asked, following)
+    return found, following
 
 
 def _absolute(asked: str, following: str) -> str:

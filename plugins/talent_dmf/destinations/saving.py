@@ -49,8 +49,7 @@ def save_files(
                 # Drives take names that differ in case only for one.
                 key = file.name.casefold()
                 if key not in saved:
-                    before = outdated.get(key)
-                    ours = "" if before is None else name_of(before)
+                    ours = name_of(outdated[key]) if key in outdated else ""
                     saved[key] = _sent_right(replace(file, name=ours, replaces=True) if ours else file, save)
                     outdated.pop(key, None)
             for before in outdated.values():

@@ -344,6 +344,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             is_first_try=not tried_before and not self.execution_id,
             started_before=started,
             perhaps_started_before=perhaps,
+            given_up=(patience.execution_id or "") if patience.forgotten else "",
         )
 
     def _project(self) -> str:

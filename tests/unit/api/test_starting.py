@@ -204,6 +204,15 @@ def test_never_while_another_execution_is_running(status):
     assert EXPORT not in played.operations
 
 
+def test_what_is_listed_as_running_is_believed_while_the_service_does_not_know_how_it_stands():
+    listed = rows(OTHER)
+    busy = play(start_export(REQUEST, POLICY), [not_found(), listed, value("Unknown")])
+    assert type(busy.error) is errors.ExportBusyError
+    assert busy.error.execution_id == "other"
+    given_up = replace(POLICY, given_up="other")
+    assert play(start_export(REQUEST, given_up), [not_found(), listed, value("e-1")]).error is None
+
+
 @pytest.mark.parametrize("status", [[value("Succeeded")], [value("Failed")], [not_found(), not_found()]], ids=str)
 def test_details_that_only_look_running_block_nothing(status):
     played = play(start_export(REQUEST, POLICY), [not_found(), rows(OTHER), *status, value("e-1")])

@@ -59,6 +59,8 @@ class StartPolicy:
     :param started_beside: ids under which others have begun to start an execution of the project in these seconds: they
         count as running until the service knows them.
     :param perhaps_started_before: ids of which it is not known whether anything was started under them.
+    :param given_up: id of an execution that was waited for and of which the service could not say how it stands for
+        longer than the grace: the job history's word for it does not count any more.
     :param appear_seconds: longest wait until the service knows what it has started; 0 where the others learn of a start
         in another way.
     :param before_look_seconds: pause before that is asked for the first time: where requests are scarce, none is made
@@ -73,6 +75,7 @@ class StartPolicy:
     started_before: tuple[str, ...] = ()
     started_beside: tuple[str, ...] = ()
     perhaps_started_before: tuple[str, ...] = ()
+    given_up: str = ""
     appear_seconds: float = 30.0
     before_look_seconds: float = 0.0
 
@@ -129,7 +132,7 @@ def _start(request: ExportRequest, policy: StartPolicy, seen: ProjectExecutions)
             "legal entity is exported after the other.",
             execution_id=before,
         )
-    other = yield from _running_execution(seen.look_running)
+    other = yield from _running_execution(tuple(each for each in seen.look_running if each != policy.given_up))
     if other is None and policy.refuse_while_busy:
         other = yield from _starting_execution(request, policy, seen)
     if other is not None:
@@ -192,7 +195,8 @@ def _starting_execution(request: ExportRequest, policy: StartPolicy, seen: Proje
         if same_name(execution_id, request.execution_id) or execution_id.casefold() in seen.listed:
             continue
         status = yield from execution_status(execution_id)
-        if status is None or status.is_running:
+        # Unknown is no end.
+        if status is None or not status.is_terminal:
             return execution_id
     return None
 
@@ -238,7 +242,8 @@ def _running_execution(look_running: tuple[str, ...]) -> Steps[str | None]:
             # Listed as running, yet not known: just started by somebody, or broken off long ago. A second look tells.
             yield Sleep(SECOND_LOOK_SECONDS, f"Execution {execution_id} is listed, but not known yet.")
             status, denied = yield from ask_execution(execution_id)
-        # Where the service says neither, the list is believed: two exports at a time disturb each other.
-        if status.is_running if status is not None else not denied:
+        # Where the service says neither, by a bare refusal or by Unknown, the list is believed: two exports at a time
+        # disturb each other. Whoever waits for such an execution waits no longer than its grace.
+        if not status.is_terminal if status is not None else not denied:
             return execution_id
     return None
