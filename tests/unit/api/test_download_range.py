@@ -242,7 +242,7 @@ class Storage:
                 shown = f"bytes {first}-{int(first) + len(body) - 1}/{len(self.content)}"
                 effect = flow.send(Response(206, {"content-range": shown, "etag": '"E"'}, b"", len(body)))
         except StopIteration as stop:
-            played.result = stop.value
+            played.returned = stop.value
         return played
 
 

@@ -67,6 +67,8 @@ def test_a_lock_is_a_lock_whatever_the_status(status: int, codes: tuple[str, ...
         ("save", refused(400, "nameAlreadyExists"), Refusal.TAKEN),
         ("save", refused(409), Refusal.TAKEN),
         ("save", refused(400, "invalidRequest", "pathIsTooLong"), Refusal.BAD_PATH),
+        ("save", refused(400, "invalidRequest", "pathTooDeep"), Refusal.BAD_PATH),
+        ("save", refused(400, "invalidRequest", "maxStreamSizeExceeded"), Refusal.TOO_LARGE),
         ("save", refused(403, "accessDenied", "malwareDetected"), Refusal.MALWARE),
         ("save", refused(507), Refusal.FULL),
         ("save", refused(403, "activityLimitReached"), Refusal.THROTTLED),

@@ -103,7 +103,10 @@ _BY_CODE: tuple[tuple[str, int | None, str | None, Refusal], ...] = (
             "childitemcountexceeded",
         )
     ),
-    *((code, None, None, Refusal.TOO_LARGE) for code in ("maxfilesizeexceeded", "filetoolarge")),
+    *(
+        (code, None, None, Refusal.TOO_LARGE)
+        for code in ("maxfilesizeexceeded", "maxstreamsizeexceeded", "filetoolarge")
+    ),
     ("namealreadyexists", None, None, Refusal.TAKEN),
     *(
         (code, None, None, Refusal.BAD_PATH)
@@ -111,6 +114,7 @@ _BY_CODE: tuple[tuple[str, int | None, str | None, Refusal], ...] = (
             "invalidpath",
             "pathistoolong",
             "pathistoodeep",
+            "pathtoodeep",
             "nameinvalid",
             "namecontainsinvalidcharacters",
             "parameteristoolong",
