@@ -13,6 +13,7 @@ import certifi
 import psutil
 import pytest
 from tests.examples import WORKERS
+from tests.otlp import Collector, collector
 
 from local_stack import LocalStack
 from local_stack.processes import wait_until
@@ -127,10 +128,18 @@ class RunningTask:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
+def otel() -> Iterator[Collector]:
+    """Where the Airflow of all these tests reports its metrics."""
+    with collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack(otel: Collector) -> Iterator[LocalStack]:
     # What many companies set for all programs; the connections' own `verify` has to win over it.
     bundle = {name: certifi.where() for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")}
-    with LocalStack(StackOptions(name="system-tests", export_seconds=2, environment=bundle)) as running:
+    environment = {**bundle, **otel.environment}
+    with LocalStack(StackOptions(name="system-tests", export_seconds=2, environment=environment)) as running:
         running.wait_for_dag()
         running.airflow.unpause(DAG_ID)
         yield running

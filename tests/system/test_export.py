@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.otlp import Collector
 
 from local_stack import ApiError, LocalStack
 from local_stack.emulator import digest_of
+from local_stack.processes import wait_until
 from local_stack.stack import DAG_ID
 
 from .conftest import PROJECT, TASK_IDS, DeferredRun, FinishedRun, run_by_hand
@@ -35,6 +37,34 @@ class TestByHandWithParams:
 
     def test_the_saved_file_is_the_exported_package(self, run_with_params: FinishedRun) -> None:
         assert_saved_is_exported(run_with_params)
+
+    def test_its_metrics_reach_a_collector_of_opentelemetry(
+        self, run_with_params: FinishedRun, otel: Collector
+    ) -> None:
+        # A task sends them when its process ends, which is after its state is known.
+        whole = {("dag_id", DAG_ID)}
+        with_company = {*whole, ("legal_entity", "DEMF")}
+        expected = {
+            ("exports.started", "sum", frozenset(with_company)),
+            ("executions.succeeded", "sum", frozenset(whole)),
+            ("export_duration", "exponential_histogram", frozenset(whole)),
+            ("rows", "gauge", frozenset(whole)),
+            ("exports.saved", "sum", frozenset(with_company)),
+            ("bytes", "gauge", frozenset(with_company)),
+            ("transfer_duration", "exponential_histogram", frozenset(with_company)),
+            ("arrival_delay", "exponential_histogram", frozenset(with_company)),
+        }
+        by_dag = {(f"{name}.{DAG_ID}", kind, tags - whole) for name, kind, tags in expected}
+        prefix = "airflow.talent_dmf."
+
+        def arrived() -> set[tuple[str, str, frozenset[tuple[str, str]]]]:
+            points = otel.points(prefix)
+            return {(p.name.removeprefix(prefix), p.kind, frozenset(p.tags.items())) for p in points}
+
+        wait_until(lambda: arrived() >= expected | by_dag, "the metrics have arrived", timeout_seconds=60)
+        points = otel.points(prefix)
+        assert run_with_params.saved["size"] in [point.value for point in points if point.name == f"{prefix}bytes"]
+        assert all(point.is_delta and point.value == 1 for point in points if point.name == f"{prefix}exports.saved")
 
     def test_xcoms_tell_where_the_file_is(self, run_with_params: FinishedRun) -> None:
         saved = run_with_params.saved

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import NullPool, create_engine, inspect, text
+from tests.otlp import Collector
 
 from local_stack import LocalStack
 
@@ -85,6 +86,12 @@ def test_what_airflow_printed(stack: LocalStack, forbidden: re.Pattern[bytes]) -
     printed = b"".join(path.read_bytes() for path in stack.airflow_logs.values())
     assert b"trigger_export" in printed
     assert findings(printed, forbidden) == []
+
+
+def test_metrics(otel: Collector, forbidden: re.Pattern[bytes]) -> None:
+    sent = b"".join(otel.bodies())
+    assert b"talent_dmf.exports.saved" in sent
+    assert findings(sent, forbidden) == []
 
 
 def test_key_and_password_files_are_for_the_owner_only(stack: LocalStack) -> None:
