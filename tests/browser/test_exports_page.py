@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.ui.servers import Server
 
-from .conftest import DESK, PATIENCE_MS, PHONE
+from .conftest import DESK, PATIENCE_MS, PHONE, assert_fits
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -34,11 +34,6 @@ FAILED = ["payroll_earnings", "positions", "odd_failure"]
 
 def expect_rows(page: Page, names: list[str]) -> None:
     expect(page.locator(".x-list tbody .x-row .x-name")).to_have_text(names)
-
-
-def assert_fits(page: Page) -> None:
-    wider = "(() => { const e = document.querySelector('.exports-page'); return e.scrollWidth - e.clientWidth })()"
-    assert page.evaluate(wider) <= 0
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -109,7 +104,7 @@ def test_the_tab_of_another_dag_says_that_it_is_none(visit: Visit, picture: Pict
     picture(page, "export-tab-none")
 
 
-def test_filters_stand_in_the_address(visit: Visit, picture: Picture) -> None:
+def test_filters_stand_in_the_address(visit: Visit, pictures: Picture) -> None:
     page = visit("/plugin/exports")
     page.get_by_role("button", name=re.compile("Failed$")).click()
     page.wait_for_url(re.compile(r"\?state=failed$"))
@@ -123,7 +118,9 @@ def test_filters_stand_in_the_address(visit: Visit, picture: Picture) -> None:
     expect_rows(page, FAILED[:1])
     page.get_by_label("Search exports").fill("nothing of this kind")
     expect(page.get_by_role("heading", name="Nothing matches “nothing of this kind”")).to_be_visible()
-    picture(page, "exports-no-match")
+    page.goto(f"{ALONE}?q=nothing+of+this+kind")
+    expect(page.get_by_role("heading", name="Nothing matches “nothing of this kind”")).to_be_visible()
+    pictures(page, "exports-no-match")
     page.get_by_role("button", name="Clear search and filters").click()
     expect(page.locator(".x-list tbody")).to_have_count(17)
 
@@ -250,11 +247,11 @@ def test_who_signs_in_by_the_form_sees_the_page(visit: Visit) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("5 of 17 exports need attention")
 
 
-def test_who_may_read_no_dag_is_told_what_an_export_is(visit: Visit, picture: Picture) -> None:
+def test_who_may_read_no_dag_is_told_what_an_export_is(visit: Visit, pictures: Picture) -> None:
     page = visit("/talent-exports/", who="nobody")
     expect(page.get_by_role("heading", name="No exports yet")).to_be_visible()
     expect(page.get_by_text("You see only exports whose Dag you may read.")).to_be_visible()
-    picture(page, "exports-empty")
+    pictures(page, "exports-empty")
 
 
 def test_the_page_stands_alone_too(visit: Visit, picture: Picture) -> None:
@@ -272,7 +269,7 @@ def answer(status: int, body: dict[str, Any]) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=status, json=body)
 
 
-def test_no_number_is_shown_before_there_is_one(visit: Visit, picture: Picture) -> None:
+def test_no_number_is_shown_before_there_is_one(visit: Visit, pictures: Picture) -> None:
     waiting: list[Route] = []
     page = visit("/talent-exports/static/icon.svg")
     page.route(API, lambda route: waiting.append(route))
@@ -281,34 +278,47 @@ def test_no_number_is_shown_before_there_is_one(visit: Visit, picture: Picture) 
     assert page.locator(".x-chip, .x-pill").count() == 0
     assert page.locator(".exports-page .x-top").inner_text().split() == ["Exports", "Reading", "the", "runs…"]
     page.emulate_media(reduced_motion="reduce")
-    picture(page, "exports-loading")
+    pictures(page, "exports-loading")
     waiting[0].continue_()
     expect(page.get_by_role("heading", level=1)).to_contain_text("17 exports")
 
 
-def test_an_error_says_what_to_do_and_ends(visit: Visit, picture: Picture) -> None:
+def test_an_error_says_what_to_do_and_ends(visit: Visit, pictures: Picture) -> None:
     page = visit("/talent-exports/static/icon.svg")
     broken = answer(500, {"detail": "The exports could not be read.", "request": "7f3a91c2"})
     page.route(API, broken)
     page.goto(ALONE)
     expect(page.get_by_role("heading", name="The exports could not be read")).to_be_visible()
     expect(page.get_by_text("7f3a91c2")).to_be_visible()
-    picture(page, "exports-error")
+    pictures(page, "exports-error")
     page.unroute(API, broken)
     page.get_by_role("button", name="Try now").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("17 exports")
 
 
-@pytest.mark.parametrize(("status", "said"), [(503, "Airflow answered 503."), (401, "You are signed out.")])
-def test_a_failed_refresh_keeps_what_was_known(visit: Visit, picture: Picture, status: int, said: str) -> None:
+def test_a_failed_refresh_keeps_what_was_known(visit: Visit, pictures: Picture) -> None:
     page = visit(ALONE)
     expect(page.locator(".x-list tbody")).to_have_count(17)
-    page.route(API, answer(status, {"detail": "no"}))
+    page.route(API, answer(503, {"detail": "no"}))
     page.get_by_title("Read again now").click()
     expect(page.get_by_text(re.compile(r"Shown as of \d\d:\d\d\."))).to_be_visible()
-    expect(page.get_by_text(said)).to_be_visible()
+    expect(page.get_by_text("Airflow answered 503.")).to_be_visible()
     expect(page.locator(".x-list tbody")).to_have_count(17)
-    picture(page, f"exports-stale-{status}")
+    pictures(page, "exports-stale")
+
+
+def test_who_is_signed_out_meanwhile_signs_in_and_comes_back(visit: Visit, picture: Picture) -> None:
+    page = visit(f"{ALONE}?state=failed")
+    expect_rows(page, FAILED)
+    page.context.clear_cookies()
+    page.get_by_title("Read again now").click()
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    expect_rows(page, FAILED)
+    picture(page, "exports-signed-out")
+    page.get_by_role("link", name="Sign in").click()
+    sign_in(page, "viewer")
+    page.wait_for_url(re.compile(r"/talent-exports/\?state=failed$"))
+    expect_rows(page, FAILED)
 
 
 def test_an_open_row_and_the_focus_survive_a_refresh(visit: Visit) -> None:

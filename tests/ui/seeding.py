@@ -75,8 +75,15 @@ def _add_dag(rows: Rows, number: int, export: SeededExport) -> None:
     rows.add("task_outlet_asset_reference", asset_id=number, dag_id=export.id, task_id=task_id)
 
 
+def _next(export: SeededExport) -> datetime:
+    return NOW + timedelta(hours=export.next_hours or 0)
+
+
+def _cron(export: SeededExport) -> str:
+    return f"{_next(export).minute} {_next(export).hour} * * *"
+
+
 def _dag(export: SeededExport) -> dict[str, Any]:
-    upcoming = None if export.next_hours is None else NOW + timedelta(hours=export.next_hours)
     return {
         "dag_id": export.id,
         "is_paused": export.paused,
@@ -86,10 +93,10 @@ def _dag(export: SeededExport) -> dict[str, Any]:
         "relative_fileloc": "talent_exports.py",
         "description": f"Exports {export.project}.",
         "timetable_type": "CronTriggerTimetable",
-        "timetable_summary": "0 3 * * *",
-        "timetable_description": "At 03:00",
+        "timetable_summary": _cron(export),
+        "timetable_description": f"At {_next(export):%H:%M}",
         "deadline": [{"interval": 7200.0}],
-        "next_dagrun_create_after": upcoming,
+        "next_dagrun_create_after": None if export.next_hours is None else _next(export),
         "max_active_tasks": 16,
         "max_active_runs": 1,
         "max_consecutive_failed_dag_runs": 0,
@@ -110,7 +117,7 @@ def _serialized(export: SeededExport) -> dict[str, Any]:
         "params": [["data_project", _param(export.project)], companies, ["folder", _param(f"Exports/{export.name}")]],
         "timetable": {
             "__type": "airflow.timetables.trigger.CronTriggerTimetable",
-            "__var": {"expression": "0 3 * * *", "timezone": "UTC", "interval": 86400.0},
+            "__var": {"expression": _cron(export), "timezone": "UTC", "interval": 86400.0},
         },
         "doc_md": "x" * 12_000,  # as large as a real one
         "tasks": [],

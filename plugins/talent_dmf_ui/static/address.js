@@ -9,6 +9,8 @@ export const api = (dagId) => new URL(dagId ? `api/exports/${part(dagId)}` : "ap
 export const airflow = (path) => new URL(path, AIRFLOW).href;
 export const dag = (dagId) => airflow(`dags/${part(dagId)}`);
 export const run = (dagId, runId) => airflow(`dags/${part(dagId)}/runs/${part(runId)}`);
+/** Where one signs in and comes back to what is shown. */
+export const signIn = () => airflow(`api/v2/auth/login?next=${part(location.href)}`);
 export const dagsOfExports = () => airflow("dags?tags=talent-dmf");
 
 /** The log of a task. */

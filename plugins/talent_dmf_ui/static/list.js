@@ -47,7 +47,7 @@ export function drawList(page, known) {
 /** The page before the first answer: no number, since a zero would be a lie. */
 export function drawLoading(page, one = false) {
   const bar = (width) => h("span", { class: "x-sk", style: null, "data-w": width });
-  const top = h("div", { class: "x-top" }, h("h1", {}, h("span", { class: "x-mark", "data-tone": "calm" }, icon("refresh")), "Exports"), h("span", { class: "x-sub" }, "Reading the runs…"));
+  const top = heading("calm", "refresh", "Exports", "Reading the runs…");
   if (one) return [top, h("div", { class: "x-state", "aria-busy": "true" }, bar("wide"), bar("wide"), h("span", { class: "x-sr", role: "status" }, "Loading the export"))];
   const row = () => h("tbody", {}, h("tr", { class: "x-row" },
     h("td", { class: "x-c-state" }, bar("s")), h("td", { class: "x-c-name" }, bar("m")), h("td", { class: "x-c-arrived" }, bar("s")), h("td", { class: "x-c-rows x-num" }, bar("s")),
@@ -56,11 +56,15 @@ export function drawLoading(page, one = false) {
     h("span", { class: "x-sr", role: "status" }, "Loading the exports")];
 }
 
-function headline(all, page, tools = []) {
-  const [tone, mark, title, text] = said(all, page.now);
+/** The head of the page: a mark, a title, and a sentence below it. */
+export function heading(tone, mark, title, text, tools = []) {
   return h("div", { class: "x-top" },
     h("div", { class: "x-head" }, h("h1", {}, h("span", { class: "x-mark", "data-tone": tone }, icon(mark)), title), h("div", { class: "x-sub" }, text)),
     tools);
+}
+
+function headline(all, page, tools = []) {
+  return heading(...said(all, page.now), tools);
 }
 
 function said(all, now) {
@@ -92,7 +96,7 @@ function said(all, now) {
 function search(page) {
   return h("label", { class: "x-search" }, icon("search"), h("span", { class: "x-sr" }, "Search exports"),
     h("input", {
-      "data-k": "search", type: "search", value: page.view.q, placeholder: "Name, project, company or sentence", autocomplete: "off",
+      "data-k": "search", type: "search", value: page.view.q, placeholder: "Name, project, company, reason", autocomplete: "off",
       oninput: (event) => page.go({ q: event.target.value }, { quietly: true }),
     }), h("kbd", { class: "x-wide" }, "/"));
 }
@@ -235,7 +239,7 @@ function strip(item) {
 function bar(x, result, height, at, seconds) {
   const title = s("title", {}, `${exact(at)}: ${RESULTS[result] ?? result}${seconds ? `, ${duration(seconds)}` : ""}`);
   if (result === "failed") {
-    return s("g", {}, title, s("rect", { x: x + 0.5, y: 4.5, width: 6, height: 21, rx: 1, class: "x-bar-failed" }), s("path", { d: `M${x + 1.5} 12l4 6M${x + 5.5} 12l-4 6`, class: "x-bar-cross" }));
+    return s("g", {}, title, s("rect", { x, y: 4, width: 7, height: 22, class: "x-hit" }), s("path", { d: `M${x + 0.5} 17l6 7M${x + 6.5} 17l-6 7`, class: "x-cross" }));
   }
   if (result === "empty" || result === "queued" || result === "unknown") {
     const y = result === "unknown" ? 26 - height : 20.5;

@@ -2,7 +2,7 @@
 import * as address from "./address.js";
 import { h, icon } from "./dom.js";
 import { drawHistory, drawNoExport } from "./history.js";
-import { drawList, drawLoading } from "./list.js";
+import { drawList, drawLoading, heading } from "./list.js";
 import { clock, clockWithSeconds } from "./words.js";
 
 const BUSY_SECONDS = 30;
@@ -226,9 +226,11 @@ class Page {
   }
 
   stale(known) {
+    const again = this.error.status === 401
+      ? [h("a", { class: "x-link", "data-k": "sign-in", href: address.signIn(), target: "_top" }, "Sign in")]
+      : [` Trying again in ${RETRY_SECONDS} s. `, h("button", { class: "x-link", "data-k": "again", onclick: () => this.load() }, "Try now")];
     return h("div", { class: "x-banner", role: "status" },
-      icon("warn"), h("b", {}, `Shown as of ${clock(known.at)}.`), ` ${this.said()} Trying again in ${RETRY_SECONDS} s. `,
-      h("button", { class: "x-link", "data-k": "again", onclick: () => this.load() }, "Try now"));
+      icon("warn"), h("b", {}, `Shown as of ${clock(known.at)}.`), ` ${this.said()} `, again);
   }
 
   said() {
@@ -240,10 +242,10 @@ class Page {
   broken() {
     const { status, at, request } = this.error;
     if (status === 401) {
-      return [state("lock", "You are signed out", "Sign in again to see the exports.", [h("a", { class: "x-btn x-primary", href: address.airflow(""), target: "_top" }, "Sign in")], "alert")];
+      return [state("lock", "You are signed out", "Sign in again to see the exports.", [h("a", { class: "x-btn x-primary", href: address.signIn(), target: "_top" }, "Sign in")], "alert")];
     }
     return [
-      h("div", { class: "x-top" }, h("h1", {}, h("span", { class: "x-mark", "data-tone": "late" }, icon("warn")), "Exports"), h("span", { class: "x-sub" }, "Not known at the moment")),
+      heading("late", "warn", "Exports", "Not known at the moment"),
       state("warn", "The exports could not be read",
         [`${this.said().slice(0, -1)} at ${clockWithSeconds(at)}. The exports themselves are not affected: runs go on, and files arrive. Trying again in ${RETRY_SECONDS} s.`,
           request ? h("p", {}, "For the administrator: the log of the API server names request ", h("code", {}, request), ".") : null],
