@@ -171,6 +171,17 @@ def test_a_run_is_triggered_with_params_turns_green_and_its_log_links_and_file_o
     picture(page, "task-links")
 
 
+@pytest.mark.parametrize("conn_id", ["talent_dmf_default", "onedrive_default"])
+def test_the_button_that_tests_a_connection_says_that_it_works(page: Page, picture: Picture, conn_id: str) -> None:
+    page.goto("/connections")
+    line = page.get_by_role("row", name=re.compile(conn_id))
+    with page.expect_response(re.compile(r"/connections/test$")) as tested:
+        line.get_by_role("button", name="Test Connection").click()
+    assert tested.value.json()["status"] is True, tested.value.text()
+    expect(page.get_by_text("Test Connection Successful").first).to_be_visible()
+    picture(page, f"connection-test-{conn_id}")
+
+
 def test_the_reason_of_a_failure_is_a_note_and_in_the_row_and_one_click_from_its_log(
     page: Page, stack: LocalStack, picture: Picture
 ) -> None:
@@ -212,12 +223,22 @@ def test_a_missed_deadline_is_mailed_and_the_page_says_to_whom(page: Page, offic
 def test_a_backfill_of_three_days_stands_in_the_history_and_says_of_when_its_data_is(
     page: Page, stack: LocalStack, picture: Picture
 ) -> None:
+    page.goto(f"/dags/{DAG_ID}")
+    page.get_by_test_id("trigger-dag-button").click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("Backfill", exact=True).click()
     first, *_, last = DAYS
-    stack.airflow.call(
-        "POST",
-        "/backfills",
-        body={"dag_id": DAG_ID, "from_date": f"{first}T00:00:00Z", "to_date": f"{last}T23:59:00Z"},
-    )
+    for number, (day, time) in enumerate([(first, "00:00"), (last, "23:59")]):
+        form.get_by_test_id("datetime-input").nth(number).click()
+        page.get_by_placeholder("YYYY/MM/DD").fill(f"{day:%Y/%m/%d}")
+        page.get_by_placeholder("HH:mm").fill(time)
+        form.get_by_text("Date Range").click()
+        expect(page.get_by_placeholder("YYYY/MM/DD")).to_have_count(0)
+    expect(form.get_by_text("3 runs will be triggered.")).to_be_visible()
+    picture(page, "backfill-form")
+    with page.expect_response(re.compile(r"/backfills$")) as made:
+        form.get_by_role("button", name="Run Backfill").click()
+    assert made.value.status == 200
     runs = stack.airflow.runs(DAG_ID, run_type="backfill")
     assert len(runs) == 3
     for run in runs:
