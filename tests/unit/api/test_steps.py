@@ -141,6 +141,20 @@ def test_what_protects_something_is_done_without_only_where_it_is_refused():
     assert not any(request.informing for request in played.requests)
 
 
+def test_whoever_can_do_without_the_answer_goes_on_after_it_took_too_long():
+    def slow() -> Steps[str]:
+        yield Sleep(3600, "The service is slow.")
+        try:
+            yield from send(GET)
+        except TransportError as error:
+            yield Sleep(1, error.message)
+        return "done without"
+
+    played = play(hurried(slow()), [])
+    assert (played.result, played.requests) == ("done without", [])
+    assert "took too long" in played.pauses[-1].reason
+
+
 @pytest.mark.parametrize("wrapped", [lambda steps: informing(steps, 0, "x"), lambda s: collecting_request_ids(s, {})])
 def test_a_wrapped_protocol_is_closed_with_its_wrapper(wrapped):
     closed = []

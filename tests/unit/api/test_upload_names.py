@@ -168,6 +168,27 @@ def test_a_file_that_took_its_name_before_the_try_was_killed_keeps_it(
     assert model.run(second.finish(found, HASH)) == item
 
 
+def test_a_file_beside_is_cleared_away_when_nobody_will_give_it_its_name(
+    waiting_beside: tuple[DriveModel, ResumableUpload],
+) -> None:
+    model, upload = waiting_beside
+    assert upload.may_lie_beside
+    model.run(upload.clear_beside())
+    assert saved(model) == {}
+    # It is looked for, and not there any more.
+    model.run(upload.clear_beside())
+    assert saved(model) == {}
+
+
+def test_nothing_is_cleared_away_of_an_upload_that_has_its_name() -> None:
+    model = DriveModel()
+    upload = new_upload()
+    send_all(model, upload, model.run(upload.begin()))
+    assert not upload.may_lie_beside
+    model.run(upload.clear_beside())
+    assert saved(model) == {"a/p.zip": DATA}
+
+
 def test_a_name_that_an_item_has_already_is_not_taken_again() -> None:
     model = DriveModel()
     item = transfer(model)
