@@ -14,6 +14,8 @@ _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]+>", re.S | re.I)
 _ACTION_PREFIX = re.compile(r"^Exception occurred while executing action \S+ on Entity \w+:\s*", re.I)
 _INNER = ("innererror", "innerError", "internalexception")
 _MAX_DEPTH = 8
+# Of a refusal: enough for its words, and for whoever reads the error's details.
+_KEPT_BYTES = 4000
 
 
 def error_text(response: Response) -> str:
@@ -25,7 +27,7 @@ def error_text(response: Response) -> str:
     if isinstance(body, dict):
         text = _said(body)
     elif body is None:
-        text = _TAG.sub(" ", response.body[:4000].decode("utf-8", "replace"))
+        text = _TAG.sub(" ", response.body[:_KEPT_BYTES].decode("utf-8", "replace"))
     else:
         text = body if isinstance(body, str) else ""
     return _ACTION_PREFIX.sub("", " ".join(printable(text[:4000]).split()))[:1000]
@@ -38,6 +40,18 @@ def saying(said: str) -> str:
     """
     words = said.rstrip(". ")
     return f": {words}" if words else ""
+
+
+def facts_of(response: Response) -> dict[str, Any]:
+    """What an error keeps of the answer behind it: status, request ids and the beginning of its body.
+
+    :param response: the answer.
+    """
+    return {
+        "status_code": response.status,
+        "request_ids": response.request_ids,
+        "detail": response.body[:_KEPT_BYTES].decode("utf-8", "replace"),
+    }
 
 
 def error_of(body: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 from talent_dmf.api.addresses import same_list
-from talent_dmf.api.answers import error_of, error_text, saying
+from talent_dmf.api.answers import error_of, error_text, facts_of, saying
 from talent_dmf.api.errors import ProtocolError, TalentDmfError, TransportError
 from talent_dmf.api.steps import Request, Response, Steps, send
 
@@ -97,7 +97,5 @@ def _broken_off(operation: str, response: Response) -> TransportError:
     return TransportError(
         f"{operation}: the service broke the list off with an error{saying(error_text(response))}. What came before it "
         "is not all there is. Try again later.",
-        status_code=response.status,
-        request_ids=response.request_ids,
-        detail=response.body[:2000].decode("utf-8", "replace"),
+        **facts_of(response),
     )

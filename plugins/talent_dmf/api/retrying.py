@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from talent_dmf.api.answers import error_text
+from talent_dmf.api.answers import error_text, facts_of
 from talent_dmf.api.errors import TalentDmfError, ThrottledError, TransportError
 from talent_dmf.api.parsing import http_date
 from talent_dmf.api.steps import (
@@ -155,7 +155,7 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
         while True:
             if isinstance(effect, Request):
                 try:
-                    patient = policy.hurried() if effect.is_brief else policy
+                    patient = policy.hurried() if effect.hurried else policy
                     response = yield from _settle(effect, Patience(patient))
                 except TalentDmfError as error:
                     effect = steps.throw(error)
@@ -173,7 +173,7 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
 
 
 def _settle(request: Request, patience: Patience) -> Steps[Response]:
-    ends = (yield from now()) + timedelta(seconds=BRIEF_SECONDS) if request.is_brief else None
+    ends = (yield from now()) + timedelta(seconds=BRIEF_SECONDS) if request.hurried else None
     while True:
         try:
             response: Response = yield request
@@ -210,7 +210,5 @@ def _transient(request: Request, response: Response) -> Steps[TransportError]:
     return kind(
         f"{request.operation}: {words}{f' ({said})' if said else ''}. Try again later.",
         retry_after_seconds=asked,
-        status_code=response.status,
-        request_ids=response.request_ids,
-        detail=response.body[:2000].decode("utf-8", "replace"),
+        **facts_of(response),
     )

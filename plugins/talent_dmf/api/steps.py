@@ -56,8 +56,7 @@ class Request:
     :param refresh_token: whether a new token is fetched first, because the service refused the last one.
     :param idempotent: whether sending it twice does no harm. If not, it is never repeated while its fate is unknown.
     :param once: whether it is not repeated whatever the answer, and no pause is made for it.
-    :param informing: whether the job goes on without its answer: then it is not waited for long, and left out where a
-        quota has no room for it.
+    :param informing: whether the job goes on without its answer: it is left out where a quota has no room for it.
     :param hurried: whether it is not waited for long.
     :param before_start: whether it is the look right before an export is started: where the environment has a quota,
         the export waits for its turn here.
@@ -80,11 +79,6 @@ class Request:
     before_start: bool = False
     into: memoryview | None = None
     timeout_seconds: float | None = None
-
-    @property
-    def is_brief(self) -> bool:
-        """Whether nobody waits for its answer for long."""
-        return self.informing or self.hurried
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {redact_url(self.url)} ({self.operation})>"
@@ -201,7 +195,6 @@ def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = 
     :param unless_refused: whether the answer protects something, and the job goes on without it only where the service
         refuses it: silence is waited for as for any other answer, and is raised.
     """
-
     try:
         return (yield from (steps if unless_refused else hurried(steps, informing=True)))
     except TalentDmfError as error:
@@ -296,7 +289,10 @@ def _passed_on(
 
 
 def _too_slow(request: Request) -> TransportError:
-    return TransportError(f"{request.operation}: the service took too long until here. Try again later.")
+    return TransportError(
+        f"{request.operation}: left out, because what came before it took more than {BRIEF_SECONDS:.0f} seconds. "
+        "Try again later."
+    )
 
 
 def now() -> Steps[datetime]:

@@ -10,7 +10,7 @@ from talent_dmf.api.errors import ItemChangedError, TalentDmfError
 from talent_dmf.api.graph.drive import DriveTarget, get_item, put_small, read_file, resolve_drive
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
 from talent_dmf.api.graph.quickxor import QuickXor
-from talent_dmf.api.graph.upload.upload import seen_by_others
+from talent_dmf.api.graph.visibility import seen_by_others
 from talent_dmf.hooks.service import CONNECTION, ServiceHook, signed_in
 from talent_dmf.hooks.settings import TESTING_POLICY, DriveSettings, drive_settings
 

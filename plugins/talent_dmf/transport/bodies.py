@@ -157,7 +157,7 @@ def answer_seconds(request: Request) -> float:
 
     :param request: the request.
     """
-    return BRIEF_SECONDS if request.is_brief else ANSWER_SECONDS
+    return BRIEF_SECONDS if request.hurried else ANSWER_SECONDS
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:

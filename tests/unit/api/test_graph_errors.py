@@ -28,7 +28,8 @@ from talent_dmf.api.graph import drive
 from talent_dmf.api.graph.drive import DriveTarget
 from talent_dmf.api.graph.errors import GraphFault, Refusal, graph_error, meaning, read_fault
 from talent_dmf.api.graph.models import Drive, DriveItem, UploadTarget
-from talent_dmf.api.graph.upload.upload import ResumableUpload, seen_by_others
+from talent_dmf.api.graph.upload.upload import ResumableUpload
+from talent_dmf.api.graph.visibility import seen_by_others
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Response
 

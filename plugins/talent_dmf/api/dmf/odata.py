@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from talent_dmf.api.answers import error_of, error_text, saying
+from talent_dmf.api.answers import error_of, error_text, facts_of, saying
 from talent_dmf.api.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -34,17 +34,13 @@ def value_of(operation: str, response: Response) -> Any:
         raise ProtocolError(
             f"{operation}: the environment answered something that is not JSON (a sign-in or error page?); check that "
             "the connection's host is the environment's own address.",
-            status_code=response.status,
-            request_ids=response.request_ids,
-            detail=response.body[:2000].decode("utf-8", "replace"),
+            **facts_of(response),
         )
     if body.get("value") is None and error_of(body) is not None:
         # An error in the clothes of a success (OData writes it where the answer had begun already).
         raise ProtocolError(
             f"{operation}: Dynamics 365 answered with an error{saying(error_text(response))}. Try again later.",
-            status_code=response.status,
-            request_ids=response.request_ids,
-            detail=response.body[:2000].decode("utf-8", "replace"),
+            **facts_of(response),
         )
     value = body.get("value")
     while isinstance(value, dict) and "value" in value:
@@ -80,11 +76,7 @@ def refusal(operation: str, response: Response, subject: str = "") -> TalentDmfE
     :param subject: what it was about, such as the data project's name.
     """
     said = error_text(response)
-    facts: dict[str, Any] = {
-        "status_code": response.status,
-        "request_ids": response.request_ids,
-        "detail": response.body[:4000].decode("utf-8", "replace"),
-    }
+    facts = facts_of(response)
     if 300 <= response.status < 400:
         return ProtocolError(
             f"{operation}: the environment redirects instead of answering, usually to a sign-in page; check that the "

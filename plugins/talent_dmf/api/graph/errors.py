@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from talent_dmf.api.answers import facts_of
 from talent_dmf.api.errors import (
     AuthenticationError,
     DestinationBusyError,
@@ -233,7 +234,5 @@ def graph_error(operation: str, response: Response, subject: str) -> TalentDmfEr
     why, _, action = refusal.value.partition(". ")
     return _KINDS.get(refusal, DestinationError)(
         f"Could not {operation} {subject!r} in OneDrive: {why}{says}. {action}.",
-        status_code=response.status,
-        request_ids=response.request_ids,
-        detail=response.body[:4000].decode("utf-8", "replace"),
+        **facts_of(response),
     )

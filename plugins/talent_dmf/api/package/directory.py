@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from talent_dmf.api.errors import PackageInvalidError
-from talent_dmf.api.package.download_range import MAX_DIRECTORY_BYTES, Source, read_range
+from talent_dmf.api.package.download_range import Source, read_range
 from talent_dmf.api.package.manifest import (
     FETCH_AGAIN,
     MAX_XML_BYTES,
@@ -29,6 +29,7 @@ from talent_dmf.api.package.manifest import (
     parse_header,
     parse_manifest,
 )
+from talent_dmf.api.package.zip_end import END_BYTES, MAX_DIRECTORY_BYTES, TAIL_BYTES
 from talent_dmf.api.steps import Steps
 
 MANIFEST = "Manifest.xml"
@@ -38,10 +39,7 @@ STORED, DEFLATED = 0, 8
 # In the place of the method of an entry that only a password opens.
 ENCRYPTED = -2
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
-# Holds the end records with the longest comment, and the directory of a few hundred files.
-_TAIL_BYTES = 128 * 1024
 _MAX_GAPS = 8
-_SMALLEST_ZIP_BYTES = 22
 _LOCAL_HEADER_BYTES = 30
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -135,13 +133,13 @@ def read_package(source: Source) -> Steps[PackageContents]:
     :raises PackageInvalidError: truncated, damaged, not flat, or without manifest or header.
     :raises PackageLinkExpiredError: the signature is not accepted any more; begin again with a new URL.
     """
-    if source.size_bytes < _SMALLEST_ZIP_BYTES:
+    if source.size_bytes < END_BYTES:
         raise PackageInvalidError(f"The package has {source.size_bytes} bytes and is no zip file. {FETCH_AGAIN}")
     sparse = _SparseFile(source.size_bytes)
     if source.tail:
         sparse.add(source.size_bytes - len(source.tail), source.tail)
     else:
-        yield from _fetch(source, sparse, max(0, source.size_bytes - _TAIL_BYTES), _TAIL_BYTES)
+        yield from _fetch(source, sparse, max(0, source.size_bytes - TAIL_BYTES), TAIL_BYTES)
     manifest_bytes: dict[str, bytes] = {}
     for _ in range(_MAX_GAPS):
         try:

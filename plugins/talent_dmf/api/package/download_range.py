@@ -10,8 +10,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
+from talent_dmf.api.answers import facts_of
 from talent_dmf.api.errors import (
     EXPORT_ANEW,
     PackageLinkExpiredError,
@@ -22,6 +22,7 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
+from talent_dmf.api.package.zip_end import TAIL_BYTES, directory_offset
 from talent_dmf.api.parsing import http_date, whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import patience
@@ -29,12 +30,6 @@ from talent_dmf.api.steps import Request, Response, Steps, send
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _FINGERPRINT_BYTES = 64 * 1024
-# Holds the end records with the longest comment, and the directory of a few hundred files; and most small packages.
-_TAIL_BYTES = 128 * 1024
-# At least 46 bytes an entry: so many entries are read in a few seconds.
-MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
-# The record at the end of a zip file, without its comment.
-_END_BYTES = 22
 _XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
 
 
@@ -92,10 +87,10 @@ def pin(url: SecretUrl) -> Steps[Source]:
     """
     source = yield from _begin(url)
     tail = bytearray(source.tail)
-    if len(tail) < min(source.size_bytes, _TAIL_BYTES):
-        tail = bytearray(min(source.size_bytes, _TAIL_BYTES))
+    if len(tail) < min(source.size_bytes, TAIL_BYTES):
+        tail = bytearray(min(source.size_bytes, TAIL_BYTES))
         yield from read_range(source, source.size_bytes - len(tail), memoryview(tail))
-    begins = _directory_offset(tail, source.size_bytes)
+    begins = directory_offset(tail, source.size_bytes)
     if begins < source.size_bytes - len(tail):
         more = bytearray(source.size_bytes - len(tail) - begins)
         yield from read_range(source, begins, memoryview(more))
@@ -104,28 +99,11 @@ def pin(url: SecretUrl) -> Steps[Source]:
     return replace(source, fingerprint=f"{source.size_bytes}-{fingerprint}", tail=bytes(tail))
 
 
-def _directory_offset(tail: bytes | bytearray, size_bytes: int) -> int:
-    """Where the directory of a zip file begins, as far as its end tells (APPNOTE.TXT 4.3.14 and 4.3.16); its end
-    otherwise, and for a directory that no package has.
-
-    :param tail: its last bytes.
-    :param size_bytes: its length.
-    """
-    end = tail.rfind(b"PK\5\6")
-    if end < 0 or len(tail) - end < _END_BYTES:
-        return size_bytes
-    offset = int.from_bytes(tail[end + 16 : end + 20], "little")
-    larger = tail.rfind(b"PK\6\6", 0, end)
-    if offset == 0xFFFFFFFF and larger >= 0:
-        offset = int.from_bytes(tail[larger + 48 : larger + 56], "little")
-    return offset if 0 < size_bytes - offset <= MAX_DIRECTORY_BYTES + _TAIL_BYTES else size_bytes
-
-
 def _begin(url: SecretUrl) -> Steps[Source]:
     """Length and version of a blob, and all of it where it is short: by one request rather than two, because most
     packages are."""
-    into = bytearray(_TAIL_BYTES)
-    headers = {"Range": f"bytes=0-{_TAIL_BYTES - 1}"}
+    into = bytearray(TAIL_BYTES)
+    headers = {"Range": f"bytes=0-{TAIL_BYTES - 1}"}
     request = Request("GET", url.reveal(), "Look at package", headers=headers, authorize=False, into=memoryview(into))
     response = yield from send(request)
     match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -192,10 +170,9 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
 
 
 def _refusal(response: Response) -> TalentDmfError:
-    body = response.body[:4000].decode("utf-8", "replace")
-    match = _XML_CODE.search(body)
+    facts = facts_of(response)
+    match = _XML_CODE.search(facts["detail"])
     code = match[1] if match else response.headers.get("x-ms-error-code", "")
-    facts: dict[str, Any] = {"status_code": response.status, "request_ids": response.request_ids, "detail": body}
     named = f" ({code})" if code else ""
     if response.status in {401, 403}:
         return PackageLinkExpiredError(

@@ -35,11 +35,11 @@ from talent_dmf.api.graph.upload.upload import (
     ResumableUpload,
     SeenBefore,
     UploadRecord,
-    seen_by_others,
     store_empty,
     unverified,
     with_hash,
 )
+from talent_dmf.api.graph.visibility import seen_by_others
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from talent_dmf.api.answers import facts_of
 from talent_dmf.api.errors import (
     ConfigurationError,
     DestinationBusyError,
@@ -266,9 +267,7 @@ class UploadSession:
         return UploadSessionLostError(
             f"The upload session of {self._subject!r} is gone (expired, cancelled or complete). "
             "A retry looks for the file, or begins anew.",
-            status_code=response.status,
-            request_ids=response.request_ids,
-            detail=response.body[:2000].decode("utf-8", "replace"),
+            **facts_of(response),
         )
 
 
