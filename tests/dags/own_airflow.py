@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,18 @@ from dmf_emulator import Emulator
 
 # Name of a run: DAG, logical date, configuration.
 Plan = Mapping[str, tuple[str, str | None, dict[str, Any]]]
+
+
+@cache
+def empty_database() -> Path:
+    """Return a SQLite database as `airflow db migrate` leaves it, made once for all tests of a process."""
+    home = Path(tempfile.mkdtemp(prefix="empty-airflow-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "AIRFLOW_HOME": str(home)}
+    environment["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(migrate, env=environment, check=True, capture_output=True)
+    return home / "airflow.db"
 
 
 @dataclass
@@ -81,8 +97,7 @@ class OwnAirflow:
             "AIRFLOW_CONN_ONEDRIVE_DEFAULT": json.dumps(drive_connection(self.emulator)),
             **self.settings,
         }
-        migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-        subprocess.run(migrate, env=environment, check=True, capture_output=True)
+        shutil.copy(empty_database(), self.home / "airflow.db")
         asked = [{"dag_id": dag_id, "logical_date": date, "conf": conf} for dag_id, date, conf in plan.values()]
         done = subprocess.run(
             [sys.executable, run_dags.__file__, *arguments],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from tests.dags import run_dags
 from tests.dags.conftest import REPOSITORY
+from tests.dags.own_airflow import empty_database
 from tests.examples import WORKERS
 from tests.integration.conftest import drive_connection, environment_connection
 
@@ -80,7 +82,8 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
                 [sys.executable, *command], env=environment, capture_output=True, text=True, check=False, **options
             )
 
-        assert run("-m", "airflow", "db", "migrate").returncode == 0
+        home.mkdir()
+        shutil.copy(empty_database(), home / "airflow.db")
         plan = [
             {"dag_id": dag_id, "logical_date": None, "conf": conf}
             for dag_id, conf in json.loads(json.dumps(PLAN).replace("STORE", str(store))).items()

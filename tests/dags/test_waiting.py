@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,12 +31,45 @@ with DAG("waits", schedule=schedule, start_date=datetime(2026, 1, 1), catchup=Fa
 """
 
 
+# Longer than the test may take: an export ends because the clock of the emulator is moved.
+HOUR_SECONDS = 3600.0
+
+
+@contextmanager
+def ending_what_the_triggerer_asks_for(emulator: Emulator) -> Iterator[None]:
+    """End each export once it has been asked for by the worker, and twice after that: then the task has deferred."""
+    over = threading.Event()
+
+    def end_exports() -> None:
+        ended: set[str] = set()
+        while not over.wait(0.1):
+            asked = Counter(
+                str(each.execution_id)
+                for each in emulator.recorder.requests()
+                if each.action == "GetExecutionSummaryStatus"
+            )
+            for execution_id, times in asked.items():
+                if times >= 3 and execution_id not in ended:
+                    ended.add(execution_id)
+                    emulator.clock.advance(HOUR_SECONDS)
+
+    thread = threading.Thread(target=end_exports)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.fixture
-def airflow(tmp_path: Path) -> OwnAirflow:
-    with Emulator(Settings(seed=3, not_run_seconds=0.0, not_found_seconds=0.0, executing_seconds=12.0)) as emulator:
+def airflow(tmp_path: Path) -> Iterator[OwnAirflow]:
+    endless = Settings(seed=3, not_run_seconds=0.0, not_found_seconds=0.0, executing_seconds=HOUR_SECONDS)
+    with Emulator(endless) as emulator:
         own = OwnAirflow(tmp_path, emulator)
         (own.dags / "waits.py").write_text(DAG)
-        yield own
+        with ending_what_the_triggerer_asks_for(emulator):
+            yield own
 
 
 def test_each_wait_is_compared_with_those_of_earlier_runs(airflow: OwnAirflow) -> None:
