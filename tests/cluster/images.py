@@ -141,7 +141,7 @@ def missing() -> list[str]:
     if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
         lacking.append("postgresql")
     if not (VENV / "bin" / "airflow").exists():
-        lacking.append(f"{VENV.name} (make setup-cluster)")
+        lacking.append(f"{VENV.name} (make test-cluster makes it)")
     if os.geteuid() != 0:
         lacking.append("root, for namespaces of their own")
     return lacking

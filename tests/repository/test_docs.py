@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from airflow.sdk import DAG
-from tests.examples import DOCUMENTS, REPOSITORY, blocks
+from tests.examples import REPOSITORY, blocks
 
 from talent_dmf.api.naming.file_names import PLACEHOLDERS, UNPACK_PLACEHOLDERS
 from talent_dmf.catalogue.spec import ExportSpec
@@ -35,12 +35,28 @@ def ids(path: Path) -> str:
     return str(path.relative_to(REPOSITORY))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
-def test_every_make_target_exists(document: Path) -> None:
+# How a command is written in pages, messages and comments; "make sure" is none.
+MAKE = re.compile(
+    r"`make ([a-z][a-z-]*)|^make ([a-z-]+)|\(make ([a-z-]+)\)|\b[Rr]uns? make ([a-z-]+)|\bmake ([a-z]+-[a-z-]+)", re.M
+)
+
+
+def test_every_make_target_that_is_named_anywhere_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    text = document.read_text()
-    named = re.findall(r"`make ([a-z-]+)", text) + re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
-    assert set(named) <= targets
+    folders = ("benchmarks", "dags", "deploy", "docs", "example_dags", "include", "plugins", "tests")
+    paths = [path for folder in folders for path in (REPOSITORY / folder).rglob("*")]
+    paths += [*REPOSITORY.glob("*"), *(REPOSITORY / ".ci").iterdir()]
+    kinds = {".md", ".py", ".sh", ".yaml", ".yml", ".in", ""}
+    named = {
+        f"make {target}": ids(path)
+        for path in paths
+        if path.suffix in kinds and path.is_file() and not {"node_modules", "__pycache__"} & set(path.parts)
+        for found in MAKE.findall(path.read_text(encoding="utf-8"))
+        for target in found
+        if target
+    }
+    assert {"make demo", "make setup", "make test-cluster"} <= set(named)
+    assert {name: where for name, where in named.items() if name.removeprefix("make ") not in targets} == {}
 
 
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
