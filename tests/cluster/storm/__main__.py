@@ -37,7 +37,8 @@ def main() -> int:
             variables={
                 "CATALOGUE_DIR": folder,
                 "EXPORT_SECONDS": str(options.export_seconds),
-                "UPLOAD_PACE": "200kB/s",
+                # All uploads share it. What was saved first is exported again, so there are always some under way.
+                "UPLOAD_PACE": f"{30 * options.exports}kB/s",
             },
             small_logs_mib=512,
         )
@@ -53,6 +54,7 @@ def _run(cluster: Cluster, options: argparse.Namespace) -> int:
     print(f"{len(storm.dag_ids)} exports begin after {time.monotonic() - began:.0f} s", flush=True)
     storm.start()
     for name in options.deeds:
+        storm.keep_up()
         storm.do(DEEDS[name])
     storm.wait(timeout_seconds=1800)
     wrong = faults_of(cluster, storm.runs) + leaks(cluster)

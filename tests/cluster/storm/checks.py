@@ -23,15 +23,18 @@ def faults_of(cluster: Cluster, runs: Sequence[Run]) -> list[str]:
     :param cluster: that carried them.
     :param runs: which runs.
     """
-    faults = []
     executions = cluster.emulator.state()["executions"]
     projects = Counter(each["project"] for each in executions)
+    wanted = Counter(run.data_project for run in runs)
+    faults = [
+        f"{project} was exported {projects[project]} times, not {times}"
+        for project, times in wanted.items()
+        if projects[project] != times
+    ]
     for run in runs:
         if run.state != "success":
             faults.append(f"{run.dag_id} is {run.state}")
             continue
-        if projects[run.data_project] != 1:
-            faults.append(f"{run.data_project} was exported {projects[run.data_project]} times")
         execution_id = cluster.airflow.xcoms(run.dag_id, run.run_id, "trigger_export")["return_value"]
         saved = cluster.airflow.xcoms(run.dag_id, run.run_id, "save_to_onedrive")["return_value"]
         path = cluster.emulator.saved_path(saved["drive_item_id"])

@@ -120,9 +120,12 @@ def _without_api_server(storm: Storm, name: str, seconds: float) -> Recovery:
     victim.stop(grace_seconds=0)
     time.sleep(seconds)
     began = time.monotonic()
+    ((since,),) = storm.cluster.query("SELECT now()")
     victim.start()
     _back([victim], "the API server is back")
     gone = ", ".join(f"'{row[0]}'" for row in uploads) or "NULL"
+    silent = f"id IN ({gone}) AND state = 'running' AND last_heartbeat_at < '{since}'"
+    wait_for(lambda: not storm.tasks(silent), "each upload shows a sign of life", PATIENCE_SECONDS)
     # The id belongs to the try: it is still there if the same try has gone on.
     survived = storm.tasks(f"id IN ({gone}) AND state IN ('running', 'success')")
     return Recovery(name, time.monotonic() - began, f"{len(survived)} of {len(uploads)} uploads go on in the same try")

@@ -43,6 +43,11 @@ class Run:
     state: str = "queued"
 
     @property
+    def over(self) -> bool:
+        """Whether it has reached its end."""
+        return self.state in {"success", "failed"}
+
+    @property
     def data_project(self) -> str:
         """Of the export."""
         return f"Storm {self.dag_id.rpartition('_')[2]}"
@@ -104,9 +109,18 @@ class Storm:
             self.cluster.airflow.unpause(dag_id)
 
     def start(self) -> None:
-        """Start all runs."""
+        """Start one run of each export that has none under way."""
+        self._read_states()
+        busy = {run.dag_id for run in self.runs if not run.over}
         for dag_id in self.dag_ids:
-            self.runs.append(Run(dag_id, self.cluster.airflow.trigger_run(dag_id)))
+            if dag_id not in busy:
+                self.runs.append(Run(dag_id, self.cluster.airflow.trigger_run(dag_id)))
+
+    def keep_up(self) -> None:
+        """Start again what is over when less than half of the exports are under way: a deed needs something to hit."""
+        self._read_states()
+        if sum(not run.over for run in self.runs) < len(self.dag_ids) / 2:
+            self.start()
 
     def do(self, deed: Callable[[Storm], Recovery]) -> None:
         """Do something to what carries the exports, and wait until it has gone on.
@@ -123,25 +137,26 @@ class Storm:
         :param timeout_seconds: when to give up.
         :raises TimeoutError: with the states, when one is not over in time.
         """
-        names = ", ".join(f"'{run.run_id}'" for run in self.runs)
 
         def over() -> bool:
-            states = {
-                (dag_id, run_id): state
-                for dag_id, run_id, state in self.cluster.query(
-                    f"SELECT dag_id, run_id, state FROM dag_run WHERE run_id IN ({names})"
-                )
-            }
-            for run in self.runs:
-                run.state = states.get((run.dag_id, run.run_id), "lost")
-            return all(run.state in {"success", "failed"} for run in self.runs)
+            self._read_states()
+            return all(run.over for run in self.runs)
 
         try:
             wait_for(over, "all exports are over", timeout_seconds)
         except TimeoutError as error:
-            rest = [run.dag_id for run in self.runs if run.state not in {"success", "failed"}]
-            tasks = self.tasks("TRUE")
+            rest = [run.dag_id for run in self.runs if not run.over]
+            tasks = self.tasks(f"state IS NULL OR state NOT IN ({_OVER})")
             raise TimeoutError(f"{error}: {rest}\n{tasks}") from None
+
+    def _read_states(self) -> None:
+        if not self.runs:
+            return
+        names = ", ".join(f"'{run.run_id}'" for run in self.runs)
+        rows = self.cluster.query(f"SELECT dag_id, run_id, state FROM dag_run WHERE run_id IN ({names})")
+        states = {(dag_id, run_id): state for dag_id, run_id, state in rows}
+        for run in self.runs:
+            run.state = states.get((run.dag_id, run.run_id), "lost")
 
     def tasks(self, condition: str) -> list[list[str]]:
         """Return id, DAG, task, state, try and host of task instances of the runs.
