@@ -19,7 +19,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,9 @@ from transfer_peers import (
     VERIFIES,
     Stage,
     missing,
+    names_of,
     open_stage,
+    python_process,
     scratch_folder,
     start_up_seconds,
 )
@@ -58,6 +60,9 @@ MAX_GROWTH_MIB = 10.0
 # The check of a package's content, which is on by default: with it divided by without it.
 MAX_CHECKED, MAX_CHECKED_PACED = 1.15, 1.02
 OURS = ("ours", "ours_checked")
+# How many packages one process transfers at once; what they do together, of what one does alone.
+AT_ONCE = (1, 8)
+MIN_AT_ONCE = 0.95
 MAX_RATIOS = {"rclone": 1.0, "curl_ranges": 1.0, "o365": 0.2}
 
 
@@ -336,6 +341,62 @@ def memory(report: Report, screen: Console, options: argparse.Namespace) -> None
     )
 
 
+def at_once(report: Report, screen: Console, options: argparse.Namespace) -> None:
+    """Several packages at once in one process, beside one of as many bytes.
+
+    :param report: receives the figures.
+    :param screen: where to print.
+    :param options: of the command line.
+    """
+    runs: dict[str, list[dict[str, float]]] = {f"{packages}": [] for packages in AT_ONCE}
+    with ExitStack() as opened:
+        stages = {each: opened.enter_context(stage(options.size // each)) for each in AT_ONCE}
+        for number, packages in itertools.product(range(options.runs), AT_ONCE):
+            say(f"{packages} × {options.size // packages // MIB} MiB at once, run {number + 1} of {options.runs} …")
+            runs[f"{packages}"].append(run_at_once(packages, stages[packages], f"at-once-{number}.zip"))
+    table = Table(
+        "packages at once", "MB/s", "added MiB", "CPU s/GiB", title=f"{options.size // MIB} MiB in one process"
+    )
+    for kind, each in runs.items():
+        figures = figures_of(each)
+        report.figures[f"at_once_{kind}"] = {name: figure.as_json() for name, figure in figures.items()}
+        names = (("mb_per_second", 0), ("added_mib", 1), ("cpu_seconds_per_gib", 2))
+        table.add_row(kind, *(figures[name].shown(digits) for name, digits in names))
+    screen.print(table)
+    one, most = (runs[f"{packages}"] for packages in (AT_ONCE[0], AT_ONCE[-1]))
+    ratio = Figure(tuple(b["mb_per_second"] / a["mb_per_second"] for a, b in zip(one, most, strict=True)))
+    report.ratios["at_once_throughput"] = ratio.median
+    shown = f"{ratio.shown()} of one; at least {MIN_AT_ONCE}"
+    report.demand(f"throughput of {AT_ONCE[-1]} at once", shown, ratio.median >= MIN_AT_ONCE)
+    added = Figure(tuple(b["added_mib"] / a["added_mib"] / AT_ONCE[-1] for a, b in zip(one, most, strict=True)))
+    shown = f"{added.shown()} of {AT_ONCE[-1]} × that of one; at most 1"
+    report.demand(f"memory of {AT_ONCE[-1]} at once", shown, added.median <= 1)
+
+
+def run_at_once(packages: int, at: Stage, name: str) -> dict[str, float]:
+    """Let one process transfer several packages, and look at the files.
+
+    :param packages: how many.
+    :param at: where.
+    :param name: of the first file, a new one.
+    :raises ContenderError: a file is not what it must be.
+    """
+    usage = python_process("ours", packages=packages)(at, name)
+    found = json.loads(usage.output)
+    for each in names_of(name, packages):
+        item = at.graph("GET", f"root:/{each}")
+        if item["size"] != at.size_bytes:
+            raise ContenderError(f"{each} has {item['size']} bytes, and it should have {at.size_bytes}")
+    gib = packages * at.size_bytes / GIB
+    return {
+        "mb_per_second": packages * at.size_bytes / 1e6 / found["seconds"],
+        "cpu_seconds_per_gib": usage.cpu_seconds / gib,
+        "added_mib": found["added_mib"],
+        "seconds": found["seconds"],
+        "load_average": os.getloadavg()[0],
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status is 0 whether or not the goals are met.
 
@@ -344,7 +405,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-mib", type=int, default=1024, help="size of the unpaced package (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default: %(default)s)")
-    parser.add_argument("--only", choices=["paced", "unpaced", "memory", "check_alone"], help="measure one part only")
+    parser.add_argument(
+        "--only", choices=["paced", "unpaced", "memory", "check_alone", "at_once"], help="measure one part only"
+    )
     parser.add_argument("--without-peers", action="store_true", help="measure this project only")
     parser.add_argument("--quick", action="store_true", help="small and short, one run each")
     options = parser.parse_args(arguments)
@@ -356,7 +419,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     absent = missing()
     options.peers = [kind for kind in CONTENDERS if kind not in {*OURS, *absent} and not options.without_peers]
     report, screen = Report("transfer"), console()
-    for part in (check_alone, unpaced, paced, memory):
+    for part in (check_alone, unpaced, paced, memory, at_once):
         if options.only in {None, part.__name__}:
             part(report, screen, options)
     report.conditions |= {"runs": options.runs, "size_mib": options.size_mib, "chunk_bytes": CHUNK_BYTES}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,12 @@ def peak_kib() -> int:
 
 
 def ours(task: dict[str, Any]) -> dict[str, Any]:
-    """Transfer with this project's pump: size and quickXorHash of the file are compared with what was read."""
+    """Transfer with this project's pump: size and quickXorHash of the file are compared with what was read.
+
+    With several names, as many transfers at once, each with connections and a thread of its own, as tasks would.
+    """
     from talent_dmf.api.graph.models import UploadTarget
-    from talent_dmf.api.graph.upload.session import DEFAULT_FRAGMENT_BYTES
+    from talent_dmf.api.graph.upload.session import MAX_FRAGMENT_BYTES
     from talent_dmf.api.redaction import SecretUrl
     from talent_dmf.destinations.onedrive.pump import PackagePump
     from talent_dmf.package_source.source import PackageSource
@@ -43,21 +47,34 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     tls = TlsSettings(verify=task["ca_file"])
     baseline_kib = peak_kib()
     cpu_began, began = time.process_time(), time.monotonic()
-    with SyncDriver(tls=tls) as storage, SyncDriver(base_url=task["graph_url"], token=Token(), tls=tls) as graph:
-        source = PackageSource(
-            storage,
-            lambda: SecretUrl(task["package_url"]),
-            chunk_bytes=DEFAULT_FRAGMENT_BYTES,
-            check_entries=bool(task.get("check")),
-        )
-        target = UploadTarget("", task["name"], "fail")
-        result = PackagePump(source, source.whole(task["name"]), graph, drive_id=task["drive_id"], target=target).run()
+    resumes: list[int] = []
+
+    def transfer(name: str) -> None:
+        with SyncDriver(tls=tls) as storage, SyncDriver(base_url=task["graph_url"], token=Token(), tls=tls) as graph:
+            source = PackageSource(
+                storage,
+                lambda: SecretUrl(task["package_url"]),
+                chunk_bytes=MAX_FRAGMENT_BYTES,
+                check_entries=bool(task.get("check")),
+            )
+            target = UploadTarget("", name, "fail")
+            result = PackagePump(source, source.whole(name), graph, drive_id=task["drive_id"], target=target).run()
+        resumes.append(result.resumes)
+
+    first, *others = task["names"]
+    threads = [threading.Thread(target=transfer, args=(name,)) for name in others]
+    for thread in threads:
+        thread.start()
+    transfer(first)
+    for thread in threads:
+        thread.join()
     return {
         "seconds": time.monotonic() - began,
         "import_cpu_seconds": cpu_began,
         "baseline_mib": baseline_kib / 1024,
         "added_mib": (peak_kib() - baseline_kib) / 1024,
-        "resumes": result.resumes,
+        "resumes": sum(resumes),
+        "packages": len(resumes),
     }
 
 
@@ -94,7 +111,7 @@ def o365(task: dict[str, Any]) -> dict[str, Any]:
     with requests.get(task["package_url"], stream=True, verify=task["ca_file"], timeout=100) as package:
         folder.upload_file(
             None,
-            item_name=task["name"],
+            item_name=task["names"][0],
             stream=package.raw,
             stream_size=int(package.headers["Content-Length"]),
             chunk_size=task["chunk_bytes"],

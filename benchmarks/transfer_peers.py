@@ -119,7 +119,23 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="dmf-benchmark-", dir=memory if roomy else None)
 
 
-def _python(kind: str, *, check: bool = False) -> Callable[[Stage, str], Usage]:
+def names_of(name: str, packages: int) -> list[str]:
+    """What the files of one run are called.
+
+    :param name: of the first one.
+    :param packages: how many there are.
+    """
+    return [name, *(f"{number}-{name}" for number in range(1, packages))]
+
+
+def python_process(kind: str, *, check: bool = False, packages: int = 1) -> Callable[[Stage, str], Usage]:
+    """Return a contender that is Python.
+
+    :param kind: of transfer_contenders.py.
+    :param check: whether the content is checked.
+    :param packages: how many are transferred at once.
+    """
+
     def run(stage: Stage, name: str) -> Usage:
         facts = stage.facts
         task = {
@@ -131,7 +147,7 @@ def _python(kind: str, *, check: bool = False) -> Callable[[Stage, str], Usage]:
             "ca_file": str(stage.ca_file),
             "token": stage.graph_token,
             "chunk_bytes": CHUNK_BYTES,
-            "name": name,
+            "names": names_of(name, packages),
             "check": check,
         }
         command: list[str | Path] = [sys.executable, Path(__file__).with_name("transfer_contenders.py"), kind]
@@ -198,12 +214,12 @@ def _curl_ranges(stage: Stage, name: str) -> Usage:
 
 
 CONTENDERS: dict[str, Callable[[Stage, str], Usage]] = {
-    "ours": _python("ours"),
-    "ours_checked": _python("ours", check=True),
+    "ours": python_process("ours"),
+    "ours_checked": python_process("ours", check=True),
     "rclone": _rclone,
     "curl_ranges": _curl_ranges,
     "curl_put": _curl_put,
-    "o365": _python("o365"),
+    "o365": python_process("o365"),
 }
 
 

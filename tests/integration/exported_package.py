@@ -169,15 +169,21 @@ class ExportedPackage:
         return requests.get(url, verify=self.info["ca_file"], timeout=10).content
 
     def source(self, **options: Any) -> PackageSource:
+        """The package, read by requests as long as the ranges that are sent, unless the options say otherwise: what can
+        befall a request then befalls many of them.
+        """
+        chunk_bytes = options.pop("chunk_bytes", CHUNK_BYTES)
         return PackageSource(
             options.pop("source", self.blob),
             options.pop("fresh_url", self.fresh_link),
-            chunk_bytes=options.pop("chunk_bytes", CHUNK_BYTES),
-            **options,
+            chunk_bytes=chunk_bytes,
+            **{"request_bytes": chunk_bytes, **options},
         )
 
     def pump(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> Transfer:
-        taken = {key: options.pop(key) for key in ("source", "fresh_url", "chunk_bytes") if key in options}
+        taken = {
+            key: options.pop(key) for key in ("source", "fresh_url", "chunk_bytes", "request_bytes") if key in options
+        }
         package = options.pop("package", None) or self.source(**taken)
         cancelled = options.pop("cancelled", lambda: False)
         package.stop = Asked(cancelled)

@@ -29,7 +29,9 @@ class Saving:
 
     def __init__(self, exported: ExportedPackage, folder: ObjectFolder) -> None:
         self.exported, self.folder, self.facts = exported, folder, Facts()
-        self.package = PackageSource(exported.blob, exported.fresh_link, chunk_bytes=CHUNK_BYTES)
+        self.package = PackageSource(
+            exported.blob, exported.fresh_link, chunk_bytes=CHUNK_BYTES, request_bytes=CHUNK_BYTES
+        )
         self.version = self.package.version
 
     def save(self, name: str, conflict_behavior: ConflictBehavior = "fail", **options: Any) -> StoredObject:

@@ -21,9 +21,11 @@ from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.destinations.onedrive.pump import PackagePump
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.destinations.saving import save_files
+from talent_dmf.package_source.reader import PIECES
 from talent_dmf.package_source.source import PackageFile
 
-PACKAGE_BYTES = 7 * CHUNK_BYTES + 12_345
+# Longer than what is read ahead: what happens in the middle befalls bytes that are still to be read.
+PACKAGE_BYTES = (PIECES + 7) * CHUNK_BYTES + 12_345
 SETTINGS = INSTANT.changed({"package_size_bytes": PACKAGE_BYTES, "range_form": "random"})
 
 

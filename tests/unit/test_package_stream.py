@@ -8,10 +8,12 @@ import random
 import re
 import struct
 import threading
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from types import SimpleNamespace
 
 import pytest
 from tests.unit.loopback import Received, serve
@@ -23,6 +25,7 @@ from talent_dmf.api.errors import (
     TransferStoppedError,
 )
 from talent_dmf.api.graph.quickxor import QuickXor
+from talent_dmf.api.package.checking import PackageCheck
 from talent_dmf.api.package.directory import PackageEntry
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
@@ -66,7 +69,7 @@ class ServedPackage:
 
     def __init__(self, url: str, storage: Storage, driver: SyncDriver) -> None:
         self.url, self.storage = url, storage
-        self.source = PackageSource(driver, self.fresh_link, chunk_bytes=CHUNK_BYTES)
+        self.source = PackageSource(driver, self.fresh_link, chunk_bytes=CHUNK_BYTES, request_bytes=CHUNK_BYTES)
 
     def fresh_link(self) -> SecretUrl:
         self.storage.links += 1
@@ -345,3 +348,32 @@ def test_a_place_at_the_very_end_is_found_out_without_a_request(
     with pytest.raises(PackageInvalidError, match="where the zip directory says"):
         at.read(at.entry(infos["Noise.bin"], header_offset=len(data) + beyond))
     assert at.asked() == []
+
+
+@pytest.mark.parametrize("refused_at", [4, 7, 11])
+def test_what_is_read_again_for_the_check_only_is_not_given_out_again(
+    serve_package: Callable[[bytes], ServedPackage], monkeypatch: pytest.MonkeyPatch, refused_at: int
+) -> None:
+    """The check is behind when a link is refused: the next reader begins where the check stands."""
+    feed = PackageCheck.feed
+    monkeypatch.setattr(PackageCheck, "feed", lambda *given: (time.sleep(0.01), feed(*given)))
+    data, infos = archive("stored")
+    at = serve_package(data)
+    entries = [at.entry(info).entry for info in infos.values()]
+    at.source.check_entries = True
+    at.source._contents = at.source.version.version, SimpleNamespace(entries=entries)  # type: ignore[assignment]
+    at.storage.refuses = lambda count: count >= refused_at and at.storage.links == 1
+    assert at.read(at.source.whole("x")) == data
+    assert at.storage.links == 2
+
+
+def test_a_reading_for_another_place_begins_anew(serve_package: Callable[[bytes], ServedPackage]) -> None:
+    data, infos = archive("stored")
+    at = serve_package(data)
+    skipped: list[int] = []
+    with closing(FileReading(at.source, at.entry(infos["Noise.bin"]))) as reading:
+        reading.seek(0)
+        chunk = reading.chunk_at(CHUNK_BYTES + 7, on_skip=lambda: skipped.append(1))
+        assert chunk.offset == CHUNK_BYTES + 7
+        assert bytes(chunk.data) == NOISE[CHUNK_BYTES + 7 :][: len(chunk.data)]
+    assert len(skipped) >= 2

@@ -226,8 +226,8 @@ def test_whoever_waits_for_the_storage_can_stop_it_and_it_reads_no_further() -> 
 
     with serve(storage) as server, SyncDriver() as driver:
         source = Source(SecretUrl(server.url), 40, "")
-        buffers = [bytearray(10), bytearray(10)]
-        reader = Reader(PackageContent(driver, source), Digests(), buffers, start=0, align=0)
+        content = PackageContent(driver, source, request_bytes=10)
+        reader = Reader(content, Digests(), piece_bytes=10, pieces=2, start=0, align=0)
         chunk = reader.next()
         assert second.wait(10)
         with pytest.raises(TransferStoppedError):

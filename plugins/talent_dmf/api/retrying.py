@@ -164,7 +164,12 @@ def with_retries(steps: Steps[T], policy: RetryPolicy) -> Steps[T]:
             elif isinstance(effect, ReadPolicy):
                 effect = steps.send(policy)
             else:
-                effect = steps.send((yield effect))
+                try:
+                    outcome = yield effect
+                except TalentDmfError as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(outcome)
     except StopIteration as stop:
         result: T = stop.value
         return result

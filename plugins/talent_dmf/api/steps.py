@@ -1,20 +1,21 @@
 """The effects that a protocol may ask for, and the answers that it gets.
 
 A protocol is a generator of type :data:`Steps`. It yields a :class:`Request` and receives a :class:`Response`; it
-yields a :class:`Sleep` or a :class:`Note` and receives ``None``; it yields :data:`READ_CLOCK` and receives an aware
-UTC ``datetime``; it yields :data:`READ_POLICY` and receives the :class:`~talent_dmf.api.retrying.RetryPolicy` of
-whoever runs it. A request that got no usable answer is thrown into the generator as
-:class:`~talent_dmf.api.errors.TransportError`. The idea is that of ``httpx.Auth.auth_flow``: the same generator is
-driven by a synchronous and by an asynchronous driver, so no decision is ever written twice.
+yields a :class:`Receive` and receives a number of bytes; it yields a :class:`Sleep` or a :class:`Note` and receives
+``None``; it yields :data:`READ_CLOCK` and receives an aware UTC ``datetime``; it yields :data:`READ_POLICY` and
+receives the :class:`~talent_dmf.api.retrying.RetryPolicy` of whoever runs it. A request that got no usable answer is
+thrown into the generator as :class:`~talent_dmf.api.errors.TransportError`. The idea is that of
+``httpx.Auth.auth_flow``: the same generator is driven by a synchronous and by an asynchronous driver, so no decision
+is ever written twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from talent_dmf.api.errors import AuthenticationError, TalentDmfError, TransportError
 from talent_dmf.api.parsing import read_json
@@ -40,6 +41,30 @@ REQUEST_ID_HEADERS = (
 )
 
 
+class Pieces(Protocol):
+    """A body that is made while it is sent. It is sent once: whoever made it decides what follows on a failure."""
+
+    def __len__(self) -> int:
+        """Its length in bytes, known before it begins."""
+        ...
+
+    def __iter__(self) -> Iterator[memoryview]:
+        """Its pieces, as they come about. What they raise ends the request, and its connection."""
+        ...
+
+
+class Stream(Protocol):
+    """The body of an answer, of which the rest is still to come."""
+
+    def readinto(self, into: memoryview, /) -> int:
+        """Fill a buffer; fewer bytes only where the body ends or breaks off."""
+        ...
+
+    def close(self) -> None:
+        """Give the rest up."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, described.
@@ -48,7 +73,7 @@ class Request:
     :param url: absolute URL, or a path that the driver joins to its base URL.
     :param operation: the request in words, for logs and messages, e.g. ``GetExecutionSummaryStatus``.
     :param json: body to send as JSON; excludes ``content``.
-    :param content: body bytes to send as they are (never copied).
+    :param content: body bytes to send as they are (never copied), or pieces of them; those only once.
     :param headers: additional headers.
     :param authorize: whether the bearer token goes along. Never for signed URLs: Graph answers 401 to an upload
         URL with one (docs/wire/graph-onedrive.md#session-address), and a token must not reach a host that it was not
@@ -61,6 +86,8 @@ class Request:
     :param before_start: whether it is the look right before an export is started: where the environment has a quota,
         the export waits for its turn here.
     :param into: buffer that receives the body of a successful answer; the body is then not in ``Response.body``.
+    :param stream: whether the body of a successful answer is left to be received piece by piece; on workers only,
+        because no triggerer moves packages.
     :param timeout_seconds: how long the service may stay silent; the driver's own default if ``None``.
     """
 
@@ -68,7 +95,7 @@ class Request:
     url: str
     operation: str
     json: Any = None
-    content: bytes | bytearray | memoryview | None = None
+    content: bytes | bytearray | memoryview | Pieces | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     authorize: bool = True
     refresh_token: bool = False
@@ -78,6 +105,7 @@ class Request:
     hurried: bool = False
     before_start: bool = False
     into: memoryview | None = None
+    stream: bool = False
     timeout_seconds: float | None = None
 
     def __repr__(self) -> str:
@@ -93,6 +121,7 @@ class Response:
     :param body: body bytes; empty if the body went ``into`` the request's buffer.
     :param received_bytes: length of the body in bytes, wherever it went.
     :param asked: the absolute address that gave it: what the addresses in the answer are measured by.
+    :param stream: the rest of the body, if the request wished for it.
     """
 
     status: int
@@ -100,6 +129,7 @@ class Response:
     body: bytes = b""
     received_bytes: int = 0
     asked: str = field(default="", repr=False, compare=False)
+    stream: Stream | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -125,6 +155,19 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.received_bytes or len(self.body)} bytes {self.request_ids}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """The wish for more of an answer. It is answered with the number of bytes received: fewer than fit where the body
+    ends or breaks off; none where it has ended.
+
+    :param stream: the rest of the body.
+    :param into: buffer to fill.
+    """
+
+    stream: Stream
+    into: memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +218,8 @@ class ReadPolicy(Enum):
 READ_CLOCK = ReadClock.NOW
 READ_POLICY = ReadPolicy.RETRIES
 
-Effect: TypeAlias = Request | Sleep | Note | ReadClock | ReadPolicy
-Outcome: TypeAlias = Response | datetime | None
+Effect: TypeAlias = Request | Receive | Sleep | Note | ReadClock | ReadPolicy
+Outcome: TypeAlias = Response | int | datetime | None
 Steps: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -184,6 +227,17 @@ def send(request: Request) -> Steps[Response]:
     """Ask for a request and return its answer, typed."""
     response: Response = yield request
     return response
+
+
+def receive(stream: Stream, into: memoryview) -> Steps[int]:
+    """Ask for more of an answer and return how much came.
+
+    :param stream: the rest of its body.
+    :param into: buffer to fill.
+    :raises TransportError: it broke off, and all that had come before has been received.
+    """
+    count: int = yield Receive(stream, into)
+    return count
 
 
 def informing(steps: Steps[T], default: T, what: str, *, unless_refused: bool = False) -> Steps[T]:

@@ -1,4 +1,4 @@
-"""The reading leg of a transfer: one thread that fills a few buffers in turn, and hashes what it read."""
+"""The reading leg of a transfer: one thread that fills small buffers while it reads, and hashes what it read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Protocol
 
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.directory import PackageEntry
-from talent_dmf.api.package.download_range import Source, read_range
+from talent_dmf.api.package.download_range import REQUEST_BYTES, PackageReading, Source
 from talent_dmf.api.package.unpacking import EntryDecoder, find_data
 from talent_dmf.package_source.checker import Checker
 from talent_dmf.transport.drivers import SyncDriver
 
 # zlib copies what it has not consumed yet, so it gets small pieces.
 _PIECE_BYTES = 64 * 1024
-# One is filled and one is sent; the third keeps either leg from waiting for a moment of the other (docs/adr/0009).
-BUFFERS = 3
+# What is read is handed on in pieces of this length: two of the units of an upload's ranges, and four doublings of what
+# the hash is folded by. As many as this wait for whoever sends them (docs/adr/0014).
+PIECE_BYTES = 1280 * 1024
+PIECES = 13
 _POLL_SECONDS = 0.5
 
 
@@ -100,21 +102,31 @@ class Content(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Read no more."""
+        ...
+
 
 class PackageContent:
     """A whole package.
 
     :param driver: runs the requests; used by nobody else meanwhile.
     :param package: the copy that is read.
+    :param request_bytes: most that one request asks for.
     """
 
-    def __init__(self, driver: SyncDriver, package: Source) -> None:
-        self._driver, self._package = driver, package
+    def __init__(self, driver: SyncDriver, package: Source, request_bytes: int = REQUEST_BYTES) -> None:
+        self._driver = driver
+        self._reading = PackageReading(package, package.size_bytes, request_bytes)
         self.size_bytes = package.size_bytes
 
     def fill(self, offset: int, data: memoryview) -> None:
         """Read a range of it."""
-        self._driver.run(read_range(self._package, offset, data))
+        self._driver.run(self._reading.read(offset, data))
+
+    def close(self) -> None:
+        """Read no more."""
+        self._reading.close()
 
 
 class EntryContent:
@@ -125,16 +137,18 @@ class EntryContent:
     :param driver: runs the requests; used by nobody else meanwhile.
     :param package: the copy that is read.
     :param entry: the file.
-    :param piece_bytes: how much of the package is read at a time.
+    :param request_bytes: most that one request asks for.
     """
 
-    def __init__(self, driver: SyncDriver, package: Source, entry: PackageEntry, piece_bytes: int) -> None:
-        self._driver, self._package, self._entry = driver, package, entry
+    def __init__(
+        self, driver: SyncDriver, package: Source, entry: PackageEntry, request_bytes: int = REQUEST_BYTES
+    ) -> None:
+        self._driver, self._package, self._entry, self._request_bytes = driver, package, entry, request_bytes
         self.size_bytes = entry.size_bytes
         self._decoder = EntryDecoder(entry)
-        self._packed = bytearray(min(piece_bytes, max(entry.compressed_bytes, 1)))
-        self._left = memoryview(b"")
-        self._data_offset, self._taken_bytes = -1, 0
+        self._packed = bytearray(min(_PIECE_BYTES, max(entry.compressed_bytes, 1)))
+        self._reading: PackageReading | None = None
+        self._data_offset = self._taken_bytes = 0
 
     def fill(self, offset: int, data: memoryview) -> None:
         """Unpack a range of it.
@@ -146,20 +160,21 @@ class EntryContent:
             self._decoder.fill(data[: min(len(data), offset - self._decoder.position)], self._more)
         self._decoder.fill(data, self._more)
 
-    def _more(self) -> memoryview:
-        if not self._left:
-            self._left = self._fetch()
-        piece, self._left = self._left[:_PIECE_BYTES], self._left[_PIECE_BYTES:]
-        return piece
+    def close(self) -> None:
+        """Read no more."""
+        if self._reading is not None:
+            self._reading.close()
 
-    def _fetch(self) -> memoryview:
+    def _more(self) -> memoryview:
         length = min(len(self._packed), self._entry.compressed_bytes - self._taken_bytes)
         if not length:
             return memoryview(b"")
-        if self._data_offset < 0:
+        if self._reading is None:
             self._data_offset = self._driver.run(find_data(self._package, self._entry))
+            end = self._data_offset + self._entry.compressed_bytes
+            self._reading = PackageReading(self._package, end, self._request_bytes)
         into = memoryview(self._packed)[:length]
-        self._driver.run(read_range(self._package, self._data_offset + self._taken_bytes, into))
+        self._driver.run(self._reading.read(self._data_offset + self._taken_bytes, into))
         self._taken_bytes += length
         return into
 
@@ -169,7 +184,9 @@ class Reader:
 
     :param content: what to read; used by this thread only until :meth:`stop`.
     :param digests: take note of every byte; not to be touched by others until :meth:`stop`.
-    :param buffers: memory, all of one length.
+    :param piece_bytes: length of a chunk.
+    :param pieces: most chunks that are in memory at a time; what was used last is used first, so that a leg that is as
+        fast as the other one needs two.
     :param start: position to read from.
     :param align: position that a chunk shall begin at, at ``start`` or behind it.
     :param checker: checks what was read, beside whoever sends it.
@@ -179,8 +196,9 @@ class Reader:
         self,
         content: Content,
         digests: Digests,
-        buffers: list[bytearray],
         *,
+        piece_bytes: int,
+        pieces: int,
         start: int,
         align: int,
         checker: Checker | None = None,
@@ -188,12 +206,10 @@ class Reader:
         self._content, self._digests, self._checker = content, digests, checker
         self._shared: set[int] = set()
         self._lock = threading.Lock()
-        self._chunk_bytes = len(buffers[0])
-        self._start, self._first_bytes = start, (align - start) % self._chunk_bytes or self._chunk_bytes
-        self._free: queue.SimpleQueue[bytearray | None] = queue.SimpleQueue()
+        self._piece_bytes, self._unused_pieces = piece_bytes, pieces
+        self._start, self._first_bytes = start, (align - start) % piece_bytes or piece_bytes
+        self._free: queue.LifoQueue[bytearray | None] = queue.LifoQueue()
         self._filled: queue.SimpleQueue[Chunk | BaseException] = queue.SimpleQueue()
-        for buffer in buffers:
-            self._free.put(buffer)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="package-reader", daemon=True)
         self._thread.start()
@@ -227,7 +243,7 @@ class Reader:
         self._free.put(buffer)
 
     def stop(self, timeout_seconds: float | None = None) -> None:
-        """End the thread after the range that it is reading; wait for it.
+        """End the thread after the piece that it is reading; wait for it.
 
         :param timeout_seconds: how long at most. Whoever is being killed has no time to sit out a storage that asks
             for five minutes of patience; the thread then ends by itself, and touches nothing that is still in use.
@@ -240,7 +256,7 @@ class Reader:
         try:
             offset, wanted = self._start, self._first_bytes
             while offset < self._content.size_bytes and not self._stopped.is_set():
-                buffer = self._free.get()
+                buffer = self._buffer()
                 if buffer is None or self._stopped.is_set():
                     return
                 data = memoryview(buffer)[: min(wanted, self._content.size_bytes - offset)]
@@ -251,9 +267,18 @@ class Reader:
                         self._shared.add(id(buffer))
                     self._checker.offer(offset, data, partial(self._give_back, buffer))
                 self._filled.put(self._chunk(offset, data, buffer))
-                offset, wanted = offset + len(data), self._chunk_bytes
+                offset, wanted = offset + len(data), self._piece_bytes
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for the chunk
             self._filled.put(error)
+        finally:
+            self._content.close()
+
+    def _buffer(self) -> bytearray | None:
+        """Memory for a piece; none any more if nobody wants one."""
+        if self._unused_pieces and self._free.empty():
+            self._unused_pieces -= 1
+            return bytearray(self._piece_bytes)
+        return self._free.get()
 
     def _chunk(self, offset: int, data: memoryview, buffer: bytearray) -> Chunk:
         quick_xor = self._digests.quick_xor

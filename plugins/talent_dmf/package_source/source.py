@@ -16,12 +16,21 @@ from talent_dmf.api.errors import PackageLinkExpiredError, SourceChangedError, T
 from talent_dmf.api.graph.quickxor import QuickXor
 from talent_dmf.api.package.checking import PackageCheck
 from talent_dmf.api.package.directory import PackageContents, PackageEntry, read_package
-from talent_dmf.api.package.download_range import Source, pin
+from talent_dmf.api.package.download_range import REQUEST_BYTES, Source, pin
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.package_source.checker import Checker
 from talent_dmf.package_source.inflating import INFLATING
 from talent_dmf.package_source.links import run_with_link
-from talent_dmf.package_source.reader import BUFFERS, Chunk, Content, Digests, EntryContent, PackageContent, Reader
+from talent_dmf.package_source.reader import (
+    PIECE_BYTES,
+    PIECES,
+    Chunk,
+    Content,
+    Digests,
+    EntryContent,
+    PackageContent,
+    Reader,
+)
 from talent_dmf.transport.drivers import SyncDriver
 
 log = logging.getLogger(__name__)
@@ -77,10 +86,11 @@ class PackageSource:
 
     :param driver: for the storage; used by nobody else meanwhile.
     :param fresh_url: gives a fresh signed URL of it, perhaps of another copy.
-    :param chunk_bytes: length of a chunk; three are kept in memory, four while a file is unpacked.
+    :param chunk_bytes: most that whoever saves it sends at a time.
     :param stop: asked between chunks.
     :param check_entries: whether the checksums of everything in a package are checked while it passes as a whole, and
-        its last range is held back until they are right.
+        its last chunk is held back until they are right.
+    :param request_bytes: most that one request asks for.
     """
 
     def __init__(
@@ -91,8 +101,10 @@ class PackageSource:
         chunk_bytes: int,
         stop: StopSignal | None = None,
         check_entries: bool = False,
+        request_bytes: int = REQUEST_BYTES,
     ) -> None:
         self.driver, self.chunk_bytes, self.check_entries = driver, chunk_bytes, check_entries
+        self._request_bytes = request_bytes
         self.stop = stop or StopSignal()
         self._fresh_url = fresh_url
         self._pinned: Source | None = None
@@ -159,8 +171,13 @@ class PackageSource:
         :param file: which.
         """
         if file.entry is None:
-            return PackageContent(self.driver, self.version)
-        return EntryContent(self.driver, self.version, file.entry, min(self.chunk_bytes, max(file.size_bytes, 1)))
+            return PackageContent(self.driver, self.version, self._request_bytes)
+        return EntryContent(self.driver, self.version, file.entry, self._request_bytes)
+
+    @property
+    def piece_bytes(self) -> int:
+        """Length of a chunk."""
+        return min(PIECE_BYTES, self.chunk_bytes)
 
     def digests(self, file: PackageFile, *, sha256: bool = False) -> Digests:
         """The hashes of a file; it is read for that.
@@ -184,8 +201,7 @@ class FileReading:
     def __init__(self, package: PackageSource, file: PackageFile, *, sha256: bool = False) -> None:
         self._package, self._file = package, file
         self.digests = Digests(sha256=sha256)
-        size = min(package.chunk_bytes, max(file.size_bytes, 1))
-        self._buffers = [bytearray(size) for _ in range(BUFFERS if size < file.size_bytes else 1)]
+        self._piece_bytes = min(package.piece_bytes, max(file.size_bytes, 1))
         self._reader: Reader | None = None
         self._checker: Checker | None = None
         self._check: PackageCheck | None = None
@@ -229,22 +245,36 @@ class FileReading:
             start = min(start, self._check.position)
             self._checker = Checker(self._check)
         content = self._package.open(self._file)
-        self._reader = Reader(content, self.digests, self._buffers, start=start, align=position, checker=self._checker)
+        self._reader = Reader(
+            content,
+            self.digests,
+            piece_bytes=self._piece_bytes,
+            pieces=PIECES,
+            start=start,
+            align=position,
+            checker=self._checker,
+        )
 
-    def next(self, position: int) -> Chunk:
+    def next(self, position: int, on_wait: Callable[[], None] = lambda: None) -> Chunk:
         """The next chunk; a link that has expired is renewed.
 
         :param position: what the reading is for, should it have to begin anew.
+        :param on_wait: called now and then while there is none yet; may raise.
         :raises PackageLinkExpiredError: fresh links are not accepted either.
         :raises SourceChangedError: a fresh link leads to another content.
         :raises TransferStoppedError: somebody wishes that the transfer ends.
         """
+
+        def waiting() -> None:
+            self._package.stop.check()
+            on_wait()
+
         while True:
             if self._reader is None:
                 self.seek(position)
             assert self._reader is not None
             try:
-                chunk = self._reader.next(self._package.stop.check)
+                chunk = self._reader.next(waiting)
             except PackageLinkExpiredError:
                 self._refused_links += 1
                 if self._refused_links >= _MAX_REFUSED_LINKS:
@@ -259,8 +289,26 @@ class FileReading:
                 self.hash_state = chunk.hash_state
                 return chunk
 
+    def chunk_at(
+        self, position: int, on_wait: Callable[[], None] = lambda: None, on_skip: Callable[[], None] = lambda: None
+    ) -> Chunk:
+        """The chunk that begins at a position. What is read before it, for the hash or the check only, is passed over.
+
+        :param position: the position in the file.
+        :param on_wait: as for :meth:`next`.
+        :param on_skip: called after each chunk that is passed over.
+        """
+        while True:
+            chunk = self.next(position, on_wait)
+            if chunk.offset == position:
+                return chunk
+            self.release(chunk)
+            if chunk.end > position:
+                self.seek(position)
+            on_skip()
+
     def _hold_back(self, chunk: Chunk) -> None:
-        """Give the last range out only when everything in the package has been found right."""
+        """Give the last chunk out only when everything in the package has been found right."""
         checker, check = self._checker, self._check
         if checker is None or check is None:
             return
@@ -278,7 +326,7 @@ class FileReading:
         """
         position = 0
         while position < self._file.size_bytes:
-            chunk = self.next(position)
+            chunk = self.chunk_at(position)
             self._package.stop.check()
             yield chunk
             position = chunk.end

@@ -64,11 +64,10 @@ class SavePackageOperator(BaseOperator):
     :param definition_group_id: name of the data project, for the file name.
     :param legal_entity_id: company code, for the file name.
     :param export_result: what the status sensor returned, for the receipt and the asset: rows and entities.
-    :param chunk_bytes: length of one range, a multiple of 320 KiB; three times as much memory is used, and four times
-        while a file of the package is unpacked.
+    :param chunk_bytes: most that the destination is sent at a time.
     :param receipt: whether ``<name>.receipt.json`` is saved beside the package: what it is, when it was made, its
         size and hashes.
-    :param check_package: whether the checksums of everything in the package are checked before its last range is sent,
+    :param check_package: whether the checksums of everything in the package are checked before its last bytes are sent,
         so that a damaged package never becomes visible.
     :param unpack: ``beside``: the data files of the package are saved as well; ``instead``: only they are.
     :param unpack_name: their names, with the placeholders of

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SESSION_KEY = "upload_session"
 _SETTLE_SECONDS = 30.0
+# Less than 60 MiB in units of 320 KiB (docs/wire/graph-onedrive.md#ranges).
+LONGEST_RANGE_BYTES = 191 * 320 * 1024
 
 
 class TalentDmfToOneDriveOperator(SavePackageOperator):
@@ -32,6 +34,8 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
 
     The parameters of :class:`~talent_dmf.transfers.base.SavePackageOperator`, and:
 
+    :param chunk_bytes: longest range of an upload, a multiple of 320 KiB below 60 MiB. A range is sent while it is
+        read, and is as long as what passes in ten seconds, so memory does not depend on it.
     :param folder: path of the folder below the drive's root, made if missing; ``""`` is the root.
     :param drive_id: id of the drive, or one of the next three; without any, the connection says whose drive.
     :param user: user principal name or id whose OneDrive is meant.
@@ -72,9 +76,10 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         group: str | None = None,
         library: str | None = None,
         onedrive_conn_id: str = "onedrive_default",
+        chunk_bytes: int = LONGEST_RANGE_BYTES,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(chunk_bytes=chunk_bytes, **kwargs)
         self.folder = folder
         self.drive_id = drive_id
         self.user = user

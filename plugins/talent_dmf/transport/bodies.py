@@ -24,6 +24,8 @@ ACCEPTED_CODINGS = "gzip, deflate"
 # From the first byte to the last, however slowly they drip; a silence has its own limit.
 ANSWER_SECONDS = 900.0
 _PIECE_BYTES = 64 * 1024
+# Of what is read into memory that is there: what a break costs at most, and how often the time is looked at.
+_STRETCH_BYTES = 256 * 1024
 
 
 class Body:
@@ -183,49 +185,84 @@ def read_answer(request: Request, raw: requests.Response) -> Response:
             if not body.feed(piece):
                 break
         return Response(raw.status_code, headers, body.content, len(body.content))
-    return Response(raw.status_code, headers, b"", _fill(raw.raw, request.into, request.operation))
+    return Response(raw.status_code, headers, b"", _fill(raw, request.into, request.operation))
 
 
-def _fill(raw: urllib3.HTTPResponse, into: memoryview, operation: str) -> int:
-    """Read a body into memory; the bytes read, with one more if there are more than fit.
+def _fill(raw: requests.Response, into: memoryview, operation: str) -> int:
+    """Read a body into memory; the bytes read, with one more if there are more than fit."""
+    body = OpenBody(raw, operation)
+    filled = body.readinto(into)
+    # Either it has ended, or it broke off, which is said now.
+    return filled + body.readinto(into[filled:] if filled < len(into) else memoryview(bytearray(1)))
+
+
+class OpenBody:
+    """The rest of the body of an answer: a :class:`talent_dmf.api.steps.Stream`.
 
     urllib3's ``readinto`` reads into a new object of that size and copies it. The answer of ``http.client`` that it
     wraps reads from the socket into the memory itself, which saves a third of what the reading costs. A urllib3 that
     wraps another one is read by its public means; a test tells when that begins.
+
+    :param raw: the answer, none of whose body was read yet.
+    :param operation: the request in words.
     """
+
+    def __init__(self, raw: requests.Response, operation: str) -> None:
+        self._raw, self._operation = raw, operation
+        self._failure: Exception | None = None
+
+    def readinto(self, into: memoryview, /) -> int:
+        """Fill a buffer. What has come before a break counts; the next call raises the break.
+
+        :raises urllib3.exceptions.HTTPError: the body ends too early, or makes no sense.
+        :raises OSError: the connection broke.
+        :raises TransportError: it takes too long.
+        """
+        ends = time.monotonic() + ANSWER_SECONDS
+        filled = 0
+        while self._failure is None and filled < len(into):
+            try:
+                count = self._read(into[filled : filled + _STRETCH_BYTES])
+                _check_time(ends, self._operation)
+            except (urllib3.exceptions.HTTPError, OSError, TransportError) as failure:
+                self._failure = failure
+                self.close()
+            else:
+                filled += count
+                if not count:
+                    break
+        if self._failure is not None and not filled:
+            raise self._failure
+        return filled
+
+    def close(self) -> None:
+        """Give the rest up, and the connection unless nothing is left."""
+        self._raw.close()
+
+    def _read(self, into: memoryview) -> int:
+        raw: urllib3.HTTPResponse = self._raw.raw
+        body = _wrapped(raw)
+        if body is None:
+            piece = raw.read(len(into), decode_content=False)
+            into[: len(piece)] = piece
+            return len(piece)
+        try:
+            count = body.readinto(into)
+        except TimeoutError as error:
+            raise urllib3.exceptions.TimeoutError(str(error)) from error
+        except http.client.HTTPException as error:
+            raise urllib3.exceptions.ProtocolError(str(error)) from error
+        if body.length and not count:
+            raise urllib3.exceptions.IncompleteRead(0, body.length)
+        if body.isclosed():
+            # Read to its end: urllib3 did not see that, and would close the connection rather than use it again.
+            raw.release_conn()
+        return count
+
+
+def _wrapped(raw: urllib3.HTTPResponse) -> http.client.HTTPResponse | None:
     body = getattr(raw, "_fp", None)
-    if not isinstance(body, http.client.HTTPResponse):
-        return _copy(raw, into, operation)
-    ends = time.monotonic() + ANSWER_SECONDS
-    filled = 0
-    try:
-        while filled < len(into) and (count := body.readinto(into[filled:])):
-            filled += count
-            _check_time(ends, operation)
-        surplus = len(body.read(1)) if filled == len(into) else 0
-    except TimeoutError as error:
-        raise urllib3.exceptions.TimeoutError(str(error)) from error
-    except http.client.HTTPException as error:
-        raise urllib3.exceptions.ProtocolError(str(error)) from error
-    if body.length and not surplus:
-        raise urllib3.exceptions.IncompleteRead(filled, body.length)
-    if body.isclosed():
-        # Read to its end: urllib3 did not see that, and would close the connection rather than use it again.
-        raw.release_conn()
-    return filled + surplus
-
-
-def _copy(raw: urllib3.HTTPResponse, into: memoryview, operation: str) -> int:
-    ends = time.monotonic() + ANSWER_SECONDS
-    filled = 0
-    for piece in raw.stream(_PIECE_BYTES, decode_content=False):
-        fitting = piece[: len(into) - filled]
-        into[filled : filled + len(fitting)] = fitting
-        filled += len(fitting)
-        if len(fitting) < len(piece):
-            return filled + 1
-        _check_time(ends, operation)
-    return filled
+    return body if isinstance(body, http.client.HTTPResponse) else None
 
 
 def _check_time(ends: float, operation: str) -> None:

@@ -162,7 +162,7 @@ class Wire:
             "x-ms-client-request-id": call_id,
             "client-request-id": call_id,
         }
-        headers["Accept-Encoding"] = ACCEPTED_CODINGS if request.into is None else "identity"
+        headers["Accept-Encoding"] = "identity" if request.stream or request.into is not None else ACCEPTED_CODINGS
         headers.update(request.headers)
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"

@@ -18,9 +18,9 @@ import urllib3
 from talent_dmf.api.addresses import AddressRules
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.api.retrying import RetryPolicy, with_retries
-from talent_dmf.api.steps import Effect, Note, Request, Response, Sleep, Steps
+from talent_dmf.api.steps import Effect, Note, Outcome, Receive, Request, Response, Sleep, Steps
 from talent_dmf.metrics import Metrics
-from talent_dmf.transport.bodies import read_answer
+from talent_dmf.transport.bodies import OpenBody, lower_names, read_answer
 from talent_dmf.transport.common import CONNECT_TIMEOUT_SECONDS, USER_AGENT, BearerState, Wire
 from talent_dmf.transport.gate import Gate
 from talent_dmf.transport.tls import TlsSession, TlsSettings
@@ -52,6 +52,17 @@ class TokenSource(Protocol):
 def utcnow() -> datetime:
     """Present time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class _Rest:
+    """The rest of an answer, and what its failure is named by."""
+
+    def __init__(self, body: OpenBody, request: Request, url: str, call_id: str) -> None:
+        self.readinto, self.close = body.readinto, body.close
+        self.request, self.url, self.call_id = request, url, call_id
 
 
 class SyncDriver:
@@ -112,9 +123,11 @@ class SyncDriver:
         finally:
             flow.close()
 
-    def _perform(self, effect: Effect, bearer: BearerState) -> Response | datetime | None:
+    def _perform(self, effect: Effect, bearer: BearerState) -> Outcome:
         if isinstance(effect, Request):
             return self._send(effect, bearer)
+        if isinstance(effect, Receive):
+            return self._receive(effect)
         if isinstance(effect, Note):
             self._wire.say_once(effect.text)
             return None
@@ -153,7 +166,7 @@ class SyncDriver:
         before = sys.exc_info()[1]
         silence = request.timeout_seconds or self._wire.timeout_seconds
         try:
-            with self._session.request(
+            raw = self._session.request(
                 request.method,
                 url,
                 data=self._wire.body(request),
@@ -161,13 +174,26 @@ class SyncDriver:
                 timeout=(min(CONNECT_TIMEOUT_SECONDS, silence), silence),
                 allow_redirects=False,
                 stream=True,
-            ) as raw:
-                response = read_answer(request, raw)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            )
+            if request.stream and 200 <= raw.status_code < 300:
+                rest = _Rest(OpenBody(raw, request.operation), request, url, call_id)
+                response = Response(raw.status_code, lower_names(raw.headers), stream=rest)
+            else:
+                with raw:
+                    response = read_answer(request, raw)
+        except _FAILURES as error:
             raise self._wire.failure(request, url, error, call_id, before) from None
         if response.status == 401:
             bearer.refused = token
         return self._wire.answered(request, response, url, began)
+
+    def _receive(self, wish: Receive) -> int:
+        before = sys.exc_info()[1]
+        try:
+            return wish.stream.readinto(wish.into)
+        except _FAILURES as error:
+            assert isinstance(wish.stream, _Rest)
+            raise self._wire.failure(wish.stream.request, wish.stream.url, error, wish.stream.call_id, before) from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -248,7 +274,9 @@ class AsyncDriver:
         finally:
             flow.close()
 
-    async def _perform(self, effect: Effect, bearer: BearerState) -> Response | datetime | None:
+    async def _perform(self, effect: Effect, bearer: BearerState) -> Outcome:
+        # No protocol that a triggerer runs moves a package.
+        assert not isinstance(effect, Receive)
         if isinstance(effect, Request):
             return await self._send(effect, bearer)
         if isinstance(effect, Note):

@@ -21,11 +21,11 @@ from talent_dmf.api.errors import (
     TransferError,
     TransportError,
 )
-from talent_dmf.api.package.download_range import Source, pin, probe, read_range
+from talent_dmf.api.package.download_range import PackageReading, Source, pin, probe, read_range
 from talent_dmf.api.package.reference import link_expiry
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import RetryPolicy
-from talent_dmf.api.steps import ReadPolicy, Request, Response, Sleep, Steps
+from talent_dmf.api.steps import ReadPolicy, Receive, Request, Response, Sleep, Steps
 
 T = TypeVar("T")
 DATA = bytes(range(100))
@@ -44,6 +44,29 @@ def refusal(status: int, code: str) -> Response:
     return answer(status, body=f"\ufeff<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>")
 
 
+class Body:
+    """The rest of an answer, which breaks off or ends after so many bytes."""
+
+    def __init__(self, data: bytes, error: TransportError | None = None) -> None:
+        self.left, self.error, self.is_closed = data, error, False
+
+    def readinto(self, into: memoryview, /) -> int:
+        assert not self.is_closed
+        taken, self.left = self.left[: len(into)], self.left[len(into) :]
+        into[: len(taken)] = taken
+        if not taken and self.error is not None:
+            raise self.error
+        return len(taken)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def streamed(given: Response, sent: int | None = None, error: TransportError | None = None) -> Response:
+    """The same answer, of which so many bytes come before it ends or breaks off."""
+    return Response(given.status, given.headers, stream=Body(given.body[:sent], error))
+
+
 def drive(flow: Steps[T], answers: Iterable[Response]) -> Played[T]:
     """Run a protocol; the bodies of the answers go into the buffers that the requests offer, as a driver does it."""
     table = list(answers)
@@ -57,6 +80,14 @@ def drive(flow: Steps[T], answers: Iterable[Response]) -> Played[T]:
                 continue
             if isinstance(effect, ReadPolicy):
                 effect = flow.send(POLICY)
+                continue
+            if isinstance(effect, Receive):
+                try:
+                    count = effect.stream.readinto(effect.into)
+                except TransportError as broken:
+                    effect = flow.throw(broken)
+                else:
+                    effect = flow.send(count)
                 continue
             assert isinstance(effect, Request)
             played.requests.append(effect)
@@ -331,3 +362,137 @@ def test_a_link_that_opens_nothing_is_told_at_the_first_request(status: int, kin
 )
 def test_a_link_says_when_it_expires(said: str, moment: datetime | None) -> None:
     assert link_expiry(SecretUrl(f"{URL.reveal()}{said}")) == moment
+
+
+def read_on(
+    answers: list[Response], *, step: int = 20, start: int = 0, end: int = 100, request_bytes: int = 1000
+) -> tuple[Played[bytes], PackageReading]:
+    """Read some bytes at a time, as the reader does."""
+    reading = PackageReading(SOURCE, end, request_bytes)
+
+    def protocol() -> Steps[bytes]:
+        out = bytearray()
+        for offset in range(start, end, step):
+            into = bytearray(min(step, end - offset))
+            yield from reading.read(offset, memoryview(into))
+            out += into
+        return bytes(out)
+
+    return drive(protocol(), answers), reading
+
+
+def asked_for(played: Played[bytes]) -> list[str]:
+    return [request.headers["Range"].removeprefix("bytes=") for request in played.requests]
+
+
+BROKEN = TransportError("Download range: the connection broke; try again later.")
+
+
+def test_one_answer_serves_many_reads() -> None:
+    played, reading = read_on([streamed(part(0, 100))])
+    assert played.result == DATA
+    (request,) = played.requests
+    assert request.stream
+    assert request.headers == {"Range": "bytes=0-99", "If-Match": '"E1"'}
+    assert (request.authorize, request.idempotent, request.once) == (False, True, False)
+    reading.close()
+    reading.close()
+
+
+def test_a_request_asks_for_no_more_than_it_may() -> None:
+    answers = [streamed(part(start, min(start + 30, 95))) for start in (5, 35, 65)]
+    played, _ = read_on(answers, start=5, end=95, request_bytes=30)
+    assert played.result == DATA[5:95]
+    assert asked_for(played) == ["5-34", "35-64", "65-94"]
+    assert played.pauses == []
+    assert all(given.stream.is_closed for given in answers[:-1])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("sent", range(100))
+@pytest.mark.parametrize(("error", "pauses"), [(None, 0), (BROKEN, 1)], ids=["ends", "breaks"])
+def test_an_answer_that_stops_at_any_byte_is_followed_by_another(
+    sent: int, error: TransportError | None, pauses: int
+) -> None:
+    first = streamed(part(0, 100), sent, error)
+    played, _ = read_on([first, streamed(part(sent, 100))])
+    assert played.result == DATA
+    assert asked_for(played) == ["0-99", f"{sent}-99"]
+    assert first.stream.is_closed  # type: ignore[union-attr]
+    # An answer that gave nothing is one that stalls, however it ends.
+    assert len(played.pauses) == (pauses or (1 if sent == 0 else 0))
+
+
+def test_what_declares_less_than_was_asked_for_is_read_as_far_as_that() -> None:
+    surplus = answer(206, body=DATA[:60], content_range="bytes 0-49/100", etag='"E1"')
+    first = streamed(surplus)
+    played, _ = read_on([first, streamed(part(50, 100))])
+    assert played.result == DATA
+    assert asked_for(played) == ["0-99", "50-99"]
+    assert first.stream.is_closed  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        streamed(part(1, 100)),
+        streamed(answer(206, body=DATA, content_range="bytes 0-100/100", etag='"E1"')),
+        streamed(answer(206, body=DATA, content_range="bytes 9-3/100", etag='"E1"')),
+        Response(206, part(0, 100).headers),
+    ],
+    ids=["other range", "more than asked for", "no range", "no body"],
+)
+def test_an_answer_of_other_bytes_is_not_read(useless: Response) -> None:
+    useless_body = useless.stream.left if isinstance(useless.stream, Body) else b""
+    played, _ = read_on([useless, streamed(part(0, 100))])
+    assert played.result == DATA
+    assert played.seconds == [1.0]
+    if isinstance(useless.stream, Body):
+        assert useless.stream.is_closed
+        assert useless.stream.left == useless_body
+
+
+def test_all_at_once_is_read_from_the_beginning_only() -> None:
+    whole = answer(200, body=DATA, etag='"E1"')
+    played, _ = read_on([streamed(whole)])
+    assert played.result == DATA
+    played, _ = read_on([streamed(whole), streamed(part(20, 100))], start=20)
+    assert played.result == DATA[20:]
+    assert played.seconds == [1.0]
+
+
+def test_a_storage_that_breaks_every_answer_off_at_once_is_given_up() -> None:
+    played, _ = read_on([streamed(part(0, 100), 0, BROKEN) for _ in range(POLICY.max_attempts)])
+    assert played.error is BROKEN
+
+
+def test_patience_is_for_what_does_not_move_on() -> None:
+    each_gives_some = [streamed(part(start, 100), 5, BROKEN) for start in range(0, 100, 5)]
+    played, _ = read_on(each_gives_some)
+    assert played.result == DATA
+    assert len(played.pauses) == 19
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (refusal(403, "AuthenticationFailed"), PackageLinkExpiredError),
+        (refusal(412, "ConditionNotMet"), SourceChangedError),
+        (streamed(part(40, 100, etag='"E2"')), SourceChangedError),
+        (streamed(part(40, 100, total=101)), SourceChangedError),
+        (streamed(part(40, 100, shown="bytes */100")), ProtocolError),
+    ],
+)
+def test_what_the_next_answer_says_counts_before_its_bytes(given: Response, kind: type[Exception]) -> None:
+    played, reading = read_on([streamed(part(0, 100), 40), given])
+    assert type(played.error) is kind
+    reading.close()
+    assert given.stream is None or (given.stream.is_closed and len(given.stream.left) == 60)  # type: ignore[attr-defined]
+
+
+def test_another_place_is_another_request() -> None:
+    reading = PackageReading(SOURCE, 100)
+    first, into = streamed(part(0, 100)), bytearray(10)
+    assert drive(reading.read(0, memoryview(into)), [first]).error is None
+    assert drive(reading.read(50, memoryview(into)), [streamed(part(50, 100))]).error is None
+    assert bytes(into) == DATA[50:60]
+    assert first.stream.is_closed  # type: ignore[union-attr]

@@ -13,11 +13,14 @@ from tests.unit.api.uploads import (
     CHUNK,
     DATA,
     HASH,
+    LOOKED_AROUND,
     NOT_THERE,
     PATIENT,
+    SESSION_OPENED,
     begun_upload,
     hashed,
     item_of,
+    known,
     new_upload,
     older_file,
     play,
@@ -29,7 +32,7 @@ from tests.unit.scripted import answer
 
 from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.errors import TalentDmfError, TransportError, UploadSessionLostError
-from talent_dmf.api.graph.upload.session import Completed
+from talent_dmf.api.graph.upload.session import Accepted, Completed
 from talent_dmf.api.graph.upload.upload import HashNeeded, UploadRecord
 
 FAULTS = ["", "cut", "partial", "hidden", "503", "423", "404", "lost", "416", "vague", "back", "bodyless"]
@@ -75,7 +78,8 @@ def test_a_second_try_goes_on_where_the_server_stands(
     try:
         for _ in range(stop):
             data = DATA[position : position + CHUNK]
-            outcome = model.run(first.feed(position, data, HASH if position + len(data) == len(DATA) else None))
+            whole_hash = HASH if position + len(data) == len(DATA) else None
+            outcome = model.run(first.feed(position, data, known(whole_hash)))
             if isinstance(outcome, Completed):
                 break
             position = outcome.next_offset
@@ -128,7 +132,7 @@ def test_after_a_lost_last_answer_an_equal_older_file_is_not_taken_for_the_uploa
 def test_after_a_lost_last_answer_a_file_that_becomes_visible_late_is_not_a_conflict() -> None:
     gone = [TransportError("cut"), *[NOT_THERE] * 5]
     shown = [answer(json=hashed(HASH))] * 2
-    assert play(begun_upload().feed(0, DATA, HASH), [*gone, *shown]).result == Completed(item_of(hashed(HASH)))
+    assert play(begun_upload().feed(0, DATA, lambda: HASH), [*gone, *shown]).result == Completed(item_of(hashed(HASH)))
 
 
 def test_a_session_that_another_try_completed_is_looked_into_before_a_second_file_is_made() -> None:
@@ -178,3 +182,26 @@ def test_a_last_range_that_is_refused_for_long_leaves_the_session_for_the_next_t
         send_all(model, upload, position)
     assert upload.session is not None
     assert upload.record('"E"', (0, "0")).upload_url
+
+
+def test_a_range_that_was_broken_off_goes_on_where_the_session_stands() -> None:
+    upload = begun_upload()
+    assert play(upload.ask(), [answer(json={"nextExpectedRanges": ["160-"]})]).result == Accepted(160)
+
+
+def test_a_session_that_is_gone_when_a_range_was_broken_off_is_followed_by_another() -> None:
+    """Nobody looks for a file that cannot be complete: its last byte was not sent."""
+    upload = begun_upload()
+    upload._may_be_complete = True
+    played = play(upload.ask(), [answer(401), NOT_THERE, answer(204), *LOOKED_AROUND, SESSION_OPENED])
+    assert played.result == Accepted(0)
+    assert played.operations.count("Create upload session") == 1
+    assert upload.session is not None
+    assert upload.session.url.reveal() == "https://up.example/session/2"
+
+
+def test_a_session_that_does_not_answer_when_a_range_was_broken_off_is_kept() -> None:
+    upload = begun_upload()
+    cut = TransportError("cut")
+    assert play(upload.ask(), [cut]).error is cut
+    assert upload.session is not None

@@ -280,26 +280,26 @@ def test_a_name_beside_is_not_too_long(folder: str, name: str) -> None:
 
 def test_a_name_that_somebody_took_at_the_last_range_is_a_conflict_and_the_session_is_cancelled() -> None:
     other = answer(json={**hashed(None), "size": 3})
-    played = play(begun_upload().feed(0, DATA, HASH), [NAME_TAKEN, *[other] * 4, answer(204)])
+    played = play(begun_upload().feed(0, DATA, lambda: HASH), [NAME_TAKEN, *[other] * 4, answer(204)])
     assert type(played.error) is NameConflictError
     assert played.requests[-1].method == "DELETE"
 
 
 def test_a_name_that_another_try_took_with_the_same_content_is_ours() -> None:
-    played = play(begun_upload().feed(0, DATA, HASH), [NAME_TAKEN, answer(json=hashed(HASH))])
+    played = play(begun_upload().feed(0, DATA, lambda: HASH), [NAME_TAKEN, answer(json=hashed(HASH))])
     assert played.result == Completed(item_of(hashed(HASH)))
 
 
 def test_the_session_that_met_our_own_file_is_cancelled_so_that_it_does_not_block_the_name() -> None:
     upload = begun_upload()
-    play(upload.feed(0, DATA, HASH), [NAME_TAKEN, answer(json=hashed(HASH))])
+    play(upload.feed(0, DATA, lambda: HASH), [NAME_TAKEN, answer(json=hashed(HASH))])
     played = play(upload.finish(item_of(hashed(HASH)), HASH), [answer(204)])
     assert played.result == item_of(hashed(HASH))
     assert played.requests[0].method == "DELETE"
 
 
 def test_a_name_that_was_taken_by_a_file_without_a_hash_is_left_to_a_later_try() -> None:
-    played = play(begun_upload().feed(0, DATA, HASH), [NAME_TAKEN, *[answer(json=hashed(None))] * 9])
+    played = play(begun_upload().feed(0, DATA, lambda: HASH), [NAME_TAKEN, *[answer(json=hashed(None))] * 9])
     assert type(played.error) is ProtocolError
 
 
@@ -336,7 +336,7 @@ def test_a_name_that_was_taken_at_the_last_range_is_gone_around_in_a_new_session
     upload = begun_upload(policy)
     again = [answer(204), *LOOKED_AROUND, SESSION_OPENED]
     # Looked for once because of the name, and once before a new session is begun.
-    played = play(upload.feed(0, DATA, HASH), [NAME_TAKEN, *other, *other, *again])
+    played = play(upload.feed(0, DATA, lambda: HASH), [NAME_TAKEN, *other, *other, *again])
     assert (played.error, played.result) == (None, Accepted(0))
     assert upload.restarts == 1
 
@@ -344,10 +344,10 @@ def test_a_name_that_was_taken_at_the_last_range_is_gone_around_in_a_new_session
 def test_a_name_that_is_taken_once_a_lost_session_is_begun_again_is_a_conflict() -> None:
     """Unless what has it now turns out to be our own file."""
     lost, theirs = answer(410), answer(json={**hashed(WRONG_HASH), "id": "I2"})
-    played = play(begun_upload().feed(0, DATA, HASH), [lost, *[NOT_THERE] * 4, theirs, *[theirs] * 4])
+    played = play(begun_upload().feed(0, DATA, lambda: HASH), [lost, *[NOT_THERE] * 4, theirs, *[theirs] * 4])
     assert type(played.error) is NameConflictError
     ours = answer(json=hashed(HASH))
-    found = play(begun_upload().feed(0, DATA, HASH), [lost, *[NOT_THERE] * 4, ours, ours])
+    found = play(begun_upload().feed(0, DATA, lambda: HASH), [lost, *[NOT_THERE] * 4, ours, ours])
     assert found.result == Completed(item_of(hashed(HASH)))
 
 

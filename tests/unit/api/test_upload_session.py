@@ -133,6 +133,13 @@ def test_a_range_on_the_wire() -> None:
             [30.0],
             id="503 with Retry-After may have worked",
         ),
+        pytest.param(
+            [ThrottledError("slow", status_code=429, retry_after_seconds=30.0)],
+            Accepted(100),
+            [30.0],
+            id="429",
+        ),
+        pytest.param([TransportError("refused", sent=False)], Accepted(100), [1.0], id="never sent"),
         pytest.param([refusal(404, "itemNotFound"), says("100-")], Accepted(100), [5.0, 1.0], id="404, then found"),
         pytest.param([refusal(423, "resourceLocked"), says("100-")], Accepted(100), [1.0], id="423 for a moment"),
     ],
@@ -188,8 +195,6 @@ def test_a_success_that_is_no_completion_is_asked_about(status: int, offset: int
         pytest.param([refusal(413)], DestinationError, id="413"),
         pytest.param([refusal(400, "invalidRequest")], RequestRefusedError, id="400"),
         pytest.param([says("x-", status=202)], ProtocolError, id="202 nonsense"),
-        pytest.param([ThrottledError("slow", status_code=429)], ThrottledError, id="429 beyond patience"),
-        pytest.param([TransportError("refused", sent=False)], TransportError, id="never sent, beyond patience"),
         pytest.param([CUT, TransportError("cut", status_code=503)], TransportError, id="status not to be had"),
     ],
 )
@@ -204,13 +209,14 @@ def test_answers_that_end_the_range(answers: list[Any], kind: type[TalentDmfErro
     ("give", "kind"),
     [
         (lambda: [CUT, says("100-")], TransportError),
+        (lambda: [ThrottledError("slow", status_code=429)], ThrottledError),
         (lambda: [refusal(416), says("100-")], TransportError),
         (lambda: [says("100-", status=202)], TransportError),
         (lambda: [refusal(423), says("100-")], DestinationBusyError),
         (lambda: [refusal(412), says("100-")], DestinationBusyError),
         (lambda: [refusal(404), says("100-")], TransportError),
     ],
-    ids=["cut", "416", "202 without progress", "423", "412", "404"],
+    ids=["cut", "429", "416", "202 without progress", "423", "412", "404"],
 )
 def test_patience_ends_without_progress(give: Any, kind: type[TalentDmfError]) -> None:
     tried = session()

@@ -156,7 +156,7 @@ def test_a_record_without_what_an_upload_needs_is_none() -> None:
 
 
 def test_a_range_before_the_upload_was_begun_is_refused() -> None:
-    played = play(new_upload().feed(0, DATA, HASH), [])
+    played = play(new_upload().feed(0, DATA, lambda: HASH), [])
     assert type(played.error) is UploadSessionLostError
     assert "was not begun" in str(played.error)
 

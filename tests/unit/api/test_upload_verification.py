@@ -110,7 +110,7 @@ def test_a_version_is_recognised_by_its_item_whatever_the_status() -> None:
     upload = new_upload("replace")
     model = DriveModel(files={"a/p.zip": StoredFile("I1", "p.zip", b"old")})
     model.run(upload.begin())
-    assert isinstance(play(upload.feed(0, DATA, HASH), [answer(201, json=WRONG)]).result, Completed)
+    assert isinstance(play(upload.feed(0, DATA, lambda: HASH), [answer(201, json=WRONG)]).result, Completed)
     assert type(play(upload.finish(item_of(WRONG), HASH), []).error) is TransferMismatchError
 
 
@@ -174,7 +174,7 @@ def test_a_wrong_file_that_cannot_be_deleted_is_said_with_the_reason() -> None:
 def test_a_file_that_is_said_to_be_complete_and_never_shown_is_looked_for_again_later() -> None:
     upload = begun_upload()
     model_says_nothing = [answer(201)]
-    assert play(upload.feed(0, DATA, HASH), model_says_nothing).result == Completed(None)
+    assert play(upload.feed(0, DATA, lambda: HASH), model_says_nothing).result == Completed(None)
     played = play(upload.finish(None, HASH), [NOT_THERE] * 4)
     assert type(played.error) is UploadSessionLostError
     assert "reported 'A/p.zip' as complete, but it does not show it" in str(played.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from tests.unit import scripted
@@ -33,6 +34,11 @@ LOCKED = answer(423, json={"error": {"code": "resourceLocked"}})
 LOOKED_AROUND = [NOT_THERE, DRIVE]
 
 
+def known(whole_hash: str | None) -> Callable[[], str | None]:
+    """The hash as it is asked for."""
+    return lambda: whole_hash
+
+
 def new_upload(policy: ConflictBehavior = "fail", folder: str = "A") -> ResumableUpload:
     destination = UploadTarget(folder, "p.zip", policy)
     return ResumableUpload("d", destination, len(DATA), unique="u1")
@@ -50,7 +56,7 @@ def send_all(model: DriveModel, upload: ResumableUpload, position: int, most_ran
     for _ in range(most_ranges):
         data = DATA[position : position + CHUNK]
         whole_hash = HASH if position + len(data) == len(DATA) else None
-        outcome = model.run(upload.feed(position, data, whole_hash))
+        outcome = model.run(upload.feed(position, data, known(whole_hash)))
         if isinstance(outcome, Completed):
             return model.run(upload.finish(outcome.item, HASH))
         position = outcome.next_offset
@@ -89,7 +95,7 @@ def item_of(raw: dict[str, object]) -> DriveItem:
 def completed_upload(raw: dict[str, object], status: int = 201) -> ResumableUpload:
     """Return an upload whose last range was answered with an item."""
     upload = begun_upload()
-    assert isinstance(play(upload.feed(0, DATA, HASH), [answer(status, json=raw)]).result, Completed)
+    assert isinstance(play(upload.feed(0, DATA, lambda: HASH), [answer(status, json=raw)]).result, Completed)
     return upload
 
 

@@ -22,6 +22,28 @@ _SLICE_DOUBLINGS = 8
 _SLICE_BYTES = _PERIOD_BYTES << _SLICE_DOUBLINGS
 
 
+def _fold_rest(data: memoryview) -> int:
+    """Fold less than a slice onto one period."""
+    register = int.from_bytes(data, "little")
+    for doubling in reversed(range(_SLICE_DOUBLINGS)):
+        half_bits = _PERIOD_BITS << doubling
+        register = (register >> half_bits) ^ (register & ((1 << half_bits) - 1))
+    return register
+
+
+def _fold_slices(data: memoryview) -> int:
+    """Fold whole slices onto one period. No slice is copied: the buffer is looked at where it is."""
+    folded = memoryview(bytearray(_SLICE_BYTES))
+    slices = bitarray(buffer=folded)
+    for start in range(0, len(data), _SLICE_BYTES):
+        slices ^= bitarray(buffer=data[start : start + _SLICE_BYTES])
+    for doubling in reversed(range(_SLICE_DOUBLINGS)):
+        half = _PERIOD_BYTES << doubling
+        lower = bitarray(buffer=folded[:half])
+        lower ^= bitarray(buffer=folded[half : 2 * half])
+    return int.from_bytes(folded[:_PERIOD_BYTES], "little")
+
+
 class QuickXor:
     """A running quickXorHash. It is not cryptographic: it detects accidents, not malice."""
 
@@ -44,16 +66,9 @@ class QuickXor:
         """
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
         whole = len(view) - len(view) % _SLICE_BYTES
-        register = int.from_bytes(view[whole:], "little")
+        register = _fold_rest(view[whole:])
         if whole:
-            # Neither a slice nor its bits are copied: the buffer is looked at where it is.
-            slices = bitarray(buffer=bytearray(_SLICE_BYTES))
-            for start in range(0, whole, _SLICE_BYTES):
-                slices ^= bitarray(buffer=view[start : start + _SLICE_BYTES])
-            register ^= int.from_bytes(slices.tobytes(), "little")
-        for doubling in reversed(range(_SLICE_DOUBLINGS)):
-            half_bits = _PERIOD_BITS << doubling
-            register = (register >> half_bits) ^ (register & ((1 << half_bits) - 1))
+            register ^= _fold_slices(view[:whole])
         # The data was folded as if it began at a multiple of the period: turn it to where it does begin.
         turn_bits = self._length % _PERIOD_BYTES * 8
         register = ((register << turn_bits) | (register >> (_PERIOD_BITS - turn_bits))) & _PERIOD_MASK

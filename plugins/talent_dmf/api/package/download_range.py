@@ -26,10 +26,14 @@ from talent_dmf.api.package.zip_end import TAIL_BYTES, directory_offset
 from talent_dmf.api.parsing import http_date, whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import patience
-from talent_dmf.api.steps import Request, Response, Steps, send
+from talent_dmf.api.steps import Request, Response, Steps, Stream, receive, send
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _FINGERPRINT_BYTES = 64 * 1024
+OPERATION = "Download range"
+# Of one request that is read while it comes: so long that its own moment does not count, and no longer, because what
+# lies in between closes connections that are open for hours.
+REQUEST_BYTES = 256 * 1024 * 1024
 _XML_CODE = re.compile(r"<Code>\s*([^<\s]+)\s*</Code>")
 
 
@@ -136,17 +140,95 @@ def read_range(source: Source, offset: int, into: memoryview) -> Steps[None]:
             filled += count
             waiting.renew()
         else:
-            stalled = TransportError("The storage does not send the bytes that it is asked for. Try again later.")
-            yield waiting.pause_after(stalled, "Download range")
+            yield waiting.pause_after(_stalled(), OPERATION)
 
 
 def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
-    headers = {"Range": f"bytes={start}-{start + len(into) - 1}"}
+    response = yield from send(_request(source, start, start + len(into), into=into))
+    usable = _usable_bytes(source, response, start, start + len(into))
+    if response.status == 206 and response.received_bytes > len(into):
+        return 0
+    return min(response.received_bytes, usable)
+
+
+class PackageReading:
+    """Reads a blob in order, by requests so long that each is many reads: what has come is given out at once.
+
+    :param source: what to read, in which version.
+    :param end: position after the last byte that will be wanted.
+    :param request_bytes: most that one request asks for.
+    """
+
+    def __init__(self, source: Source, end: int, request_bytes: int = REQUEST_BYTES) -> None:
+        self._source, self._end, self._request_bytes = source, end, request_bytes
+        self._stream: Stream | None = None
+        # Of the answer that is being read: its beginning, what is left of it, and its end, as it declares.
+        self._answer_begin = self._position = self._answer_end = 0
+
+    def read(self, offset: int, into: memoryview) -> Steps[None]:
+        """Read on, completely: with the same answer, as long as it lasts, and then, or after a break, with another one.
+
+        :param offset: position of the first byte.
+        :param into: buffer to fill.
+        :raises PackageLinkExpiredError: the signature is not accepted any more; go on with a new URL.
+        :raises PackageNotAvailableError: the blob does not exist any more.
+        :raises SourceChangedError: it is another version.
+        :raises TransportError: the storage gives no byte, for longer than our patience.
+        """
+        waiting = yield from patience()
+        filled = 0
+        while filled < len(into):
+            stream = yield from self._at(offset + filled)
+            failure, count = None, 0
+            if stream is not None:
+                try:
+                    count = yield from receive(stream, into[filled : filled + self._answer_end - self._position])
+                except TransportError as broken:
+                    failure = broken
+            if count:
+                filled += count
+                self._position += count
+                waiting.renew()
+                continue
+            self.close()
+            if failure is not None or self._position == self._answer_begin:
+                yield waiting.pause_after(failure or _stalled(), OPERATION)
+
+    def close(self) -> None:
+        """Give up what is left of the last answer."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _at(self, start: int) -> Steps[Stream | None]:
+        """An answer that goes on at a position; ``None`` if the storage gave another one."""
+        if self._stream is not None and start == self._position < self._answer_end:
+            return self._stream
+        self.close()
+        end = min(start + self._request_bytes, self._end)
+        response = yield from send(_request(self._source, start, end, stream=True))
+        self._stream = response.stream
+        self._answer_begin = self._position = start
+        self._answer_end = start + _usable_bytes(self._source, response, start, end)
+        return self._stream if self._answer_end > start else None
+
+
+def _request(source: Source, start: int, end: int, *, into: memoryview | None = None, stream: bool = False) -> Request:
+    headers = {"Range": f"bytes={start}-{end - 1}"}
     if source.etag:
         headers["If-Match"] = source.etag
-    response = yield from send(
-        Request("GET", source.url.reveal(), operation="Download range", headers=headers, authorize=False, into=into)
-    )
+    url = source.url.reveal()
+    return Request("GET", url, OPERATION, headers=headers, authorize=False, into=into, stream=stream)
+
+
+def _usable_bytes(source: Source, response: Response, start: int, end: int) -> int:
+    """How many bytes of an answer are those that were asked for, as far as its headers say; checked before any is used.
+
+    :param source: the version that was asked for.
+    :param response: the answer.
+    :param start: position of the first byte that was asked for.
+    :param end: position after the last one.
+    """
     if response.status not in {200, 206}:
         raise _refusal(response)
     etag = response.headers.get("etag", "")
@@ -154,7 +236,7 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
         raise _changed()
     if response.status == 200:
         # It ignored the range and sends all from the beginning: useful at the beginning only.
-        return min(response.received_bytes, len(into)) if start == 0 else 0
+        return end if start == 0 else 0
     match = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
     if match is None:
         raise ProtocolError(
@@ -164,9 +246,11 @@ def _read_once(source: Source, start: int, into: memoryview) -> Steps[int]:
     first, last, total = (int(number) for number in match.groups())
     if total != source.size_bytes:
         raise _changed()
-    if first != start or response.received_bytes > len(into):
-        return 0
-    return min(response.received_bytes, last - first + 1)
+    return last + 1 - start if first == start <= last < end else 0
+
+
+def _stalled() -> TransportError:
+    return TransportError("The storage does not send the bytes that it is asked for. Try again later.")
 
 
 def _refusal(response: Response) -> TalentDmfError:

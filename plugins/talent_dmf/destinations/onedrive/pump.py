@@ -1,9 +1,10 @@
 """The pump: a file of a package goes to OneDrive while it is being read, in constant memory.
 
-One thread reads ahead (:mod:`talent_dmf.package_source.reader`), the caller's thread uploads; three buffers go round
-between them. The reading leg is pinned to one content, the writing leg follows the server's truth
-(:mod:`talent_dmf.api.graph.upload.upload`), and whenever the two disagree the reader starts at the byte that the server
-misses. A file is therefore never a mixture, and no byte is believed to be there that the server did not confirm.
+One thread reads ahead (:mod:`talent_dmf.package_source.reader`), the caller's thread uploads; small buffers go round
+between them, and a range is sent while it is still being read (:mod:`.range_body`). The reading leg is pinned to one
+content, the writing leg follows the server's truth (:mod:`talent_dmf.api.graph.upload.upload`), and whenever the two
+disagree the reader starts at the byte that the server misses. A file is therefore never a mixture, and no byte is
+believed to be there that the server did not confirm.
 
 A later try of the same task goes on where the server stands. The quickXorHash of the first ``S`` bytes is kept with
 the session; the source is read from ``min(S, next missing byte)`` on, so the hash is right without reading the file
@@ -29,7 +30,8 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.graph.drive import get_item_by_id
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.graph.quickxor import QuickXor
-from talent_dmf.api.graph.upload.session import Completed, cancel_session, check_fragment_bytes
+from talent_dmf.api.graph.upload.ranges import RangeLengths
+from talent_dmf.api.graph.upload.session import Accepted, Completed, cancel_session, check_fragment_bytes
 from talent_dmf.api.graph.upload.upload import (
     HashNeeded,
     ResumableUpload,
@@ -43,6 +45,7 @@ from talent_dmf.api.graph.visibility import seen_by_others
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.steps import Steps
+from talent_dmf.destinations.onedrive.range_body import BrokenOffError, RangeBody, StalledError
 from talent_dmf.destinations.onedrive.session_store import SessionStore
 from talent_dmf.destinations.progress import Progress
 from talent_dmf.package_source.source import FileReading, PackageFile, PackageSource
@@ -176,6 +179,7 @@ class PackagePump:
         self._reading = FileReading(source, file, sha256=sha256)
         self._upload = ResumableUpload(drive_id, target, file.size_bytes, unique=uuid.uuid4().hex[:8], seen=seen)
         self._saved_url, self._saved_at = "", 0.0
+        self._lengths = RangeLengths(source.piece_bytes, source.chunk_bytes)
         self._bytes_sent = self._resumes = self._resumed_from_bytes = 0
         self._already_there, self._quick_xor_hash = False, ""
         self._began = clock()
@@ -297,25 +301,48 @@ class PackagePump:
         reading = self._reading
         self._save(force=True)
         while True:
-            chunk = reading.next(position)
-            while chunk.offset == position:
-                self._stop.check()
-                self._bytes_sent += len(chunk.data)
-                outcome = self._run(self._upload.feed(position, chunk.data, chunk.whole_hash))
-                if isinstance(outcome, Completed):
-                    reading.close()
-                    return self._finish(outcome.item, chunk.whole_hash)
-                if isinstance(outcome, HashNeeded):
-                    return self._completed_by_another() or self._new()
-                self._resumes += outcome.next_offset != chunk.end
-                position = outcome.next_offset
+            began = self._clock()
+            body = self._next_range(position)
+            outcome = self._send(body)
+            self._bytes_sent += body.sent_to - position
+            if isinstance(outcome, Completed):
+                reading.close()
+                return self._finish(outcome.item, body.whole_hash())
+            if isinstance(outcome, HashNeeded):
+                return self._completed_by_another() or self._new()
+            position = outcome.next_offset
+            if position == body.end:
+                self._lengths.passed(len(body), self._clock() - began)
+            else:
+                self._lengths.broke(len(body))
+                self._resumes += 1
+            if not position == body.end == body.sent_to:
+                reading.seek(position)
             self._save()
             if self._progress is not None:
                 self._progress(self._present(position))
-            if chunk.end <= position and chunk.end < self._file.size_bytes:
-                reading.release(chunk)
-            else:
-                reading.seek(position)
+
+    def _next_range(self, position: int) -> RangeBody:
+        """The range that begins at the first missing byte, when its first piece is there.
+
+        :param position: the byte.
+        """
+        first = self._reading.chunk_at(position, on_skip=self._save)
+        self._stop.check()
+        end = min(position + self._lengths.next_bytes(), self._file.size_bytes)
+        return RangeBody(self._reading, first, end, self._stop.check, self._clock)
+
+    def _send(self, body: RangeBody) -> Accepted | Completed | HashNeeded:
+        try:
+            return self._run(self._upload.feed(body.offset, body, body.whole_hash))
+        except BrokenOffError as broken:
+            if not isinstance(broken.cause, StalledError):
+                raise broken.cause from None
+        log.info("The package comes too slowly for a range of %s bytes: sending shorter ones.", len(body))
+        self._lengths.stalled()
+        # The reader has its own patience. What it gives now is read again, from where the session stands.
+        self._reading.next(body.sent_to)
+        return self._run(self._upload.ask())
 
     def _present(self, position: int) -> Progress:
         elapsed = self._clock() - self._began

@@ -5,8 +5,8 @@ Source: docs/wire/graph-onedrive.md#upload-sessions. Four rules follow from them
 * The session's own statement of what it misses is the truth. After anything but a clear acceptance it is asked, and
   a local offset is never trusted.
 * Of ``nextExpectedRanges`` only the number before the dash counts (``"26-"`` and ``"26-99"`` both occur).
-* A range is sent with ``idempotent=False``: the retry layer then repeats it only after proof that it was not begun
-  (429), and hands every ambiguous failure over to this module.
+* A range is sent with ``once=True``: its bytes come straight from the package, and nobody keeps them. Whatever the
+  failure, whoever sends gets to know where the session stands, and reads on from there.
 * The upload URL is a secret and takes no bearer token: SharePoint answers 401 to one.
 
 What happens across sessions (a lost one, a taken name) is decided in :mod:`talent_dmf.api.graph.upload.upload`.
@@ -32,12 +32,12 @@ from talent_dmf.api.graph.models import DriveItem, UploadTarget
 from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
-from talent_dmf.api.steps import Request, Response, Sleep, Steps, send
+from talent_dmf.api.steps import Pieces, Request, Response, Sleep, Steps, send
 
 # Every range but the last must be a multiple of this, and shorter than 60 MiB.
 FRAGMENT_UNIT_BYTES = 320 * 1024
 MAX_FRAGMENT_BYTES = 191 * FRAGMENT_UNIT_BYTES
-# "10 MiB for stable high speed connections is optimal."
+# What Microsoft calls optimal for stable, fast connections.
 DEFAULT_FRAGMENT_BYTES = 32 * FRAGMENT_UNIT_BYTES
 # A new session may not be known to every server at once; rclone waits as long.
 _VISIBILITY_SECONDS = 5.0
@@ -171,11 +171,11 @@ class UploadSession:
                 )
             yield Sleep(pauses.pop(0), f"The upload session of {self._subject!r} does not say what it misses.")
 
-    def put(self, offset: int, data: bytes | bytearray | memoryview) -> Steps[Accepted | Completed]:
+    def put(self, offset: int, data: bytes | bytearray | memoryview | Pieces) -> Steps[Accepted | Completed]:
         """Send a range, once; then know how the session stands.
 
         :param offset: position of the first byte in the file.
-        :param data: the bytes: a multiple of 320 KiB, or up to the end of the file.
+        :param data: the bytes, or pieces of them: a multiple of 320 KiB, or up to the end of the file.
         :raises UploadSessionLostError: the session is gone.
         :raises NameConflictError: the name was taken meanwhile; the session is kept.
         :raises DestinationError: full, or too large.
@@ -193,13 +193,14 @@ class UploadSession:
             },
             authorize=False,
             idempotent=False,
+            once=True,
         )
         try:
             response = yield from send(request)
         except TransportError as failure:
-            if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
-                raise
             yield self._patience.pause_after(failure, "Upload range")
+            if not failure.sent or failure.status_code in NOT_STARTED_STATUS:
+                return Accepted(offset)
             return self._moved(offset, (yield from self.status()))
         if response.status in {200, 201} and end == self.size_bytes:
             body = response.json()

@@ -32,7 +32,7 @@ The wire of one session is in :mod:`.session`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ from talent_dmf.api.graph.upload.session import Accepted, Completed, UploadSessi
 from talent_dmf.api.naming.drive_names import MAX_SESSION_PATH_CHARACTERS, no_name_left, numbered_names
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
-from talent_dmf.api.steps import Sleep, Steps, hurried, now
+from talent_dmf.api.steps import Pieces, Sleep, Steps, hurried, now
 from talent_dmf.api.words import counted
 
 # Beginnings anew without the upload getting further than ever before.
@@ -319,13 +319,16 @@ class ResumableUpload:
             )
 
     def feed(
-        self, offset: int, data: bytes | bytearray | memoryview, whole_hash: str | None = None
+        self,
+        offset: int,
+        data: bytes | bytearray | memoryview | Pieces,
+        whole_hash: Callable[[], str | None] = lambda: None,
     ) -> Steps[Accepted | Completed | HashNeeded]:
         """Send a range, once; then know how the upload stands.
 
         :param offset: position of the first byte: what the last call named as missing.
-        :param data: the bytes.
-        :param whole_hash: quickXorHash of the whole file in base64, with its last range.
+        :param data: the bytes, or pieces of them.
+        :param whole_hash: quickXorHash of the whole file in base64, with its last range; asked for when that was sent.
         :raises NameConflictError: the name was taken meanwhile and the policy says fail; nothing is left behind.
         :raises ProtocolError: a file is there of which it is not known yet whether it is this one.
         :raises UploadSessionLostError: sessions are lost again and again.
@@ -338,11 +341,11 @@ class ResumableUpload:
             outcome = yield from self.session.put(offset, data)
         except UploadSessionLostError as lost:
             self._lose(lost)
-            return (yield from self._begin_again(lost, whole_hash))
+            return (yield from self._begin_again(lost, whole_hash()))
         except NameConflictError as taken:
-            return (yield from self._name_taken(taken, whole_hash))
+            return (yield from self._name_taken(taken, whole_hash()))
         except TransportError as failure:
-            return (yield from self._leave_session(failure, whole_hash))
+            return (yield from self._leave_session(failure, whole_hash()))
         if isinstance(outcome, Completed):
             self.session = None
             if outcome.item is not None:
@@ -357,6 +360,20 @@ class ResumableUpload:
         elif outcome.next_offset > self._furthest:
             self._furthest, self.restarts = outcome.next_offset, 0
         return outcome
+
+    def ask(self) -> Steps[Accepted | Completed | HashNeeded]:
+        """Know how the upload stands, when a range was broken off because its bytes did not come.
+
+        :raises TransportError: the session does not answer.
+        """
+        assert self.session is not None
+        # Its last byte was not sent.
+        self._may_be_complete = False
+        try:
+            return Accepted((yield from self.session.status()))
+        except UploadSessionLostError as lost:
+            self._lose(lost)
+            return (yield from self._begin_again(lost, None))
 
     def finish(self, item: DriveItem | None, whole_hash: str) -> Steps[DriveItem]:
         """Verify the complete file, and give it its name.
