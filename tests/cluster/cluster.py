@@ -89,6 +89,7 @@ class Cluster:
         self.variables = {**fresh_variables(self.folder), **self.options.variables}
         self.project: Project = load(self.options.files, self.variables)
         self.containers: dict[str, Container] = {}
+        self._admin: EmulatorAdmin | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -192,9 +193,9 @@ class Cluster:
         user = self.variables.get("ADMIN_USER", "admin")
         return AirflowApi(f"http://{API}:8080", user, self.variables["ADMIN_PASSWORD"])
 
-    @cached_property
+    @property
     def facts(self) -> dict[str, Any]:
-        """What the emulator tells, with paths of this side."""
+        """What the emulator tells since its last start, with paths of this side."""
         volume = self.folder / "volumes" / "emulator"
         facts = json.loads((volume / "ready.json").read_text(encoding="utf-8"))
         return {
@@ -202,13 +203,14 @@ class Cluster:
             for name, value in facts.items()
         }
 
-    @cached_property
+    @property
     def emulator(self) -> EmulatorAdmin:
-        """The emulator's own API."""
-        admin = EmulatorAdmin(self.facts)
-        # It listens for other machines, and asks them for a token.
-        admin._client.headers["Authorization"] = f"Bearer {self.facts['admin_token']}"
-        return admin
+        """The emulator's own API, which asks other machines for a token: another one after each start."""
+        facts = self.facts
+        if self._admin is None or self._admin.facts != facts:
+            self._admin = EmulatorAdmin(facts)
+            self._admin._client.headers["Authorization"] = f"Bearer {facts['admin_token']}"
+        return self._admin
 
     def store_connections(self) -> None:
         """Store the connections to the emulator in Airflow's database, as a person would."""
@@ -238,9 +240,10 @@ class Cluster:
 
     def remove(self) -> None:
         """End everything."""
-        for client in ("airflow", "emulator"):
-            if client in self.__dict__:
-                self.__dict__.pop(client).close()
+        if self._admin is not None:
+            self._admin.close()
+        if "airflow" in self.__dict__:
+            self.__dict__.pop("airflow").close()
         for container in self.containers.values():
             container.remove()
         self.containers.clear()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 from tests.cluster.container import Container, wait_for
 
-from .exports import Recovery, Storm
+from .exports import Recovery, Run, Storm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +22,15 @@ def _back(containers: list[Container], what: str) -> None:
     wait_for(lambda: all(each.running and each.health == "healthy" for each in containers), what, PATIENCE_SECONDS)
 
 
-def _kill_worker_of(storm: Storm, name: str, task_id: str) -> Recovery:
+def _kill_worker_of(
+    storm: Storm, name: str, task_id: str, before: Callable[[list[str]], None] = lambda _: None
+) -> Recovery:
     found = storm.running(task_id)
     if not found:
         return Recovery(name, 0.0, f"no {task_id} was running any more")
-    hostname = storm.random.choice(found)[5]
+    chosen = storm.random.choice(found)
+    before(chosen)
+    hostname = chosen[5]
     hit = storm.tasks(f"state = 'running' AND hostname = '{hostname}'")
     worker = storm.container(hostname)
     began = time.monotonic()
@@ -47,8 +51,20 @@ def _kill_worker_of(storm: Storm, name: str, task_id: str) -> Recovery:
 
 def worker_in_post(storm: Storm) -> Recovery:
     """Kill a worker whose export has begun, and whose answer is withheld."""
-    storm.cluster.emulator.add_fault("answer-withheld", "withheld", times=1)
-    return _kill_worker_of(storm, "worker-in-post", "trigger_export")
+    emulator = storm.cluster.emulator
+
+    def withhold(task: list[str]) -> None:
+        project = Run(task[1], "").data_project
+        known = sum(each["project"] == project for each in emulator.state()["executions"])
+        emulator.add_fault("answer-withheld", "withheld", match={"definition_group_id": project})
+
+        def begun() -> bool:
+            executions = sum(each["project"] == project for each in emulator.state()["executions"])
+            return executions > known or not storm.tasks(f"id = '{task[0]}' AND state = 'running'")
+
+        wait_for(begun, f"{project} is exported", PATIENCE_SECONDS)
+
+    return _kill_worker_of(storm, "worker-in-post", "trigger_export", withhold)
 
 
 def worker_in_wait(storm: Storm) -> Recovery:
@@ -110,8 +126,18 @@ def postgres(storm: Storm) -> Recovery:
     began = time.monotonic()
     victim.kill()
     _back([victim], "the database is back")
+    ((since,),) = storm.cluster.query("SELECT now()")
+    alive = f"SELECT DISTINCT job_type FROM job WHERE state = 'running' AND latest_heartbeat > '{since}'"
+
+    def goes_on() -> bool:
+        # The health of a container is what its last check found, which may have been before.
+        components = {row[0] for row in storm.cluster.query(alive)}
+        silent = storm.tasks(f"state = 'running' AND last_heartbeat_at < '{since}'")
+        return components >= {"SchedulerJob", "TriggererJob", "DagProcessorJob"} and not silent
+
+    wait_for(goes_on, "all components and tasks show a sign of life", PATIENCE_SECONDS)
     _back([each for each in storm.cluster.containers.values() if each.service.health_check], "all services are back")
-    return Recovery("postgres", time.monotonic() - began, "and what its loss had ended")
+    return Recovery("postgres", time.monotonic() - began, "until all components and tasks had shown a sign of life")
 
 
 def _without_api_server(storm: Storm, name: str, seconds: float) -> Recovery:
