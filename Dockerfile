@@ -24,6 +24,7 @@ COPY --chown=airflow:0 include/exports /opt/airflow/include/exports
 # The provider is installed above; the plugins folder holds only what Airflow itself has to find there.
 COPY --chown=airflow:0 plugins /opt/airflow/plugins
 RUN rm -r /opt/airflow/plugins/talent_dmf
+COPY --chown=airflow:0 deploy/config /opt/airflow/config
 
 COPY --chown=airflow:0 --chmod=0755 deploy/start deploy/service.py deploy/cleanup /opt/talent-dmf/
 # A named volume takes its permissions from the image: any user id of group 0 may write the logs.

@@ -104,6 +104,10 @@ class AirflowSite:
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o700)
         write_private(self._passwords_path, json.dumps({ADMIN: self.keys.admin_password}))
+        # As in the image: the scheduler imports once what the tasks need.
+        (self.home / "config").mkdir(exist_ok=True)
+        settings = self.project / "deploy" / "config" / "airflow_local_settings.py"
+        (self.home / "config" / settings.name).write_bytes(settings.read_bytes())
 
     @property
     def _passwords_path(self) -> Path:

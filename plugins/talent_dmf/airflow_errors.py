@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
 
 from talent_dmf.api.errors import TalentDmfError
-from talent_dmf.api.findings import Finding
 from talent_dmf.api.redaction import redact
 from talent_dmf.notes import keep_reason
+
+if TYPE_CHECKING:
+    from talent_dmf.api.findings import Finding
 
 
 @contextmanager
@@ -56,6 +58,8 @@ def found(check: str, look: Callable[[], str]) -> Finding:
     :param check: what is looked at.
     :param look: returns what it found, or raises what is wrong.
     """
+    from talent_dmf.api.findings import Finding
+
     try:
         return Finding(check, "ok", look())
     except TalentDmfError as error:

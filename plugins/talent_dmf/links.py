@@ -1,11 +1,12 @@
 """Buttons on a task in the Airflow UI.
 
-Airflow works a link out when the task ends and keeps it as an XCom, so a link must come from what the task has pushed:
-no network, no connection.
+Airflow works a link out when the task ends and keeps it as an XCom, so a link must come from what the task knows or has
+pushed: no connection, and no request to a service.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperatorLink
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
-# XCom key under which the export operator pushes the execution's page in Dynamics 365.
+# Key of the execution's page in Dynamics 365: of an XCom, and in what tasks pass on.
 JOB_PAGE_XCOM_KEY = "job_page_url"
 
 
@@ -29,7 +30,7 @@ class TalentDmfJobPageLink(BaseOperatorLink):
         :param operator: the export operator.
         :param ti_key: its task instance.
         """
-        return _web_address(_pushed(ti_key, JOB_PAGE_XCOM_KEY))
+        return _web_address(_kept(operator, ti_key, JOB_PAGE_XCOM_KEY))
 
 
 class SavedFileLink(BaseOperatorLink):
@@ -43,7 +44,7 @@ class SavedFileLink(BaseOperatorLink):
         :param operator: the transfer operator.
         :param ti_key: its task instance.
         """
-        return _web_address(_saved(ti_key).get("web_url"))
+        return _web_address(_saved(operator, ti_key).get("web_url"))
 
 
 class SavedFolderLink(BaseOperatorLink):
@@ -57,7 +58,7 @@ class SavedFolderLink(BaseOperatorLink):
         :param operator: the transfer operator.
         :param ti_key: its task instance.
         """
-        return _web_address(_saved(ti_key).get("folder_url"))
+        return _web_address(_saved(operator, ti_key).get("folder_url"))
 
 
 def folder_address(address: str) -> str | None:
@@ -69,62 +70,102 @@ def folder_address(address: str) -> str | None:
     return address.rpartition("/")[0] if address.count("/") > 3 and "?" not in address else None
 
 
-def push_job_page(context: Context, hook: Any, execution_id: str, log: Any) -> None:
-    """Keep the address of the execution's page for the link: as a task before this one was told it, or else asked for,
-    unless requests are scarce and other exports need them. It only informs, so no failure stops the task.
+def find_job_page(context: Context, hook: Any, execution_id: str, log: Any, told: Sequence[Any] = ()) -> str:
+    """Find the address of the execution's page for the link: in what tasks before this one have passed on, or else by
+    asking for it, unless requests are scarce and other exports need them. It only informs: no failure stops the task.
 
     :param context: the task's context.
     :param hook: a :class:`~talent_dmf.hooks.talent_dmf.TalentDmfHook`.
     :param execution_id: which execution.
     :param log: the task's logger.
+    :param told: results of tasks before this one that are at hand; without any, those right before it are read.
+    :returns: the address, which is kept for the link; empty if it is not known.
     """
     from talent_dmf.api.errors import TalentDmfError
 
     address = ""
     try:
-        address = _told_before(context, execution_id, log)
+        address = next(filter(None, (_address_in(each, execution_id) for each in told)), "")
+        if not address and not told:
+            address = _told_before(context, execution_id, log)
         if not address and hook.has_room:
-            address = hook.execution_page_url(execution_id) or ""
+            address = _web_address(hook.execution_page_url(execution_id))
     except TalentDmfError as error:
         log.info("The address of the execution's page in Dynamics 365 could not be read: %s", error.message)
-    keep_job_page(context, address)
+    keep_for_links(context, **{JOB_PAGE_XCOM_KEY: address})
+    return address
 
 
-def keep_job_page(context: Context, address: str) -> None:
-    """Keep the address of the execution's page for the link, or that there is none.
-
-    Airflow warns of an XCom that is not there, in the log of each task that looks for it.
+def push_job_page(context: Context, address: str) -> None:
+    """Keep the address of the execution's page as an XCom, for the Exports page, for alerts, and for this task itself
+    if it leaves its worker.
 
     :param context: the task's context.
     :param address: empty if it is not known.
     """
-    context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address if _web_address(address) else "")
+    if address:
+        context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address)
+
+
+def keep_for_links(context: Context, **values: Any) -> None:
+    """Keep what the buttons of this task need in its process: for what it has pushed, each button would have to ask
+    Airflow's API server once more.
+
+    :param context: the task's context.
+    :param values: by the key of an XCom.
+    """
+    task: Any = context.get("task")
+    if task is not None:
+        task.values_of_links = {**getattr(task, "values_of_links", {}), **values}
+
+
+def known_job_page(operator: Any) -> str:
+    """The address of the execution's page, if this process knows it.
+
+    :param operator: of the task that runs in it.
+    """
+    return _web_address(getattr(operator, "values_of_links", {}).get(JOB_PAGE_XCOM_KEY))
 
 
 def _told_before(context: Context, execution_id: str, log: Any) -> str:
-    """The address that a task right before this one has pushed, if it is of the same execution."""
+    """The address that a task right before this one has passed on, if it is of the same execution."""
     ti, task = context["ti"], context.get("task")
-    for task_id in sorted(getattr(task, "upstream_task_ids", ())):
+    for task_id in _nearest(task):
         try:
             result = ti.xcom_pull(task_ids=task_id, map_indexes=ti.map_index)
-            about = result.get("execution_id") if isinstance(result, dict) else result
-            page = ti.xcom_pull(task_ids=task_id, key=JOB_PAGE_XCOM_KEY, map_indexes=ti.map_index)
-            if about == execution_id and _web_address(page):
-                return _web_address(page)
         except Exception as error:  # noqa: BLE001 - whatever an XCom backend raises, the service can be asked
             log.debug("The XComs of %s could not be read: %s", task_id, type(error).__name__)
+            continue
+        if address := _address_in(result, execution_id):
+            return address
     return ""
 
 
-def _pushed(ti_key: TaskInstanceKey, key: str) -> Any:
+def _nearest(task: Any) -> list[str]:
+    """The tasks right before one that are not before another one of these: they know all that those know."""
+    before = set(getattr(task, "upstream_task_ids", ()))
+    tasks = getattr(getattr(task, "dag", None), "task_dict", {})
+    return sorted(each for each in before if not (each in tasks and before & set(tasks[each].downstream_task_ids)))
+
+
+def _address_in(result: Any, execution_id: str) -> str:
+    if not isinstance(result, dict) or result.get("execution_id") != execution_id:
+        return ""
+    return _web_address(result.get(JOB_PAGE_XCOM_KEY))
+
+
+def _kept(operator: Any, ti_key: TaskInstanceKey, key: str) -> Any:
+    known = getattr(operator, "values_of_links", {})
+    if key in known:
+        return known[key]
     # Resolves the configured XCom backend, so not before a link is wanted.
     from airflow.sdk.execution_time.xcom import XCom
 
     return XCom.get_value(ti_key=cast("Any", ti_key), key=key)
 
 
-def _saved(ti_key: TaskInstanceKey) -> dict[str, Any]:
-    saved = _pushed(ti_key, "return_value")
+def _saved(operator: Any, ti_key: TaskInstanceKey) -> dict[str, Any]:
+    saved = _kept(operator, ti_key, "return_value")
     return saved if isinstance(saved, dict) else {}
 
 

@@ -92,6 +92,7 @@ def _airflow(site: Path) -> Image:
             **_python("/opt/talent-dmf"),
             "/opt/site": site,
             "/entrypoint": HERE / "airflow_entrypoint.sh",
+            "/opt/airflow/config": PROJECT / "deploy" / "config",
             "/opt/airflow/dags": PROJECT / "dags",
             "/opt/airflow/include/exports": PROJECT / "include" / "exports",
             **{f"/opt/airflow/plugins/{path.name}": path for path in kept if path.name != "__pycache__"},

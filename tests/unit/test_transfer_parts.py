@@ -78,6 +78,43 @@ class HeldStore:
         self.kept.append((key, value))
 
 
+class CountedStore(dict[str, str]):
+    """A task state store that counts its questions, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.fails = 0, False
+
+    def get(self, key: str) -> str | None:  # type: ignore[override]
+        self.asked += 1
+        return super().get(key)
+
+    def set(self, key: str, value: str) -> None:
+        if self.fails:
+            raise OSError("away")
+        self[key] = value
+
+
+def test_the_store_is_asked_once_for_each_slot() -> None:
+    store = CountedStore()
+    state = TaskState(store, "x", logging.getLogger("t"))
+    assert [state.load(""), state.load(""), state.load("other")] == [None, None, None]
+    assert store.asked == 2
+    state.save("", "1")
+    assert state.load("") == "1"
+    assert store.asked == 2
+
+
+def test_what_could_not_be_kept_is_asked_for_again() -> None:
+    store = CountedStore()
+    state = TaskState(store, "x", logging.getLogger("t"))
+    state.save("", "1")
+    store.fails = True
+    state.save("", "2")
+    assert state.load("") == "1"
+    assert store.asked == 1
+
+
 def test_what_is_saved_beside_holds_nobody_up_and_ends_with_the_newest() -> None:
     store = HeldStore()
     state = TaskState(store, "x", logging.getLogger("t"))

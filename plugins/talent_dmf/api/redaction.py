@@ -7,29 +7,26 @@ docs/wire/graph-onedrive.md#session-address); whoever holds one holds the file.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 from urllib.parse import urlsplit
 
 MASK = "***"
 
 # User info runs to the last @ before the path: a password may hold one.
-_URL = re.compile(
-    r"(?P<head>[a-z][a-z0-9+.-]{1,15}://)(?:[^\s/?#'\"<>\\]*@)?(?P<rest>[^\s?#'\"<>\\]*)(?P<query>[?#](?:='[^\s'\"<>]*'|[^\s'\"<>\\]|\\u[0-9a-f]{4})*)?",
-    re.I,
-)
-_AUTHORIZATION = re.compile(r"(?P<key>\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?)[^\r\n,'\"\\}]+", re.I)
-_SCHEME = re.compile(
+_URL = r"(?P<head>[a-z][a-z0-9+.-]{1,15}://)(?:[^\s/?#'\"<>\\]*@)?(?P<rest>[^\s?#'\"<>\\]*)(?P<query>[?#](?:='[^\s'\"<>]*'|[^\s'\"<>\\]|\\u[0-9a-f]{4})*)?"
+_AUTHORIZATION = r"(?P<key>\bauthorization\\*[\"']?\s*[:=]\s*\\*[\"']?)[^\r\n,'\"\\}]+"
+_SCHEME = (
     r"\b(?P<scheme>(?i:bearer)(?:\s+|%20|\+)|[Bb]asic\s+(?=[A-Za-z+/]*[A-Z0-9=])"
     r"|(?i:SharedKey(?:Lite)?)\s+[\w-]{1,80}:)[\w.~+/=%-]{8,}"
 )
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)*")
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
-)
+_JWT = r"\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)*"
+_PRIVATE_KEY = r"-----BEGIN (?P<kind>[A-Z ]*)PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 # Names come in snake_case, camelCase, kebab-case and dotted, with words before them (aws_secret_access_key, sasToken);
 # quoted, quoted within a JSON string, or percent-encoded; behind the & of a URL as it is, as %26, or as .NET's JSON
 # writes it, as \u0026. A quote that is not closed is that of a text that was cut, so the secret runs to its end. What
 # was once matched in a value is not tried again: a text of backslashes would take quadratic time.
-_KEY_VALUE = re.compile(
+_KEY_VALUE = (
     r"""(?P<key>(?:(?<![A-Za-z0-9_])|(?-i:(?<=[a-z0-9])(?=[A-Z]))|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"""
     r"""(?:[a-z0-9]{1,30}+[_.-]){0,8}"""
     r"""(?:client[_-]?secret|client[_-]?assertion|password|passwd|pwd|refresh[_-]?token|access[_-]?token|id[_-]?token"""
@@ -37,8 +34,7 @@ _KEY_VALUE = re.compile(
     r"""|api[_-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|access[_-]?key"""
     r"""|secret[_.-]?(?:access[_.-]?)?key|upload[_-]?url|x-identity-header)\\*["']?(?:\s*[:=]\s*|%3A|%3D))"""
     r"""(?P<value>[bu]?(?:\\+"(?:[^\\]|\\++(?!"))*+(?:\\+"|\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)"""
-    r"""|'(?:[^'\\]|\\.)*+(?:'|\\?\Z))|(?:(?!\\u0026|%26)[^\s,;&}'"\\])+)""",
-    re.I | re.S,
+    r"""|'(?:[^'\\]|\\.)*+(?:'|\\?\Z))|(?:(?!\\u0026|%26)[^\s,;&}'"\\])+)"""
 )
 # What a link into Dynamics 365 navigates by; none of it opens anything.
 _NAVIGATION = frozenset({"mi", "cmp", "prt", "lng", "executionid"})
@@ -74,12 +70,23 @@ def redact(text: str) -> str:
 
     :param text: any text, such as a service's answer or an exception's message.
     """
-    text = _PRIVATE_KEY.sub(lambda match: f"-----BEGIN {match['kind']}PRIVATE KEY-----{MASK}", text)
-    text = _AUTHORIZATION.sub(lambda match: f"{match['key']}{MASK}", text)
-    text = _URL.sub(_shorten, text)
-    text = _SCHEME.sub(lambda match: f"{match['scheme']}{MASK}", text)
-    text = _JWT.sub(MASK, text)
-    return _KEY_VALUE.sub(lambda match: f"{match['key']}{MASK}", text)
+    for pattern, shown in _rules():
+        text = pattern.sub(shown, text)
+    return text
+
+
+@cache
+def _rules() -> tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]:
+    # Compiled when something is first redacted: a DAG file that is parsed redacts nothing, and these take longer than
+    # the rest of the module.
+    return (
+        (re.compile(_PRIVATE_KEY, re.S), lambda match: f"-----BEGIN {match['kind']}PRIVATE KEY-----{MASK}"),
+        (re.compile(_AUTHORIZATION, re.I), lambda match: f"{match['key']}{MASK}"),
+        (re.compile(_URL, re.I), _shorten),
+        (re.compile(_SCHEME), lambda match: f"{match['scheme']}{MASK}"),
+        (re.compile(_JWT), lambda _: MASK),
+        (re.compile(_KEY_VALUE, re.I | re.S), lambda match: f"{match['key']}{MASK}"),
+    )
 
 
 def _shorten(match: re.Match[str]) -> str:

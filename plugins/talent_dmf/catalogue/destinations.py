@@ -9,8 +9,7 @@ names operators and imports none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from talent_dmf.api.naming.drive_names import FORBIDDEN_CHARACTERS
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from talent_dmf.catalogue.spec import ExportSpec
 
 
-@dataclass(frozen=True)
-class FormField:
+class FormField(NamedTuple):
     """The field of the trigger form that says where the package goes.
 
     :param name: key of the catalogue that gives its value, and name of the field.
@@ -35,8 +33,7 @@ class FormField:
     forbidden: str | None
 
 
-@dataclass(frozen=True)
-class DestinationKind:
+class DestinationKind(NamedTuple):
     """A kind of destination.
 
     :param words: what people call it, as in "moves it to …".

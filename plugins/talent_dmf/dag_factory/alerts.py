@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from talent_dmf.api.errors import TalentDmfError
 from talent_dmf.catalogue.spec import ExportSpec
-from talent_dmf.notifications.alert import Alert
-from talent_dmf.notifications.channels import make_notifier
-from talent_dmf.notifications.exports import ExportAlerts
 
 if TYPE_CHECKING:
     from talent_dmf.catalogue.notify import Notify
+    from talent_dmf.notifications.exports import ExportAlerts
 
-_EXAMPLE = Alert(event="failed", export="example", sentence="", at="")
 
-
-def alerts(spec: ExportSpec) -> ExportAlerts:
-    """The callbacks of an export.
+def alerts(spec: ExportSpec, event: str) -> ExportAlerts | None:
+    """The callbacks of an export, if anybody wants to hear of an event.
 
     :param spec: the catalogue's entry.
+    :param event: ``failed``, ``late``, ``empty`` or ``recovered``.
     """
+    if not any(event in each.on for each in spec.notify):
+        return None
+    # Imported where it is needed, here and below: most exports leave it to others whom to tell, or tell nobody.
+    from talent_dmf.notifications.exports import ExportAlerts
+
     return ExportAlerts(spec.name, channels(spec.notify), several=len(spec.legal_entities) > 1)
 
 
@@ -38,8 +40,8 @@ def when_failed(spec: ExportSpec) -> dict[str, Any]:
 
     :param spec: the catalogue's entry.
     """
-    told = alerts(spec)
-    return {"on_failure_callback": told.failed} if told.wanted("failed") else {}
+    told = alerts(spec, "failed")
+    return {"on_failure_callback": told.failed} if told else {}
 
 
 def when_empty(spec: ExportSpec) -> dict[str, Any]:
@@ -47,8 +49,8 @@ def when_empty(spec: ExportSpec) -> dict[str, Any]:
 
     :param spec: the catalogue's entry.
     """
-    told = alerts(spec)
-    return {"on_success_callback": told.waited, "on_skipped_callback": told.empty} if told.wanted("empty") else {}
+    told = alerts(spec, "empty")
+    return {"on_success_callback": told.waited, "on_skipped_callback": told.empty} if told else {}
 
 
 def when_late(spec: ExportSpec) -> dict[str, Any]:
@@ -56,8 +58,8 @@ def when_late(spec: ExportSpec) -> dict[str, Any]:
 
     :param spec: the catalogue's entry.
     """
-    told = alerts(spec)
-    return {"on_late": told.late} if told.wanted("late") else {}
+    told = alerts(spec, "late")
+    return {"on_late": told.late} if told else {}
 
 
 def when_recovered(spec: ExportSpec) -> dict[str, Any]:
@@ -65,8 +67,8 @@ def when_recovered(spec: ExportSpec) -> dict[str, Any]:
 
     :param spec: the catalogue's entry.
     """
-    told = alerts(spec)
-    return {"on_success_callback": told.recovered} if told.wanted("recovered") else {}
+    told = alerts(spec, "recovered")
+    return {"on_success_callback": told.recovered} if told else {}
 
 
 def mistakes(notify: Sequence[Notify]) -> Iterator[str]:
@@ -74,10 +76,16 @@ def mistakes(notify: Sequence[Notify]) -> Iterator[str]:
 
     :param notify: those of the catalogue.
     """
+    if not notify:
+        return
+    from talent_dmf.notifications.alert import Alert
+    from talent_dmf.notifications.channels import make_notifier
+
+    example = Alert(event="failed", export="example", sentence="", at="")
     for each in notify:
         try:
             if each.notifier is not None or each.mail is not None:
-                make_notifier(each.channel(), _EXAMPLE)
+                make_notifier(each.channel(), example)
         except TalentDmfError as error:
             yield f"`notify`: {error.message}"
         except Exception as error:  # noqa: BLE001 - a notifier's own check, in whatever words

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 from airflow.sdk import DAG
-from airflow.sdk.definitions.param import ParamsDict
 
 from talent_dmf.catalogue.files import DEFAULTS_FILE
 from talent_dmf.catalogue.loading import load_catalogue
@@ -20,11 +19,10 @@ from talent_dmf.catalogue.located_yaml import CatalogueError, shown
 from talent_dmf.catalogue.spec import ExportSpec
 from talent_dmf.dag_factory.alerts import channels, mistakes, when_recovered
 from talent_dmf.dag_factory.deadline import DagWithDeadline, deadline
-from talent_dmf.dag_factory.form import trigger_form
+from talent_dmf.dag_factory.form import set_params, trigger_form
 from talent_dmf.dag_factory.page import page
 from talent_dmf.dag_factory.tasks import add_tasks, default_args
 from talent_dmf.dag_factory.timetable import timetable, when
-from talent_dmf.notifications.catalogue import tell_mistakes
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ def export_dag(spec: ExportSpec) -> DAG:
         add_tasks(spec)
     # Last: Airflow copies the params that a DAG has into each task that is added to it, and stores and checks each
     # copy. A run's params are those of its DAG, whatever its tasks have.
-    dag.params = ParamsDict(trigger_form(spec))
+    set_params(dag, trigger_form(spec))
     return dag
 
 
@@ -92,6 +90,8 @@ def check_catalogue(folder: Path, environment: str = "", *, most_dags: int) -> N
         if spec.notify != catalogue.notify:
             problems += [f"{shown(folder / spec.path)}: {mistake}" for mistake in mistakes(spec.notify)]
     if problems:
+        from talent_dmf.notifications.catalogue import tell_mistakes
+
         tell_mistakes(channels(catalogue.notify), problems, shown(folder))
         raise CatalogueError("\n".join(problems))
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import get_args
 
-from airflow.sdk import Param
+from airflow.sdk import DAG, Param
+from airflow.sdk.definitions.param import ParamsDict
+from jsonschema import Draft7Validator  # type: ignore[import-untyped]
 
 from talent_dmf.api.choices import LONGEST_TIME_LIMIT, SHORTEST_TIME_LIMIT, ConflictBehavior
 from talent_dmf.api.dmf.execution_ids import COMPANY_CODE
@@ -82,6 +85,23 @@ def trigger_form(spec: ExportSpec) -> dict[str, Param]:
     for param in form.values():
         param.schema = _DRAFT | param.schema
     return form
+
+
+def set_params(dag: DAG, form: Mapping[str, Param]) -> None:
+    """Give a DAG its trigger form.
+
+    Airflow checks the schema of each field against the schema of schemas before it checks the field's default, at every
+    parse of every DAG: that takes as long as all else about a DAG. The schemas stand above and do not change; the
+    defaults come from the catalogue and are checked here.
+
+    :param dag: without params yet.
+    :param form: what :func:`trigger_form` returns.
+    :raises ValueError: a default does not fit its own field.
+    """
+    for name, param in form.items():
+        for error in Draft7Validator(param.schema).iter_errors(param.value):
+            raise ValueError(f"`{name}` does not fit its field of the trigger form: {error.message}")
+    object.__setattr__(dag, "params", ParamsDict(form))
 
 
 def _check_only() -> dict[str, Param]:

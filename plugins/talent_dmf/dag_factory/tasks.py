@@ -49,6 +49,18 @@ def default_args(spec: ExportSpec) -> dict[str, Any]:
         "retry_delay": spec.retry_delay,
         "retry_exponential_backoff": True,
         "max_retry_delay": spec.max_retry_delay,
+    }
+
+
+def callbacks(spec: ExportSpec) -> dict[str, Any]:
+    """What a task of the export calls when it fails.
+
+    They are no part of the DAG's ``default_args``, of which Airflow stores the source code of each function with each
+    DAG: looking for it costs the DAG processor as much as a tenth of the DAG.
+
+    :param spec: the catalogue's entry.
+    """
+    return {
         "on_retry_callback": say_retry,
         # The reason last, so that it is the log's last line.
         "on_failure_callback": [*when_failed(spec).values(), say_failure],
@@ -68,7 +80,9 @@ def add_tasks(spec: ExportSpec) -> None:
 
     # In the grid, a mapped task is called by its company.
     default_args = {"map_index_template": "{{ params.legal_entities[ti.map_index] | upper }}"}
-    companies = LegalEntitiesOperator(task_id="legal_entities", execution_timeout=timedelta(minutes=30))
+    companies = LegalEntitiesOperator(
+        task_id="legal_entities", execution_timeout=timedelta(minutes=30), **callbacks(spec)
+    )
     task_group(group_id="export", default_args=default_args)(export_tasks).partial(spec=spec, first=companies).expand(
         legal_entity=companies.output
     )
@@ -97,6 +111,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any, first: LegalEntitiesOperat
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         deferrable=spec.deferrable,
         execution_timeout=LONGEST_TIME_LIMIT + _STARTING,
+        **callbacks(spec),
         **when_empty(spec),
         **when_late(spec),
     )
@@ -105,6 +120,7 @@ def export_tasks(spec: ExportSpec, legal_entity: Any, first: LegalEntitiesOperat
         execution_id=execution_id,
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         execution_timeout=timedelta(minutes=20),
+        **callbacks(spec),
     )
     # What can be known about saving is checked before the export is spent.
     save_package = trigger_export.before = save_task(spec, legal_entity, get_package_url.output, wait_for_export.output)
@@ -139,6 +155,7 @@ def start_task(spec: ExportSpec, legal_entity: Any, *, check_only: bool) -> Tale
         # start: no other legal entity of the run, and no other run (a backfill makes several at once).
         max_active_tis_per_dagrun=1,
         max_active_tis_per_dag=1,
+        **callbacks(spec),
     )
 
 
@@ -166,6 +183,7 @@ def save_task(spec: ExportSpec, legal_entity: Any, package: Any, export_result: 
         talent_dmf_conn_id=_data(spec.talent_dmf_conn_id),
         outlets=[package_asset(spec)],
         execution_timeout=spec.transfer_time_limit,
+        **callbacks(spec),
     )
 
 

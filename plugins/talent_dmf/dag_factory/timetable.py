@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import CronTriggerTimetable
 
 from talent_dmf.api.durations import in_words
-from talent_dmf.api.findings import Finding
 from talent_dmf.catalogue.schedules import Schedule
 from talent_dmf.catalogue.spec import ExportSpec
+
+if TYPE_CHECKING:
+    from talent_dmf.api.findings import Finding
 
 # So many due times are looked at for the shortest time between two runs.
 _LOOKED_AT = 60
@@ -67,6 +69,8 @@ def check_times(spec: ExportSpec, context: Mapping[str, Any]) -> list[Finding]:
     :param spec: the catalogue's entry.
     :param context: of the task that asks; its ``params`` have the time limit of the form.
     """
+    from talent_dmf.api.findings import Finding
+
     limit = timedelta(minutes=int(context["params"]["time_limit_minutes"]))
     return [Finding("schedule", *_check_schedule(spec)), Finding("time limits", *_check_limits(spec, limit))]
 

@@ -22,6 +22,9 @@ class TaskState:
         self._store, self._name, self._log = store, name, log
         self._lock = threading.Lock()
         self._waiting: dict[str, Any] = {}
+        # What the store holds, as far as this process has read or written it: nobody else writes the state of a task
+        # that runs, and each question goes to Airflow's API server.
+        self._held: dict[str, Any] = {}
         self._writer: threading.Thread | None = None
 
     def load(self, slot: str) -> Any:
@@ -32,8 +35,11 @@ class TaskState:
         if self._store is None:
             return None
         self.settle()
+        if slot in self._held:
+            return self._held[slot]
         try:
-            return self._store.get(self._key(slot))
+            self._held[slot] = self._store.get(self._key(slot))
+            return self._held[slot]
         except Exception as error:  # noqa: BLE001 - see the module
             self._log.warning(
                 "What an earlier try left could not be read (%s), so this one begins anew.", type(error).__name__
@@ -88,8 +94,10 @@ class TaskState:
     def _write(self, slot: str, value: Any) -> None:
         if self._store is None:
             return
+        self._held.pop(slot, None)
         try:
             self._store.set(self._key(slot), value)
+            self._held[slot] = value
         except Exception as error:  # noqa: BLE001 - see the module
             self._log.warning(
                 "What a retry should know could not be kept (%s), so it would begin anew.", type(error).__name__

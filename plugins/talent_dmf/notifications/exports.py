@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from talent_dmf.links import JOB_PAGE_XCOM_KEY
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, known_job_page
 from talent_dmf.notifications.alert import WORDS, Alert, safe_sentence, ui_links
 from talent_dmf.notifications.channels import Channel, reason
 from talent_dmf.notifications.telling import chosen, forget, recall, remember, tell
@@ -178,8 +178,10 @@ def _company(context: Context) -> str:
 def _job_page(context: Context) -> str:
     task_id = context["ti"].task_id
     group = f"{task_id.rpartition('.')[0]}." if "." in task_id else ""
-    page = _pulled(context, f"{group}trigger_export", JOB_PAGE_XCOM_KEY, _map_index(context))
-    if not page and task_id != f"{group}wait_for_export":
+    page: Any = known_job_page(context.get("task"))
+    if page:
+        return str(page)
+    if task_id not in {f"{group}trigger_export", f"{group}wait_for_export"}:
         page = _pulled(context, f"{group}wait_for_export", JOB_PAGE_XCOM_KEY, _map_index(context))
     return page if isinstance(page, str) and page.startswith("https://") else ""
 

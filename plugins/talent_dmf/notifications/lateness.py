@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 from talent_dmf.api.durations import in_words
 from talent_dmf.links import JOB_PAGE_XCOM_KEY
 from talent_dmf.metrics import Metrics
-from talent_dmf.notifications.alert import Alert, safe_sentence, ui_links
-from talent_dmf.notifications.channels import Channel, reason
-from talent_dmf.notifications.telling import atell, chosen, remember
 from talent_dmf.runs import BACKFILL
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from talent_dmf.notifications.channels import Channel
 
 log = logging.getLogger("talent_dmf.notifications")
 
@@ -78,6 +77,11 @@ async def report_missed_deadline(
     :returns: who was told, in JSON, which Airflow keeps with the deadline; ``None`` if nobody was to be told. It must
         be a text: over anything else the whole triggerer ends (docs/wire/airflow.md#deadlines).
     """
+    # Imported where it runs, here and below: every DAG file names this function.
+    from talent_dmf.notifications.alert import Alert, safe_sentence
+    from talent_dmf.notifications.channels import reason
+    from talent_dmf.notifications.telling import atell, chosen, remember
+
     level, sentence = deadline_sentence(context, export=export, sla=sla)
     log.log(level, "%s", sentence)
     if level == logging.ERROR:
@@ -108,11 +112,14 @@ async def report_missed_deadline(
 
 
 def _links(dag_id: str, run_id: str) -> dict[str, str]:
+    from talent_dmf.notifications.alert import ui_links
+    from talent_dmf.notifications.channels import reason
+
     links = ui_links(dag_id, run_id, "wait_for_export")
     try:
         from airflow.sdk.execution_time.xcom import XCom
 
-        page = XCom.get_one(key=JOB_PAGE_XCOM_KEY, dag_id=dag_id, run_id=run_id, task_id="trigger_export")
+        page = XCom.get_one(key=JOB_PAGE_XCOM_KEY, dag_id=dag_id, run_id=run_id, task_id="wait_for_export")
     except Exception as error:  # noqa: BLE001 - a link only informs
         log.debug("The page of the execution is not known: %s", reason(error))
         return links

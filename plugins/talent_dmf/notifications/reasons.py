@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_reason
-from talent_dmf.notifications.alert import safe_sentence
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +19,9 @@ def say_failure(context: Context) -> None:
 
     :param context: the task's context.
     """
+    # Imported where it runs: every DAG file names this function.
+    from talent_dmf.notifications.alert import safe_sentence
+
     reason = _reason(context)
     # Once more, for errors that are none of ours, such as a timeout of Airflow's.
     keep_reason(context, safe_sentence(reason))

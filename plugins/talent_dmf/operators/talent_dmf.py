@@ -36,8 +36,7 @@ from talent_dmf.api.errors import (
     WaitTimeoutError,
 )
 from talent_dmf.api.naming.file_names import check_package_name
-from talent_dmf.lineage import Lineage, operator_lineage
-from talent_dmf.links import TalentDmfJobPageLink, keep_job_page, push_job_page
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, TalentDmfJobPageLink, find_job_page, keep_for_links, push_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_notice
 from talent_dmf.operators.turns import Turn
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from talent_dmf.api.dmf.starting import StartPolicy
     from talent_dmf.api.findings import Finding
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
+    from talent_dmf.lineage import Lineage
 
 CONN_ID = "talent_dmf_default"
 
@@ -294,9 +294,9 @@ class TalentDmfExportToPackageOperator(BaseOperator):
         if not started.adopted:
             Metrics(context["ti"].dag_id, request.legal_entity_id).count("exports.started")
             # The tasks after this one ask for its page: the service does not know what has just begun.
-            keep_job_page(context, "")
+            keep_for_links(context, **{JOB_PAGE_XCOM_KEY: ""})
         else:
-            push_job_page(context, hook, started.execution_id, self.log)
+            push_job_page(context, find_job_page(context, hook, started.execution_id, self.log))
         return started.execution_id
 
     def _check_before(self, context: Context, hook: TalentDmfHook, request: ExportRequest) -> None:
@@ -430,7 +430,7 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
         a while even after success.
     :param talent_dmf_conn_id: connection to the environment.
     :returns: XCom ``return_value``: ``execution_id``, ``host``, ``path``, ``size_bytes``, ``etag``, ``expires_at``,
-        ``extracted_at``, ``entities``, ``without_file``.
+        ``extracted_at``, ``entities``, ``without_file``, ``job_page_url``.
     :raises AirflowFailException: there is no package, or it is not the package that it should be.
     """
 
@@ -462,11 +462,12 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the package and look into it."""
         from talent_dmf.api.package.reference import missing_files
+        from talent_dmf.lineage import Lineage
 
         with translated_errors(self.log, context):
             check_arguments(self, self.argument_rules)
             hook = _hook(self.talent_dmf_conn_id)
-            push_job_page(context, hook, self.execution_id, self.log)
+            page = find_job_page(context, hook, self.execution_id, self.log)
             reference, contents = hook.look_into_package(
                 self.execution_id, timeout_seconds=self.package_timeout_seconds
             )
@@ -485,8 +486,10 @@ class TalentDmfExportedPackageUrlOperator(BaseOperator):
             reference.size_bytes,
             ", ".join(reference.entities) or "none",
         )
-        return reference.to_json()
+        return {**reference.to_json(), JOB_PAGE_XCOM_KEY: page}
 
     def get_openlineage_facets_on_complete(self, _: Any) -> Any:
         """What the openlineage provider asks for: the entities with their columns."""
+        from talent_dmf.lineage import operator_lineage
+
         return operator_lineage(self._lineage) if self._lineage is not None else None

@@ -28,7 +28,14 @@ from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportEmptyError, TransportError
 from talent_dmf.api.words import counted
-from talent_dmf.links import TalentDmfJobPageLink, push_job_page
+from talent_dmf.links import (
+    JOB_PAGE_XCOM_KEY,
+    TalentDmfJobPageLink,
+    find_job_page,
+    keep_for_links,
+    known_job_page,
+    push_job_page,
+)
 from talent_dmf.metrics import Metrics
 from talent_dmf.notifications import notify_sla_missed
 
@@ -62,7 +69,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
     :param grace_seconds: how long "execution details were not found" and ``Unknown`` are tolerated.
     :param talent_dmf_conn_id: connection to the environment.
     :param deferrable: whether to wait in the triggerer.
-    :returns: XCom ``return_value``: ``execution_id``, ``status``, ``rows``, ``entities``.
+    :returns: XCom ``return_value``: ``execution_id``, ``status``, ``rows``, ``job_page_url``, ``entities``.
     :raises AirflowFailException: the export failed, was canceled, or succeeded in part and that counts as failure.
     :raises AirflowSensorTimeout: not finished within ``timeout``.
     """
@@ -143,7 +150,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             else:
                 result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
                 # Not before: in its first seconds the service does not know the execution.
-                push_job_page(context, hook, self.execution_id, self.log)
+                push_job_page(context, find_job_page(context, hook, self.execution_id, self.log))
             if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
                 sla_at = self._sla_at(started, after=datetime.now(UTC))
                 if sla_at is None and (self._sla_at(started) or worker_until) > worker_until:
@@ -172,12 +179,15 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 return PokeReturnValue(is_done=True, xcom_value=self._ended(context, hook, decision))
             return False
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, job_page_url: str = ""
+    ) -> dict[str, Any]:
         """Resume with what the trigger saw; anything that is not a clear answer fails (R6)."""
         from talent_dmf.api.dmf.models import ExecutionEvent, WaitState
         from talent_dmf.api.dmf.waiting import Finished, OutOfTime, Unsettled
 
         self._apply_time_limit(context)
+        keep_for_links(context, **{JOB_PAGE_XCOM_KEY: job_page_url})
         with translated_errors(self.log, context):
             seen = ExecutionEvent.from_json(event, self.execution_id)
             hook = self._hook()
@@ -257,6 +267,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
                 usual=usual,
             ),
             method_name="execute_complete",
+            kwargs={JOB_PAGE_XCOM_KEY: page} if (page := known_job_page(self)) else None,
             timeout=remaining + timedelta(seconds=30) if remaining else None,
         )
 
@@ -299,6 +310,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             "execution_id": self.execution_id,
             "status": str(status),
             "rows": report.rows,
+            JOB_PAGE_XCOM_KEY: known_job_page(self),
             "entities": [
                 {
                     "entity": entity.entity_name,

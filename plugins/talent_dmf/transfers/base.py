@@ -32,22 +32,30 @@ from talent_dmf.api.arguments import (
 )
 from talent_dmf.api.choices import MAX_KEEP_DAYS, ConflictBehavior, Unpack
 from talent_dmf.api.errors import ConfigurationError, NameConflictError, TalentDmfError
-from talent_dmf.api.findings import Finding
 from talent_dmf.api.naming.file_names import DEFAULT_FILE_NAME, DEFAULT_UNPACK_NAME, FileNameFacts, render_file_name
 from talent_dmf.api.words import counted
-from talent_dmf.lineage import Lineage, LinkedFile, operator_lineage, rows_of
-from talent_dmf.links import SavedFileLink, SavedFolderLink, TalentDmfJobPageLink, folder_address, push_job_page
+from talent_dmf.links import (
+    JOB_PAGE_XCOM_KEY,
+    SavedFileLink,
+    SavedFolderLink,
+    TalentDmfJobPageLink,
+    find_job_page,
+    folder_address,
+    keep_for_links,
+)
 from talent_dmf.metrics import Metrics
 from talent_dmf.runs import is_backfill, is_manual
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from talent_dmf.api.findings import Finding
     from talent_dmf.api.package.reference import PackageReference
     from talent_dmf.api.retention.plan import Retention
     from talent_dmf.api.retention.receipts import Series
     from talent_dmf.destinations.base import DestinationFolder, SavedFile
     from talent_dmf.hooks.talent_dmf import TalentDmfHook
+    from talent_dmf.lineage import Lineage
     from talent_dmf.package_source.source import PackageFile, PackageSource, StopSignal
 
 DEFAULT_CHUNK_BYTES = 10 * 1024 * 1024
@@ -166,7 +174,9 @@ class SavePackageOperator(BaseOperator):
             package_name = render_file_name(self.file_name, facts)
             environment = TalentDmfHook(self.talent_dmf_conn_id)
             series = self._series(environment)
-            push_job_page(context, environment, reference.execution_id, self.log)
+            find_job_page(
+                context, environment, reference.execution_id, self.log, told=(self.package, self.export_result)
+            )
             with self.open_folder(context) as folder, self._package(environment, reference) as source:
                 receipts = ReceiptKeeper(folder, series, reference.execution_id, self.conflict_behavior, self.log)
                 plan = partial(self._files, environment, source, reference, facts, package_name)
@@ -193,6 +203,7 @@ class SavePackageOperator(BaseOperator):
                 self._describe_assets(context, reference, described)
                 if retention:
                     receipts.retain(retention)
+        keep_for_links(context, return_value=described)
         self._measure(context, began, saved)
         self._lineage = self._lineage_of(environment.settings.base_url, reference, saved)
         return described
@@ -221,6 +232,8 @@ class SavePackageOperator(BaseOperator):
         :param context: the context of the task that asks; a ``run_id`` of ``""`` means that there is no run yet.
         :param execution_ids: an execution id for each legal entity of the export.
         """
+        from talent_dmf.api.findings import Finding
+
         alike = [self._for_company(code) for code in execution_ids]
         named = list(zip(alike, execution_ids.values(), strict=True))
         yield found("file name", lambda: self._names_in_words([each.check_names(context, id_) for each, id_ in named]))
@@ -491,14 +504,18 @@ class SavePackageOperator(BaseOperator):
             "data_interval_end": _iso(context.get("data_interval_end")),
             "run_id": context["run_id"],
             "data_files": list(reference.entities),
-            "export": self.export_result,
+            "export": _without_page(self.export_result),
         }
 
     def get_openlineage_facets_on_complete(self, _: Any) -> Any:
         """What the openlineage provider asks for: which entities became which files."""
+        from talent_dmf.lineage import operator_lineage
+
         return operator_lineage(self._lineage) if self._lineage is not None else None
 
     def _lineage_of(self, environment: str, reference: PackageReference, saved: Sequence[SavedFile]) -> Lineage:
+        from talent_dmf.lineage import Lineage, LinkedFile, rows_of
+
         return Lineage(
             environment,
             self.definition_group_id,
@@ -542,6 +559,15 @@ def _chosen_interval_start(context: Context) -> datetime | None:
     if is_manual(context) and end is not None and (end.second or end.microsecond):
         return None
     return context.get("data_interval_start")
+
+
+def _without_page(export: Any) -> Any:
+    # A receipt is for programs, and what stands in it stays.
+    return (
+        {key: value for key, value in export.items() if key != JOB_PAGE_XCOM_KEY}
+        if isinstance(export, dict)
+        else export
+    )
 
 
 def _iso(moment: datetime | None) -> str | None:

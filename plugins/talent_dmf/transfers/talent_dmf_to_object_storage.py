@@ -34,7 +34,7 @@ class TalentDmfToObjectStorageOperator(SavePackageOperator):
         serves both.
     :param conn_id: connection to the store, if it needs one.
     :returns: XCom ``return_value``: ``url``, ``name``, ``size``, ``sha256``, ``folder_url``, and with ``unpack`` also
-        ``files``. XCom ``job_page_url``: the execution's page in Dynamics 365.
+        ``files``.
     :raises AirflowFailException: a permanent error: name taken, no such bucket, no rights, package gone.
     """
 

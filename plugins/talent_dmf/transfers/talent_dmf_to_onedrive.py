@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from talent_dmf.api.arguments import CONN_ID, Rule, check_arguments, optional, text
-from talent_dmf.api.findings import Finding
 from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from talent_dmf.api.choices import ConflictBehavior
+    from talent_dmf.api.findings import Finding
     from talent_dmf.destinations.base import DestinationFolder
     from talent_dmf.destinations.onedrive.session_store import SessionStore
     from talent_dmf.destinations.task_state import TaskState
@@ -45,7 +45,6 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
     :param onedrive_conn_id: connection to Microsoft Graph.
     :returns: XCom ``return_value``: ``drive_item_id``, ``web_url``, ``name``, ``size``, ``quick_xor_hash``,
         ``folder_url``; with ``unpack`` also ``files``, and with ``instead`` the first five are those of the folder.
-        XCom ``job_page_url``: the execution's page in Dynamics 365.
     :raises AirflowFailException: a permanent error: name taken, folder impossible, no rights, no quota, package gone.
     """
 
@@ -97,6 +96,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
 
     def check_connection(self) -> Finding | None:
         """Whether the connection signs in, and finds the drive."""
+        from talent_dmf.api.findings import Finding
         from talent_dmf.hooks.onedrive import OneDriveHook
 
         works, words = OneDriveHook(self.onedrive_conn_id).test_connection(self._chosen_drive())
