@@ -6,7 +6,7 @@ pushed: no connection, and no request to a service.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperatorLink
@@ -70,41 +70,32 @@ def folder_address(address: str) -> str | None:
     return address.rpartition("/")[0] if address.count("/") > 3 and "?" not in address else None
 
 
-def find_job_page(context: Context, hook: Any, execution_id: str, log: Any, told: Sequence[Any] = ()) -> str:
+def find_job_page(context: Context, hook: Any, execution_id: str, log: Any, told: Sequence[Any] | None = None) -> str:
     """Find the address of the execution's page for the link: in what tasks before this one have passed on, or else by
-    asking for it, unless requests are scarce and other exports need them. It only informs: no failure stops the task.
+    asking for it, unless requests are scarce and other exports need them. Whoever asks keeps it as an XCom as well, for
+    the Exports page and for alerts. It only informs: no failure stops the task.
 
     :param context: the task's context.
     :param hook: a :class:`~talent_dmf.hooks.talent_dmf.TalentDmfHook`.
     :param execution_id: which execution.
     :param log: the task's logger.
-    :param told: results of tasks before this one that are at hand; without any, those right before it are read.
+    :param told: results of tasks before this one that are at hand; ``None`` reads those of the tasks right before it.
     :returns: the address, which is kept for the link; empty if it is not known.
     """
     from talent_dmf.api.errors import TalentDmfError
 
     address = ""
     try:
-        address = next(filter(None, (_address_in(each, execution_id) for each in told)), "")
-        if not address and not told:
-            address = _told_before(context, execution_id, log)
+        results = _results_before(context, log) if told is None else told
+        address = next(filter(None, (_address_in(each, execution_id) for each in results)), "")
         if not address and hook.has_room:
             address = _web_address(hook.execution_page_url(execution_id))
+            if address:
+                context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address)
     except TalentDmfError as error:
         log.info("The address of the execution's page in Dynamics 365 could not be read: %s", error.message)
     keep_for_links(context, **{JOB_PAGE_XCOM_KEY: address})
     return address
-
-
-def push_job_page(context: Context, address: str) -> None:
-    """Keep the address of the execution's page as an XCom, for the Exports page, for alerts, and for this task itself
-    if it leaves its worker.
-
-    :param context: the task's context.
-    :param address: empty if it is not known.
-    """
-    if address:
-        context["ti"].xcom_push(key=JOB_PAGE_XCOM_KEY, value=address)
 
 
 def keep_for_links(context: Context, **values: Any) -> None:
@@ -127,18 +118,14 @@ def known_job_page(operator: Any) -> str:
     return _web_address(getattr(operator, "values_of_links", {}).get(JOB_PAGE_XCOM_KEY))
 
 
-def _told_before(context: Context, execution_id: str, log: Any) -> str:
-    """The address that a task right before this one has passed on, if it is of the same execution."""
-    ti, task = context["ti"], context.get("task")
-    for task_id in _nearest(task):
+def _results_before(context: Context, log: Any) -> Iterator[Any]:
+    """The results of the tasks right before this one, as far as they can be read."""
+    ti = context["ti"]
+    for task_id in _nearest(context.get("task")):
         try:
-            result = ti.xcom_pull(task_ids=task_id, map_indexes=ti.map_index)
+            yield ti.xcom_pull(task_ids=task_id, map_indexes=ti.map_index)
         except Exception as error:  # noqa: BLE001 - whatever an XCom backend raises, the service can be asked
             log.debug("The XComs of %s could not be read: %s", task_id, type(error).__name__)
-            continue
-        if address := _address_in(result, execution_id):
-            return address
-    return ""
 
 
 def _nearest(task: Any) -> list[str]:

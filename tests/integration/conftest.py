@@ -184,4 +184,5 @@ def run_to_end(operator: BaseOperator, context: dict[str, Any]) -> tuple[Any, in
         except TaskDeferred as deferred:
             deferrals += 1
             method, trigger = carried_over(deferred)
-            step = partial(operator.resume_execution, method, {"event": first_event(trigger)}, context)
+            passed = {**(deferred.kwargs or {}), "event": first_event(trigger)}
+            step = partial(operator.resume_execution, method, passed, context)

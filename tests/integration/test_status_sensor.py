@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
-from tests.integration.conftest import environment_connection, run_to_end
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from tests.integration.conftest import carried_over, environment_connection, first_event, run_to_end
 
 from dmf_emulator import Emulator, Settings
 from talent_dmf.api.dmf.models import ExecutionEvent
@@ -53,6 +53,24 @@ def test_waits_until_the_export_is_finished(
     assert result["rows"] == 100
     assert result["entities"] == [{"entity": "Workers", "rows": 100, "status": "Finished"}]
     assert deferrals == (1 if mode["deferrable"] else 0)
+
+
+@BOTH_MODES
+def test_the_page_of_the_execution_is_a_part_of_the_result(
+    connections: Emulator, context: dict[str, Any], mode: dict[str, Any]
+) -> None:
+    connections.faults.add("dmf.F9", mode="queue", not_run_seconds=4.0)
+    execution_id = started(context, f"page-{mode['deferrable']}")
+    # A process of its own goes on after a deferral, with another object.
+    before, after = sensor(execution_id, **mode), sensor(execution_id, **mode)
+    try:
+        result = before.execute({**context, "task": before})
+    except TaskDeferred as deferred:
+        passed = {**(deferred.kwargs or {}), "event": first_event(carried_over(deferred)[1])}
+        result = after.resume_execution(deferred.method_name, passed, {**context, "task": after})  # type: ignore[typeddict-item]
+    address = result["job_page_url"]
+    assert address.startswith("https://")
+    assert context["ti"].pushed["job_page_url"] == address
 
 
 def test_a_short_export_ends_on_the_worker(connections: Emulator, context: dict[str, Any]) -> None:

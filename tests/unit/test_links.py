@@ -14,7 +14,6 @@ from talent_dmf.links import (
     find_job_page,
     keep_for_links,
     known_job_page,
-    push_job_page,
 )
 
 PAGE = "https://env.example/?mi=DM_DataManagementWorkspaceMenuItem"
@@ -62,7 +61,7 @@ def test_what_is_at_hand_costs_no_question() -> None:
     xcoms, hook = Xcoms(), Hook()
     context = context_of(xcoms, "wait")
     assert find_job_page(context, hook, "e-1", LOG, told=(None, {}, told())) == PAGE
-    assert (xcoms.pulled, hook.asked) == ([], 0)
+    assert (xcoms.pulled, xcoms.pushed, hook.asked) == ([], {}, 0)
     assert known_job_page(context["task"]) == PAGE
     assert TalentDmfJobPageLink().get_link(context["task"], ti_key=None) == PAGE  # type: ignore[arg-type]
 
@@ -79,23 +78,22 @@ def test_only_the_nearest_tasks_are_read() -> None:
     [None, "e-1", told("e-2"), told(page=""), told(page=None), told(page="javascript:alert(1)"), ValueError("x")],
 )
 def test_it_is_asked_for_where_nobody_passes_it_on(result: Any) -> None:
-    hook = Hook()
-    assert find_job_page(context_of(Xcoms(wait=result), "wait"), hook, "e-1", LOG) == "https://asked.example/e-1"
+    hook, xcoms = Hook(), Xcoms(wait=result)
+    assert find_job_page(context_of(xcoms, "wait"), hook, "e-1", LOG) == "https://asked.example/e-1"
     assert hook.asked == 1
+    assert xcoms.pushed == {"job_page_url": "https://asked.example/e-1"}
+
+
+def test_nothing_is_read_where_no_task_before_can_know_it() -> None:
+    hook, xcoms = Hook(), Xcoms(start="e-1")
+    assert find_job_page(context_of(xcoms, "start"), hook, "e-1", LOG, told=()) == "https://asked.example/e-1"
+    assert xcoms.pulled == []
 
 
 def test_nothing_is_asked_for_where_requests_are_scarce() -> None:
     context, hook = context_of(Xcoms()), Hook(has_room=False)
     assert find_job_page(context, hook, "e-1", LOG) == known_job_page(context["task"]) == ""
     assert hook.asked == 0
-
-
-def test_it_is_pushed_only_if_it_is_known() -> None:
-    xcoms = Xcoms()
-    push_job_page({"ti": xcoms}, "")  # type: ignore[arg-type]
-    assert xcoms.pushed == {}
-    push_job_page({"ti": xcoms}, PAGE)  # type: ignore[arg-type]
-    assert xcoms.pushed == {"job_page_url": PAGE}
 
 
 def test_a_button_shows_what_the_process_knows() -> None:

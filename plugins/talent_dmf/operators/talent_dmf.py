@@ -36,7 +36,7 @@ from talent_dmf.api.errors import (
     WaitTimeoutError,
 )
 from talent_dmf.api.naming.file_names import check_package_name
-from talent_dmf.links import JOB_PAGE_XCOM_KEY, TalentDmfJobPageLink, find_job_page, keep_for_links, push_job_page
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, TalentDmfJobPageLink, find_job_page, keep_for_links
 from talent_dmf.metrics import Metrics
 from talent_dmf.notes import keep_notice
 from talent_dmf.operators.turns import Turn
@@ -296,7 +296,7 @@ class TalentDmfExportToPackageOperator(BaseOperator):
             # The tasks after this one ask for its page: the service does not know what has just begun.
             keep_for_links(context, **{JOB_PAGE_XCOM_KEY: ""})
         else:
-            push_job_page(context, find_job_page(context, hook, started.execution_id, self.log))
+            find_job_page(context, hook, started.execution_id, self.log, told=())
         return started.execution_id
 
     def _check_before(self, context: Context, hook: TalentDmfHook, request: ExportRequest) -> None:

@@ -34,7 +34,6 @@ from talent_dmf.links import (
     find_job_page,
     keep_for_links,
     known_job_page,
-    push_job_page,
 )
 from talent_dmf.metrics import Metrics
 from talent_dmf.notifications import notify_sla_missed
@@ -150,7 +149,7 @@ class TalentDmfExecutionStatusSensor(BaseSensorOperator):
             else:
                 result = self._watch_on_worker(context, hook, WaitState(started_at=started), worker_until)
                 # Not before: in its first seconds the service does not know the execution.
-                push_job_page(context, find_job_page(context, hook, self.execution_id, self.log))
+                find_job_page(context, hook, self.execution_id, self.log, told=())
             if isinstance(result, OutOfTime) and self.deferrable and datetime.now(UTC) < deadline:
                 sla_at = self._sla_at(started, after=datetime.now(UTC))
                 if sla_at is None and (self._sla_at(started) or worker_until) > worker_until:
