@@ -10,6 +10,7 @@ from tests.emulator.witnesses.azurite_server import Azurite
 
 from .cluster import Cluster
 from .conftest import CALM, STORMY, TWICE
+from .container import wait_for
 from .storm import DEEDS, Run, Storm, faults_of, leaks
 
 pytestmark = pytest.mark.cluster
@@ -73,10 +74,17 @@ def test_a_log_is_kept_in_blob_storage_and_read_from_there(
 ) -> None:
     run = exports[0]
     folder = f"dag_id={run.dag_id}/run_id={run.run_id}/task_id=save_to_onedrive"
-    blobs = log_store.text_of_all()
-    (blob,) = [name for name in blobs if name.startswith(f"wasb-airflow-logs/{folder}/")]
-    assert "quickXorHash" in blobs[blob]
-    assert not list((cluster.folder / "volumes" / "logs" / folder).glob("*.log"))
+
+    def kept() -> list[str]:
+        blobs = log_store.text_of_all()
+        return [text for name, text in blobs.items() if name.startswith(f"wasb-airflow-logs/{folder}/")]
+
+    # A task's process sends its log when it ends, which is after its state is known.
+    wait_for(lambda: bool(kept()), "the log is kept", 60)
+    (text,) = kept()
+    assert "quickXorHash" in text
+    local = cluster.folder / "volumes" / "logs" / folder
+    wait_for(lambda: not list(local.glob("*.log")), "it is kept nowhere else", 60)
     log = cluster.airflow.task_log(run.dag_id, run.run_id, "save_to_onedrive", try_number=1)
     assert "quickXorHash" in log
 

@@ -50,7 +50,10 @@ def test_every_make_target_that_is_named_anywhere_exists() -> None:
     named = {
         f"make {target}": ids(path)
         for path in paths
-        if path.suffix in kinds and path.is_file() and not {"node_modules", "__pycache__"} & set(path.parts)
+        if path.suffix in kinds
+        and path.is_file()
+        and not path.name.startswith(".")
+        and not {"node_modules", "__pycache__"} & set(path.parts)
         for found in MAKE.findall(path.read_text(encoding="utf-8"))
         for target in found
         if target

@@ -21,6 +21,7 @@ from talent_dmf.api.errors import ConfigurationError
 from talent_dmf.api.parsing import read_json
 from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.auth.tokens import DEFAULT_AUTHORITY, AuthType, Identity
+from talent_dmf.connection_lookup import looked_up
 from talent_dmf.transport.tls import TlsSettings, checked_proxies
 
 if TYPE_CHECKING:
@@ -106,9 +107,10 @@ def existing(conn_id: str, conn_type: str, get: Callable[[str], Connection]) -> 
     :param conn_type: the type that it should have.
     :param get: looks it up.
     :raises ConfigurationError: it is not defined.
+    :raises TransportError: Airflow could not look it up.
     """
     try:
-        return get(conn_id)
+        return looked_up(lambda: get(conn_id))
     except AirflowNotFoundException as error:
         raise missing(conn_id, conn_type) from error
 

@@ -29,6 +29,7 @@ from talent_dmf.api.retrying import RetryPolicy
 from talent_dmf.api.steps import Steps, now
 from talent_dmf.auth.entra_errors import token_claims
 from talent_dmf.auth.secret_cache import SecretCache
+from talent_dmf.connection_lookup import alooked_up
 from talent_dmf.hooks.recent_starts import RecentStarts
 from talent_dmf.hooks.service import CONNECTION, ServiceHook, sharing_folder, signed_in
 from talent_dmf.hooks.settings import (
@@ -98,7 +99,7 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     async def aget_environment(self) -> tuple[AsyncDriver, EnvironmentSettings]:
         """The same driver, and what the connection says of the environment."""
         try:
-            connection = await BaseHook.aget_connection(self._conn_id)
+            connection = await alooked_up(lambda: BaseHook.aget_connection(self._conn_id))
         except AirflowNotFoundException as error:
             raise missing(self._conn_id, self.conn_type) from error
         settings = environment_settings(connection)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from talent_dmf.api.errors import ConfigurationError, TransportError
 from talent_dmf.api.redaction import redact
+from talent_dmf.connection_lookup import looked_up
 
 if TYPE_CHECKING:
     from airflow.sdk.bases.notifier import BaseNotifier
@@ -166,7 +167,7 @@ def _address(conn_id: str) -> str:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        connection = Connection.get(conn_id)
+        connection = looked_up(lambda: Connection.get(conn_id))
     except AirflowNotFoundException:
         raise ConfigurationError(f"the connection {conn_id} does not exist; create it") from None
     host, secret = (connection.host or "").strip(), (connection.password or "").strip()

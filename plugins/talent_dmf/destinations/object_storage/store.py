@@ -15,6 +15,7 @@ from airflow.sdk import ObjectStoragePath, conf
 
 from talent_dmf.api.errors import ConfigurationError, DestinationError
 from talent_dmf.api.naming.folder_urls import check_folder_url
+from talent_dmf.connection_lookup import looked_up
 from talent_dmf.destinations.object_storage import sftp
 from talent_dmf.destinations.object_storage.errors import store_errors
 
@@ -93,14 +94,17 @@ def open_folder(
     """
     check_folder_url(destination)
     with store_errors("reach", destination):
-        scheme, host = urlsplit(destination).scheme, urlsplit(destination).hostname or ""
-        if scheme in sftp.SCHEMES:
-            conn_id = conn_id or urlsplit(destination).username
-            fs, path, protocol = sftp.open_sftp(destination, host, conn_id), urlsplit(destination).path, scheme
-        else:
-            where = ObjectStoragePath(destination, conn_id=conn_id)
-            fs, path, protocol = where.fs, where.path, where.protocol
+        fs, path, protocol = looked_up(lambda: _opened(destination, conn_id))
         return ObjectFolder(fs, path, protocol, owner=owner, modes=modes)
+
+
+def _opened(destination: str, conn_id: str | None) -> tuple[Any, str, str]:
+    scheme, host = urlsplit(destination).scheme, urlsplit(destination).hostname or ""
+    if scheme in sftp.SCHEMES:
+        conn_id = conn_id or urlsplit(destination).username
+        return sftp.open_sftp(destination, host, conn_id), urlsplit(destination).path, scheme
+    where = ObjectStoragePath(destination, conn_id=conn_id)
+    return where.fs, where.path, where.protocol
 
 
 class ObjectFolder:
