@@ -76,6 +76,8 @@ class TestByHandWithParams:
     def test_the_package_reference_has_no_signature(self, run_with_params: FinishedRun) -> None:
         reference = run_with_params.xcoms("get_package_url")["return_value"]
         assert reference["execution_id"] == run_with_params.execution_id
+        # The page of the execution opens nothing to whoever cannot sign in.
+        assert "JobId=" in reference.pop("job_page_url")
         assert "?" not in str(reference)
 
     @pytest.mark.parametrize("task_id", TASK_IDS[:3])
