@@ -1,6 +1,6 @@
 # The project's commands. Python (3.11 to 3.14) and make are enough; uv is used when it is there.
 .DEFAULT_GOAL := help
-.PHONY: coverage docs fuzz help mutants setup demo up down status test test-unit test-system test-browser test-cluster test-matrix env lint requirements clean
+.PHONY: coverage docs fuzz help mutants setup demo up down status test test-unit test-system test-browser test-cluster test-matrix storm env lint requirements clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -52,6 +52,9 @@ test-matrix: $(STAMP) ## Run unit and DAG tests on each Python of this machine, 
 
 test-cluster: $(STAMP) $(CLUSTER_STAMP) ## Run the services of docker-compose.yaml as processes, and exports through them (root)
 	@$(BIN)/pytest -q -m cluster tests/cluster
+
+storm: $(STAMP) $(CLUSTER_STAMP) ## Kill and fill what carries fifty exports on such a cluster (root; OPTIONS="--exports 12": fewer)
+	@PYTHONPATH=include $(BIN)/python -m tests.cluster.storm $(OPTIONS)
 
 env: ## Write .env with fresh keys for docker-compose.yaml (SECRETS=secrets: into files of that folder)
 	@python3 deploy/make_env.py $(if $(SECRETS),--secrets $(SECRETS))

@@ -24,25 +24,36 @@ def peak_kib() -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
+class Token:
+    """A token that was signed in for before.
+
+    :param value: it.
+    """
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def token(self, refused: str | None = None) -> str:
+        """Return it."""
+        return self.value
+
+    def cached_token(self) -> str | None:
+        """Return it."""
+        return self.value
+
+
 def ours(task: dict[str, Any]) -> dict[str, Any]:
     """Transfer with this project's pump: size and quickXorHash of the file are compared with what was read.
 
     With several names, as many transfers at once, each with connections and a thread of its own, as tasks would.
     """
     from talent_dmf.api.graph.models import UploadTarget
-    from talent_dmf.api.graph.upload.session import MAX_FRAGMENT_BYTES
+    from talent_dmf.api.graph.upload.ranges import MAX_FRAGMENT_BYTES
     from talent_dmf.api.redaction import SecretUrl
     from talent_dmf.destinations.onedrive.pump import PackagePump
     from talent_dmf.package_source.source import PackageSource
     from talent_dmf.transport.drivers import SyncDriver
     from talent_dmf.transport.tls import TlsSettings
-
-    class Token:
-        def token(self, refused: str | None = None) -> str:
-            return str(task["token"])
-
-        def cached_token(self) -> str | None:
-            return str(task["token"])
 
     tls = TlsSettings(verify=task["ca_file"])
     baseline_kib = peak_kib()
@@ -50,7 +61,8 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     resumes: list[int] = []
 
     def transfer(name: str) -> None:
-        with SyncDriver(tls=tls) as storage, SyncDriver(base_url=task["graph_url"], token=Token(), tls=tls) as graph:
+        token = Token(task["token"])
+        with SyncDriver(tls=tls) as storage, SyncDriver(base_url=task["graph_url"], token=token, tls=tls) as graph:
             source = PackageSource(
                 storage,
                 lambda: SecretUrl(task["package_url"]),

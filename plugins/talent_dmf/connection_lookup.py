@@ -18,10 +18,11 @@ from talent_dmf.api.errors import TransportError
 T = TypeVar("T")
 
 
-def looked_up(get: Callable[[], T]) -> T:
+def looked_up(looked_for: str, get: Callable[[], T]) -> T:
     """What a lookup finds; it is repeated once if it finds nothing.
 
-    :param get: looks up a connection.
+    :param looked_for: the connection, in words.
+    :param get: looks it up.
     :raises AirflowNotFoundException: it is not defined.
     :raises TransportError: that could not be found out; a later try can.
     """
@@ -34,15 +35,16 @@ def looked_up(get: Callable[[], T]) -> T:
     try:
         answer = comms.send(_question())
     except Exception as error:
-        raise _unsure(error) from error
-    _check(answer)
+        raise _unsure(looked_for) from error
+    _check(looked_for, answer)
     return get()
 
 
-async def alooked_up(get: Callable[[], Awaitable[T]]) -> T:
+async def alooked_up(looked_for: str, get: Callable[[], Awaitable[T]]) -> T:
     """:func:`looked_up` for the triggerer.
 
-    :param get: looks up a connection.
+    :param looked_for: the connection, in words.
+    :param get: looks it up.
     :raises AirflowNotFoundException: it is not defined.
     :raises TransportError: that could not be found out; a later try can.
     """
@@ -55,8 +57,8 @@ async def alooked_up(get: Callable[[], Awaitable[T]]) -> T:
     try:
         answer = await comms.asend(_question())
     except Exception as error:
-        raise _unsure(error) from error
-    _check(answer)
+        raise _unsure(looked_for) from error
+    _check(looked_for, answer)
     return await get()
 
 
@@ -75,13 +77,15 @@ def _question() -> Any:
     return GetDRCount(dag_id="talent_dmf")
 
 
-def _check(answer: Any) -> None:
-    if type(answer).__name__ != "DRCount":
-        raise _unsure(answer)
+def _check(looked_for: str, answer: Any) -> None:
+    from airflow.sdk.execution_time.comms import DRCount
+
+    if not isinstance(answer, DRCount):
+        raise _unsure(looked_for)
 
 
-def _unsure(error: Any) -> TransportError:
+def _unsure(looked_for: str) -> TransportError:
     return TransportError(
-        "Airflow could not look the connection up: its API server or database is away "
-        f"({type(error).__name__}). See their logs if a later try ends alike."
+        f"Airflow could not look up {looked_for}: its API server or its database is away. Look into their logs if this "
+        "lasts."
     )

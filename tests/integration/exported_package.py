@@ -15,7 +15,7 @@ from talent_dmf.api.choices import ConflictBehavior
 from talent_dmf.api.dmf import actions
 from talent_dmf.api.dmf.models import ExportRequest
 from talent_dmf.api.graph.models import UploadTarget
-from talent_dmf.api.graph.upload.session import FRAGMENT_UNIT_BYTES
+from talent_dmf.api.graph.upload.ranges import FRAGMENT_UNIT_BYTES
 from talent_dmf.api.graph.upload.upload import UploadRecord
 from talent_dmf.api.naming.drive_names import check_path
 from talent_dmf.api.redaction import SecretUrl

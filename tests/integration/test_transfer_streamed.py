@@ -12,7 +12,7 @@ from tests.integration.conftest import INSTANT
 from tests.integration.exported_package import CHUNK_BYTES, ExportedPackage, MemoryStore
 
 from talent_dmf.api.errors import PackageInvalidError, TransferStoppedError, TransportError
-from talent_dmf.api.graph.upload.session import MAX_FRAGMENT_BYTES
+from talent_dmf.api.graph.upload.ranges import MAX_FRAGMENT_BYTES
 from talent_dmf.package_source import source
 
 PIECES = 3

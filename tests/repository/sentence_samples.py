@@ -142,6 +142,7 @@ SAMPLES |= {
 
 SAMPLES |= {
     "response.headers.get('x-ms-error-code', '')": "AuthenticationFailed",
+    "looked_for": f"connection {CONNECTION!r}",
     "what": ["Read package", "Upload range"],
     "', '.join(('{' + name + '}' for name in values))": "{project}, {legal_entity}, {interval}",
     "error.strerror": "Permission denied",

@@ -55,8 +55,8 @@ def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any
         comms = Supervisor(*answers)
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
         if request.param == "task":
-            return lambda: looked_up(lambda: Connection.get("c")), comms
-        return lambda: asyncio.run(alooked_up(lambda: Connection.async_get("c"))), comms
+            return lambda: looked_up("connection 'c'", lambda: Connection.get("c")), comms
+        return lambda: asyncio.run(alooked_up("connection 'c'", lambda: Connection.async_get("c"))), comms
 
     return looking
 
@@ -83,7 +83,9 @@ def test_it_is_not_there_if_a_database_that_answers_does_not_know_it(look: Any) 
 @pytest.mark.parametrize("second", [AWAY, OSError("the socket broke"), None])
 def test_nothing_is_said_of_it_while_nobody_can_look(look: Any, second: Any) -> None:
     get, comms = look(NOT_FOUND, second)
-    with pytest.raises(TransportError, match="API server or database is away") as raised:
+    with pytest.raises(
+        TransportError, match="could not look up connection 'c': its API server or its database is away"
+    ) as raised:
         get()
     assert raised.value.retryable
     assert comms.asked == [GetConnection, GetDRCount]
@@ -101,4 +103,4 @@ def test_outside_of_a_task_not_found_is_not_found(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigurationError, match="Connection 'c' is not defined"):
         existing("c", "talent_dmf", get)
     with pytest.raises(AirflowNotFoundException):
-        asyncio.run(alooked_up(aget))
+        asyncio.run(alooked_up("connection 'c'", aget))

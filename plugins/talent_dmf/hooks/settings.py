@@ -110,7 +110,7 @@ def existing(conn_id: str, conn_type: str, get: Callable[[str], Connection]) -> 
     :raises TransportError: Airflow could not look it up.
     """
     try:
-        return looked_up(lambda: get(conn_id))
+        return looked_up(f"connection {conn_id!r}", lambda: get(conn_id))
     except AirflowNotFoundException as error:
         raise missing(conn_id, conn_type) from error
 

@@ -99,7 +99,8 @@ class TalentDmfHook(ServiceHook[EnvironmentSettings]):
     async def aget_environment(self) -> tuple[AsyncDriver, EnvironmentSettings]:
         """The same driver, and what the connection says of the environment."""
         try:
-            connection = await alooked_up(lambda: BaseHook.aget_connection(self._conn_id))
+            named = f"connection {self._conn_id!r}"
+            connection = await alooked_up(named, lambda: BaseHook.aget_connection(self._conn_id))
         except AirflowNotFoundException as error:
             raise missing(self._conn_id, self.conn_type) from error
         settings = environment_settings(connection)

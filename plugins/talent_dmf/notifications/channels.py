@@ -167,7 +167,7 @@ def _address(conn_id: str) -> str:
     from airflow.sdk.exceptions import AirflowNotFoundException
 
     try:
-        connection = looked_up(lambda: Connection.get(conn_id))
+        connection = looked_up(f"connection {conn_id!r}", lambda: Connection.get(conn_id))
     except AirflowNotFoundException:
         raise ConfigurationError(f"the connection {conn_id} does not exist; create it") from None
     host, secret = (connection.host or "").strip(), (connection.password or "").strip()

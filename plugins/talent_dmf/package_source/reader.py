@@ -19,8 +19,8 @@ from talent_dmf.transport.drivers import SyncDriver
 
 # zlib copies what it has not consumed yet, so it gets small pieces.
 _PIECE_BYTES = 64 * 1024
-# What is read is handed on in pieces of this length: two of the units of an upload's ranges, and four doublings of what
-# the hash is folded by. As many as this wait for whoever sends them (docs/adr/0014).
+# What is read is handed on in pieces of this length, of which the ranges of an upload are made: a whole number of the
+# units that it takes and of what the hash is folded by. At most so many wait for whoever sends them (docs/adr/0014).
 PIECE_BYTES = 1280 * 1024
 PIECES = 13
 _POLL_SECONDS = 0.5

@@ -28,13 +28,7 @@ from talent_dmf.api.dmf.status import DmfExecutionStatus
 from talent_dmf.api.durations import as_duration, in_words
 from talent_dmf.api.errors import ExportEmptyError, TransportError
 from talent_dmf.api.words import counted
-from talent_dmf.links import (
-    JOB_PAGE_XCOM_KEY,
-    TalentDmfJobPageLink,
-    find_job_page,
-    keep_for_links,
-    known_job_page,
-)
+from talent_dmf.links import JOB_PAGE_XCOM_KEY, TalentDmfJobPageLink, find_job_page, keep_for_links, known_job_page
 from talent_dmf.metrics import Metrics
 from talent_dmf.notifications import notify_sla_missed
 

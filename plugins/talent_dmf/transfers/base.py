@@ -563,11 +563,9 @@ def _chosen_interval_start(context: Context) -> datetime | None:
 
 def _without_page(export: Any) -> Any:
     # A receipt is for programs, and what stands in it stays.
-    return (
-        {key: value for key, value in export.items() if key != JOB_PAGE_XCOM_KEY}
-        if isinstance(export, dict)
-        else export
-    )
+    if not isinstance(export, dict):
+        return export
+    return {key: value for key, value in export.items() if key != JOB_PAGE_XCOM_KEY}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from talent_dmf.api.arguments import CONN_ID, Rule, check_arguments, optional, text
+from talent_dmf.api.graph.upload.ranges import MAX_FRAGMENT_BYTES
 from talent_dmf.transfers.base import SavePackageOperator
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 _SESSION_KEY = "upload_session"
 _SETTLE_SECONDS = 30.0
-# Less than 60 MiB in units of 320 KiB (docs/wire/graph-onedrive.md#ranges).
-LONGEST_RANGE_BYTES = 191 * 320 * 1024
 
 
 class TalentDmfToOneDriveOperator(SavePackageOperator):
@@ -75,7 +74,7 @@ class TalentDmfToOneDriveOperator(SavePackageOperator):
         group: str | None = None,
         library: str | None = None,
         onedrive_conn_id: str = "onedrive_default",
-        chunk_bytes: int = LONGEST_RANGE_BYTES,
+        chunk_bytes: int = MAX_FRAGMENT_BYTES,
         **kwargs: Any,
     ) -> None:
         super().__init__(chunk_bytes=chunk_bytes, **kwargs)

@@ -1,4 +1,4 @@
-"""`python -m tests.cluster.storm`: the whole storm; needs root and what `make test-cluster` needs."""
+"""`make storm`: the whole storm; needs root and what `make test-cluster` needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import DEEDS, TWICE, Storm, catalogue, faults_of, leaks
 
 def main() -> int:
     """Run it and return its exit status: 0 if every export arrived."""
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.storm", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make storm", description=__doc__)
     parser.add_argument("--exports", type=int, default=50, help="exports at once (default: %(default)s)")
     parser.add_argument("--export-seconds", type=int, default=90, help="that Dynamics 365 takes (default: %(default)s)")
     parser.add_argument("--retry-delay", default="1 min", help="of each export (default: %(default)s)")

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talent_dmf.api.graph.upload.ranges import RANGE_SECONDS, RangeLengths
-from talent_dmf.api.graph.upload.session import FRAGMENT_UNIT_BYTES, MAX_FRAGMENT_BYTES
+from talent_dmf.api.graph.upload.ranges import FRAGMENT_UNIT_BYTES, MAX_FRAGMENT_BYTES, RANGE_SECONDS, RangeLengths
 from talent_dmf.package_source.reader import PIECE_BYTES
 
 MIB = 1024 * 1024

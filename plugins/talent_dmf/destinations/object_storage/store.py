@@ -94,7 +94,7 @@ def open_folder(
     """
     check_folder_url(destination)
     with store_errors("reach", destination):
-        fs, path, protocol = looked_up(lambda: _opened(destination, conn_id))
+        fs, path, protocol = looked_up(f"the connection of {destination}", lambda: _opened(destination, conn_id))
         return ObjectFolder(fs, path, protocol, owner=owner, modes=modes)
 
 

@@ -1,4 +1,4 @@
-"""How long the next range of an upload is.
+"""How long a range of an upload may be, and how long the next one is.
 
 A range costs the service a moment of its own whatever its length, and is lost as a whole where a connection breaks or a
 task is killed. So a range is as long as what passes in ten seconds, from one unit up to the limit of the service:
@@ -7,9 +7,12 @@ about 10 MiB at 1 MB/s, and the longest from 6 MB/s on (docs/adr/0014-streamed-t
 
 from __future__ import annotations
 
+# Every range but the last must be a multiple of this, and shorter than 60 MiB (docs/wire/graph-onedrive.md#ranges).
+FRAGMENT_UNIT_BYTES = 320 * 1024
+MAX_FRAGMENT_BYTES = 191 * FRAGMENT_UNIT_BYTES
+# What Microsoft calls optimal for stable, fast connections, and what is sent before anything is known of the speed.
+DEFAULT_FRAGMENT_BYTES = 32 * FRAGMENT_UNIT_BYTES
 RANGE_SECONDS = 10.0
-# Before anything is known of the speed: what Microsoft calls optimal (docs/wire/graph-onedrive.md#ranges).
-_FIRST_BYTES = 10 * 1024 * 1024
 
 
 class RangeLengths:
@@ -22,7 +25,7 @@ class RangeLengths:
     def __init__(self, unit_bytes: int, longest_bytes: int) -> None:
         self._unit_bytes, self._longest_bytes = unit_bytes, longest_bytes
         self._limit_bytes = longest_bytes
-        self._wanted_bytes: float = _FIRST_BYTES
+        self._wanted_bytes: float = DEFAULT_FRAGMENT_BYTES
 
     def next_bytes(self) -> int:
         """The length of the next range; the last one of a file is shorter."""

@@ -29,16 +29,12 @@ from talent_dmf.api.errors import (
 from talent_dmf.api.graph.drive import CONFLICT_KEY, item_url, read_item
 from talent_dmf.api.graph.errors import graph_error
 from talent_dmf.api.graph.models import DriveItem, UploadTarget
+from talent_dmf.api.graph.upload.ranges import DEFAULT_FRAGMENT_BYTES, FRAGMENT_UNIT_BYTES, MAX_FRAGMENT_BYTES
 from talent_dmf.api.parsing import whole_number
 from talent_dmf.api.redaction import SecretUrl
 from talent_dmf.api.retrying import NOT_STARTED_STATUS, Patience, patience
 from talent_dmf.api.steps import Pieces, Request, Response, Sleep, Steps, send
 
-# Every range but the last must be a multiple of this, and shorter than 60 MiB.
-FRAGMENT_UNIT_BYTES = 320 * 1024
-MAX_FRAGMENT_BYTES = 191 * FRAGMENT_UNIT_BYTES
-# What Microsoft calls optimal for stable, fast connections.
-DEFAULT_FRAGMENT_BYTES = 32 * FRAGMENT_UNIT_BYTES
 # A new session may not be known to every server at once; rclone waits as long.
 _VISIBILITY_SECONDS = 5.0
 _VAGUE_ANSWERS = 3
